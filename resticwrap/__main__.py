@@ -1,0 +1,5 @@
+"""`python -m resticwrap` is `rw`."""
+
+from resticwrap.cli.main import main
+
+main()

@@ -1,0 +1,203 @@
+"""Builds adapters and hands them to services: the only place where they meet. Only the wanted target's are built."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resticwrap import __version__, settings
+from resticwrap.cancel import Cancel
+from resticwrap.catalog.state import FolderState
+from resticwrap.clock import Clock, SystemClock
+from resticwrap.host.exchange import Exchange
+from resticwrap.host.holders import ProcHolders
+from resticwrap.host.journals import FileJournals
+from resticwrap.host.locks import FlockLocks
+from resticwrap.host.space import HostSpace
+from resticwrap.model.policy import LocalTarget, Target
+from resticwrap.ports import Catalog, TargetStore, Watcher
+from resticwrap.restic.install import dotted, find_restic, restic_version
+from resticwrap.restic.password import Password
+from resticwrap.restic.repository import ResticRepository
+from resticwrap.restic.runner import Limits, Setting
+from resticwrap.services.context import Context, Records
+from resticwrap.services.inplace import InPlace
+from resticwrap.services.inplace_ports import Work
+from resticwrap.services.recording import Recorder
+from resticwrap.sources.files import FilesSource
+from resticwrap.storage import BucketManifests, open_store
+
+if TYPE_CHECKING:
+    from resticwrap.catalog.jobs import SqlCatalog
+
+
+@dataclass
+class House:
+    """Everything a command needs, made when it is first asked for."""
+
+    settings: settings.Settings
+    target_option: str | None
+    watcher: Watcher
+    cancel: Cancel
+    clock: Clock
+
+    @cached_property
+    def target_name(self) -> str:
+        return self.settings.target_name(self.target_option)
+
+    @cached_property
+    def target(self) -> Target:
+        return self.settings.target(self.target_option)
+
+    @cached_property
+    def state(self) -> FolderState:
+        return FolderState(self.settings.state_dir)
+
+    @cached_property
+    def catalog(self) -> "SqlCatalog":
+        """Opened when first asked for: importing the database layer costs as much as a short restic command."""
+        from resticwrap.catalog.database import default_url
+        from resticwrap.catalog.jobs import SqlCatalog
+
+        return SqlCatalog(self.settings.env.get("RW_CATALOG_URL") or default_url(self.settings.state_dir))
+
+    @cached_property
+    def binary(self) -> Path:
+        return find_restic(self.settings.env)
+
+    @cached_property
+    def password(self) -> Password:
+        return Password(self.target_name, self.target, self.settings.env, self.settings.state_dir)
+
+    @cached_property
+    def store(self) -> TargetStore:
+        return open_store(self.target, self.settings.env, self.clock)
+
+    @cached_property
+    def records(self) -> Records:
+        """What reports read: no store is built and no restic is looked for."""
+        return Records(
+            settings=self.settings,
+            target_name=self.target_name,
+            target=self.target,
+            state=self.state,
+            catalog=lambda: self.catalog,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def context(self) -> Context:
+        """The target with its adapters, for services."""
+        locks = FlockLocks(self.settings.state_dir, self.clock)
+        target = self.target
+
+        def catalog() -> Catalog:
+            return self.catalog
+
+        return Context(
+            settings=self.settings,
+            target_name=self.target_name,
+            target=target,
+            store=self.store,
+            hot=self._repository("hot", locks),
+            cold=self._repository("cold", locks),
+            manifests=BucketManifests(self.store, target.environment or target.namespace),
+            state=self.state,
+            catalog=catalog,
+            recorder=Recorder(self.state, catalog),
+            locks=locks,
+            sources=lambda domain: FilesSource(domain.source.root),
+            clock=self.clock,
+            watcher=self.watcher,
+            cancelled=lambda: self.cancel.is_set,
+            machine=socket.gethostname(),
+            pid=os.getpid(),
+            processors=len(os.sched_getaffinity(0)),
+            versions={
+                "resticwrap": __version__,
+                "restic": dotted(restic_version(self.binary)),
+                "python": sys.version.split()[0],
+            },
+        )
+
+    def in_place(self, work: Work) -> InPlace:
+        """The engine of in-place restores, over this machine."""
+        return InPlace(
+            journals=FileJournals(self.settings.state_dir),
+            exchanger=Exchange(),
+            holders=ProcHolders(),
+            space=HostSpace(),
+            work=work,
+            clock=self.clock,
+            note=self.watcher.note,
+        )
+
+    def _repository(self, tier: str, locks: FlockLocks) -> ResticRepository:
+        target, access = self.target, self.store.restic_access
+        written = [self.settings.cache_dir, Path(self.settings.env.get("TMPDIR", "/tmp"))]
+        if isinstance(target, LocalTarget):
+            written.insert(0, target.path)
+        return ResticRepository(
+            Setting(
+                binary=self.binary,
+                target=self.target_name,
+                tier=tier,
+                url=access().url(tier),
+                prefix=f"{target.namespace}/{tier}",
+                access=access,
+                password=self.password,
+                cache_dir=self.settings.cache_dir,
+                store=self.store,
+                locks=locks,
+                clock=self.clock,
+                cancel=self.cancel,
+                env=self.settings.env,
+                limits=limits_of(target),
+                write_places=tuple(written),
+                note=self.watcher.note,
+            )
+        )
+
+
+def limits_of(target: Target) -> Limits:
+    """How restic may use machine and network for this target."""
+    return Limits(
+        compression=target.compression,
+        upload=target.limit_upload,
+        download=target.limit_download,
+        pack_size=target.pack_size,
+        nice=target.nice,
+        deadline=target.deadline.total_seconds(),
+        lock_wait=target.lock_wait.total_seconds(),
+    )
+
+
+@contextmanager
+def house(
+    policies: Path | None,
+    target: str | None,
+    watcher: Watcher,
+    *,
+    env: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+) -> Iterator[House]:
+    """Read the policies and build what a command needs; closes what was opened."""
+    env = dict(os.environ) if env is None else env
+    read = settings.load(settings.find_folder(policies, env), env)
+    built = House(
+        settings=read,
+        target_option=target,
+        watcher=watcher,
+        cancel=Cancel(),
+        clock=clock or SystemClock(),
+    )
+    try:
+        yield built
+    finally:
+        if "catalog" in built.__dict__:
+            built.catalog.close()

@@ -1,0 +1,24 @@
+"""A wish to stop, set once and seen by all."""
+
+import threading
+
+from resticwrap import errors
+
+
+class Cancel:
+    """Set once by a signal handler or a supervisor; every running child is then interrupted and waited for."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    @property
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raises Interrupted when set."""
+        if self.is_set:
+            raise errors.Interrupted("Interrupted.", hint="Run the same command again: what was stored stays stored.")

@@ -1,0 +1,349 @@
+"""The catalogue: jobs, their runs of domains, snapshots, and what was read back when."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import tzinfo
+from itertools import islice
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Select, Table, and_, bindparam, case, delete, func, insert, select, update
+
+from resticwrap.catalog.database import Database
+from resticwrap.catalog.rows import (
+    from_micros,
+    history_row,
+    job_values,
+    run_values,
+    snapshot_values,
+    to_micros,
+)
+from resticwrap.catalog.tables import domain_runs, jobs, pack_reads, proofs, snapshots
+from resticwrap.errors import NotFound
+from resticwrap.model.base import Time, from_json
+from resticwrap.model.job import Job
+from resticwrap.model.reports import HistoryDay, HistoryRow
+from resticwrap.model.snapshot import Snapshot
+from resticwrap.ports import DomainSums, KnownSnapshot
+
+SHORTEST_PREFIX = 6
+BATCH = 500
+"""How many rows one transaction writes: no transaction is held while the caller fetches the next ones."""
+T = TypeVar("T")
+
+
+class SqlCatalog:
+    """The port `Catalog` on any database of SQLAlchemy. Opening it is put off to the first question."""
+
+    def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:
+        """Raises CatalogUnavailable where the address cannot be used at all."""
+        self.database = Database(url, busy_timeout=busy_timeout)
+
+    def close(self) -> None:
+        """Give the connections up; the next question opens them again."""
+        self.database.close()
+
+    # Jobs
+
+    def open_job(self, job: Job) -> None:
+        """Record a job as running. One that is recorded as closed stays so: an opening that comes late is old news."""
+        with self.database.writing() as connection:
+            known = connection.execute(select(jobs.c.outcome).where(jobs.c.id == job.id)).scalar()
+            if known is None or known == "running":
+                _replace(connection, [job])
+
+    def close_job(self, job: Job) -> None:
+        self.close_jobs([job])
+
+    def close_jobs(self, closed: Iterable[Job]) -> None:
+        """Record the ends of many jobs, a few hundred in a transaction."""
+        for batch in _batches(closed):
+            with self.database.writing() as connection:
+                _replace(connection, batch)
+
+    def open_jobs(self, target: str) -> Sequence[Job]:
+        return self._records(
+            select(jobs.c.record)
+            .where(jobs.c.target == target, jobs.c.outcome == "running")
+            .order_by(jobs.c.started_at, jobs.c.id)
+        )
+
+    def job(self, job_id: str) -> Job | None:
+        """Raises NotFound where several jobs begin so."""
+        found = self._records(select(jobs.c.record).where(jobs.c.id == job_id))
+        if found:
+            return found[0]
+        if len(job_id) < SHORTEST_PREFIX:
+            return None
+        with self.database.reading() as connection:
+            query = select(jobs.c.id).where(jobs.c.id.startswith(job_id, autoescape=True)).order_by(jobs.c.id)
+            # SQLite's LIKE does not tell capitals from small letters.
+            ids = [name for (name,) in connection.execute(query) if name.startswith(job_id)]
+        if len(ids) > 1:
+            raise NotFound(f"{len(ids)} jobs begin with {job_id}.", hint=f"Write more of it: {ids[0]}, {ids[1]}, …")
+        return self.job(ids[0]) if ids else None
+
+    def jobs(self, target: str, *, kind: str | None = None, limit: int = 100) -> Sequence[Job]:
+        query = select(jobs.c.record).where(jobs.c.target == target)
+        if kind is not None:
+            query = query.where(jobs.c.kind == kind)
+        return self._records(query.order_by(jobs.c.started_at.desc(), jobs.c.id.desc()).limit(limit))
+
+    def _records(self, query: Select[str]) -> list[Job]:
+        with self.database.reading() as connection:
+            records = [record for (record,) in connection.execute(query)]
+        try:
+            return [from_json(Job, record.encode()) for record in records]
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise self.database.damaged("the record of a job cannot be read") from error
+
+    # Runs of domains
+
+    def history(
+        self, target: str, *, domains: Sequence[str] = (), since: Time | None = None, limit: int | None = None
+    ) -> Sequence[HistoryRow]:
+        query = (
+            select(domain_runs)
+            .where(*_in_question(target, domains, since))
+            .order_by(domain_runs.c.looked_at.desc(), domain_runs.c.job.desc(), domain_runs.c.position)
+        )
+        with self.database.reading() as connection:
+            return [history_row(row) for row in connection.execute(query.limit(limit))]
+
+    def last_runs(self, target: str) -> Mapping[str, tuple[HistoryRow, Time | None]]:
+        """By domain: the newest run, however it ended, and the start of the newest complete look (None: never)."""
+        runs = domain_runs.c
+        newest = (
+            select(
+                runs.domain,
+                func.max(runs.looked_at).label("looked_at"),
+                func.max(case((runs.complete, runs.looked_at))).label("complete_at"),
+            )
+            .where(runs.target == target)
+            .group_by(runs.domain)
+            .subquery()
+        )
+        query = (
+            select(domain_runs, newest.c.complete_at)
+            .join(newest, and_(runs.domain == newest.c.domain, runs.looked_at == newest.c.looked_at))
+            .where(runs.target == target)
+            .order_by(runs.job, runs.position)
+        )
+        with self.database.reading() as connection:
+            return {row.domain: (history_row(row), _time(row.complete_at)) for row in connection.execute(query)}
+
+    def days(self, target: str, domains: Sequence[str], since: Time | None, tz: tzinfo) -> Sequence[HistoryDay]:
+        """The runs of each day of `tz` and domain, oldest day first. No `domains`: all of them.
+
+        `failed` counts interrupted runs too, `full` those that read everything.
+        """
+        runs = domain_runs.c
+        query = select(runs.looked_at, runs.domain, runs.outcome, runs.type, runs.complete, runs.added).where(
+            *_in_question(target, domains, since)
+        )
+        sums: dict[tuple[str, str], list[int]] = {}
+        with self.database.reading() as connection:
+            for looked_at, domain, outcome, kind, complete, added in connection.execute(query):
+                day = from_micros(looked_at).astimezone(tz).date().isoformat()
+                of_day = sums.setdefault((day, domain), [0] * 5)
+                of_day[0] += 1
+                of_day[1] += outcome in ("failed", "interrupted")
+                of_day[2] += outcome == "partial"
+                of_day[3] += kind == "full" and complete
+                of_day[4] += added
+        return [
+            HistoryDay(day=day, domain=domain, jobs=count, failed=failed, partial=partial, full=full, added=added)
+            for (day, domain), (count, failed, partial, full, added) in sorted(sums.items())
+        ]
+
+    # Snapshots
+
+    def put_snapshots(self, target: str, tier: str, found: Iterable[tuple[Snapshot, bool]]) -> None:
+        """Many snapshots, each with whether it is complete; a few hundred in a transaction."""
+        for batch in _batches(found):
+            rows = {
+                snapshot.original: snapshot_values(target, tier, snapshot, complete) for snapshot, complete in batch
+            }
+            with self.database.writing() as connection:
+                known = _known(connection, snapshots, target, tier, rows)
+                _insert(connection, snapshots, [_counted(row) for name, row in rows.items() if name not in known])
+                _update_snapshots(connection, [row for name, row in rows.items() if name in known])
+
+    def snapshots(self, target: str, tier: str) -> Mapping[str, KnownSnapshot]:
+        with self.database.reading() as connection:
+            return {
+                row.original: KnownSnapshot(
+                    original=row.original,
+                    current_id=row.current_id,
+                    domain=row.domain,
+                    type=row.type,
+                    time=from_micros(row.time),
+                    tree=row.tree,
+                    complete=row.complete,
+                    size=row.size,
+                    files=row.files,
+                    added=row.added,
+                    proven_at=_time(row.proven_at),
+                )
+                for row in connection.execute(_with_proofs(target, tier))
+            }
+
+    def sums(self, target: str, tier: str) -> Mapping[str, DomainSums]:
+        """By domain: its snapshots in this tier, summed."""
+        sums: dict[str, DomainSums] = {}
+        with self.database.reading() as connection:
+            for row in connection.execute(_with_proofs(target, tier)):
+                before = sums.get(row.domain, DomainSums())
+                proven = max(filter(None, (before.proven_at, _time(row.proven_at))), default=None)
+                # Oldest first: the last complete one that passes by is the newest.
+                sums[row.domain] = DomainSums(
+                    snapshots=before.snapshots + 1,
+                    complete=before.complete + row.complete,
+                    logical=before.logical + row.size,
+                    added=before.added + row.added,
+                    files=row.files if row.complete else before.files,
+                    size=row.size if row.complete else before.size,
+                    newest_at=from_micros(row.time) if row.complete else before.newest_at,
+                    proven_at=proven,
+                )
+        return sums
+
+    def forget_snapshots(self, target: str, tier: str, originals: Iterable[str]) -> None:
+        """These are no longer in the repository. Ones that are not known are no error."""
+        for batch in _batches(originals):
+            with self.database.writing() as connection:
+                for table in (proofs, snapshots):
+                    here = _of_tier(table, target, tier)
+                    connection.execute(delete(table).where(*here, table.c.original.in_(batch)))
+
+    def mark_proven(self, target: str, originals: Sequence[str], at: Time, *, tier: str | None = None) -> None:
+        """Without a tier: in every tier where the snapshot is known. With one, it need not be known yet."""
+        for batch in _batches(originals):
+            with self.database.writing() as connection:
+                tiers = {tier: set(batch)} if tier is not None else _tiers_of(connection, target, batch)
+                for name, proven in tiers.items():
+                    _keep_newest(connection, proofs, target, name, "original", proven, at)
+
+    # Packs
+
+    def record_reads(self, target: str, tier: str, first_bytes: Sequence[int], at: Time) -> None:
+        with self.database.writing() as connection:
+            _keep_newest(connection, pack_reads, target, tier, "first_byte", set(first_bytes), at)
+
+    def reads(self, target: str, tier: str) -> Mapping[int, Time]:
+        query = select(pack_reads.c.first_byte, pack_reads.c.read_at).where(*_of_tier(pack_reads, target, tier))
+        with self.database.reading() as connection:
+            return {first_byte: from_micros(read_at) for first_byte, read_at in connection.execute(query)}
+
+    def forget_target(self, target: str) -> None:
+        """Its snapshots, and the backup jobs that have a manifest. Proofs, what was read back, and jobs that no
+        manifest tells of stay: no rebuild could bring them back."""
+        rebuilt = and_(jobs.c.target == target, jobs.c.kind == "backup", jobs.c.manifest.is_not(None))
+        with self.database.writing() as connection:
+            connection.execute(delete(domain_runs).where(domain_runs.c.job.in_(select(jobs.c.id).where(rebuilt))))
+            connection.execute(delete(jobs).where(rebuilt))
+            connection.execute(delete(snapshots).where(snapshots.c.target == target))
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _time(micros: int | None) -> Time | None:
+    return None if micros is None else from_micros(micros)
+
+
+def _of_tier(table: Table, target: str, tier: str) -> list[Any]:
+    return [table.c.target == target, table.c.tier == tier]
+
+
+def _in_question(target: str, domains: Sequence[str], since: Time | None) -> list[Any]:
+    """The conditions on `domain_runs`; no domains and no time mean all."""
+    conditions: list[Any] = [domain_runs.c.target == target]
+    if domains:
+        conditions.append(domain_runs.c.domain.in_(domains))
+    if since is not None:
+        conditions.append(domain_runs.c.looked_at >= to_micros(since))
+    return conditions
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _replace(connection: Connection, records: Sequence[Job]) -> None:
+    """Write jobs and their runs whole, whatever was there: the portable way to insert or update."""
+    newest = {job.id: job for job in records}
+    connection.execute(delete(domain_runs).where(domain_runs.c.job.in_(newest)))
+    connection.execute(delete(jobs).where(jobs.c.id.in_(newest)))
+    _insert(connection, jobs, [job_values(job) for job in newest.values()])
+    _insert(
+        connection,
+        domain_runs,
+        [
+            run_values(job, position, run)
+            for job in newest.values()
+            if job.kind == "backup"
+            for position, run in enumerate(job.domains)
+        ],
+    )
+
+
+def _known(connection: Connection, table: Table, target: str, tier: str, originals: Iterable[str]) -> set[str]:
+    query = select(table.c.original).where(*_of_tier(table, target, tier), table.c.original.in_(list(originals)))
+    return set(connection.execute(query).scalars())
+
+
+def _tiers_of(connection: Connection, target: str, originals: Sequence[str]) -> Mapping[str, set[str]]:
+    query = select(snapshots.c.tier, snapshots.c.original).where(
+        snapshots.c.target == target, snapshots.c.original.in_(originals)
+    )
+    tiers: dict[str, set[str]] = {}
+    for tier, original in connection.execute(query):
+        tiers.setdefault(tier, set()).add(original)
+    return tiers
+
+
+def _with_proofs(target: str, tier: str) -> Select[Any]:
+    """The snapshots of a tier, oldest first, each with when it was proven."""
+    same = and_(*(proofs.c[name] == snapshots.c[name] for name in ("target", "tier", "original")))
+    return (
+        select(snapshots, proofs.c.proven_at)
+        .outerjoin(proofs, same)
+        .where(*_of_tier(snapshots, target, tier))
+        .order_by(snapshots.c.time, snapshots.c.original)
+    )
+
+
+def _counted(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A new row must have counts."""
+    return {**row, **{name: row[name] or 0 for name in ("size", "files", "added")}}
+
+
+def _update_snapshots(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Counts that are not known now stay as they were."""
+    if not rows:
+        return
+    keys = ("target", "tier", "original")
+    counts = ("size", "files", "added")
+    values: dict[str, Any] = {
+        name: func.coalesce(bindparam(f"new_{name}"), snapshots.c[name]) if name in counts else bindparam(f"new_{name}")
+        for name in rows[0]
+        if name not in keys
+    }
+    query = update(snapshots).where(*(snapshots.c[name] == bindparam(f"new_{name}") for name in keys)).values(values)
+    connection.execute(query, [{f"new_{name}": value for name, value in row.items()} for row in rows])
+
+
+def _keep_newest(
+    connection: Connection, table: Table, target: str, tier: str, key: str, names: set[Any], at: Time
+) -> None:
+    """Set the time of these rows to `at`, unless a later one stands there."""
+    stamp = table.c.proven_at if table is proofs else table.c.read_at
+    here = [*_of_tier(table, target, tier), table.c[key].in_(names)]
+    known = set(connection.execute(select(table.c[key]).where(*here)).scalars())
+    connection.execute(update(table).where(*here, stamp < to_micros(at)).values({stamp: to_micros(at)}))
+    fixed = {"target": target, "tier": tier, stamp.name: to_micros(at)}
+    _insert(connection, table, [{**fixed, key: name} for name in sorted(names - known)])

@@ -1,0 +1,99 @@
+"""The catalogue's tables. A change here needs a migration in `migrations/versions` and a new HEAD.
+
+Times are whole microseconds since 1970 in UTC: they sort, compare and index alike in every database. What is asked
+for often has a column; the rest of a job is in its `record`, the whole Job as JSON.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+HEAD = "0001"
+"""The schema that this code speaks. Revisions are numbered, so that a newer catalogue can be told from an older one."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("target", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("host", String, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("manifest", String),
+    Column("record", Text, nullable=False),
+    Index(None, "target", "started_at"),
+    Index(None, "target", "outcome"),
+)
+
+# Runs of backup jobs only: what history, status and the calendar count, without decoding a single record.
+domain_runs = Table(
+    "domain_runs",
+    metadata,
+    Column("job", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("target", String, nullable=False),
+    Column("domain", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("type", String, nullable=False),
+    Column("looked_at", BigInteger, nullable=False),
+    Column("files_new", BigInteger, nullable=False),
+    Column("files_changed", BigInteger, nullable=False),
+    Column("files_removed", BigInteger, nullable=False),
+    Column("added", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("duration", Float, nullable=False),
+    Column("snapshot", String),
+    Column("error", Text, nullable=False),
+    Index(None, "target", "looked_at"),
+    Index(None, "target", "domain", "looked_at", "complete"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("tier", String, primary_key=True),
+    Column("original", String, primary_key=True),
+    Column("current_id", String, nullable=False),
+    Column("domain", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("tree", String, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("added", BigInteger, nullable=False),
+    Index(None, "target", "tier", "domain", "time"),
+)
+
+# Apart from the snapshots: a rebuild removes and brings back those, and cannot bring back a proof.
+proofs = Table(
+    "proofs",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("tier", String, primary_key=True),
+    Column("original", String, primary_key=True),
+    Column("proven_at", BigInteger, nullable=False),
+)
+
+pack_reads = Table(
+    "pack_reads",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("tier", String, primary_key=True),
+    Column("first_byte", Integer, primary_key=True, autoincrement=False),
+    Column("read_at", BigInteger, nullable=False),
+)
+
+# Alembic's own table, as Alembic makes it: a fresh catalogue is stamped without importing Alembic.
+stamps = MetaData()
+alembic_version = Table("alembic_version", stamps, Column("version_num", String(32), primary_key=True))

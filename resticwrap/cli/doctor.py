@@ -1,0 +1,112 @@
+"""`rw doctor`."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from resticwrap import errors
+from resticwrap.cli.edge import run
+from resticwrap.cli.options import Common, common, epilog
+
+if TYPE_CHECKING:
+    from resticwrap.bootstrap import House
+    from resticwrap.model.reports import Check, DoctorReport
+    from resticwrap.services.doctor import Question
+
+
+@click.command(
+    epilog=epilog(
+        "rw doctor --target s3",
+        "0 1 2",
+        code_0="nothing failed",
+        code_1="something failed",
+    )
+)
+@common
+def command(common: Common) -> None:
+    """Check this machine and a target; say for each failure what to do.
+
+    restic's version, credentials, clock, space, permissions, sources, whether the target answers, holds the pinned
+    repositories and is not on the disk of what it protects.
+    """
+    from resticwrap.report import text
+
+    def code(report: "DoctorReport") -> int:
+        return errors.OK if report.ok else errors.FAILED
+
+    run(common, lambda house: examine(house, common.domains), text.doctor, code)
+
+
+def examine(house: "House", domains: tuple[str, ...]) -> "DoctorReport":
+    """Ask all questions about one target."""
+    from resticwrap.services import doctor
+
+    return doctor.examine(house.target_name, questions(house, domains))
+
+
+def questions(house: "House", domains: tuple[str, ...]) -> "list[Question]":
+    """What is asked, in the order in which it makes sense to mend it."""
+    from resticwrap.host import space
+    from resticwrap.model.policy import LocalTarget
+    from resticwrap.restic.install import dotted, restic_version
+    from resticwrap.services import doctor
+
+    read = house.settings
+    wanted = read.select_domains(domains)
+
+    def restic() -> "Iterable[Check]":
+        return [doctor.ok("restic", f"{dotted(restic_version(house.binary))} at {house.binary}")]
+
+    def policies() -> "Iterable[Check]":
+        where = f"{read.folder}: target {house.target_name} ({house.target.provider}), {len(wanted)} domains"
+        return [doctor.ok("policies", where)]
+
+    def credentials() -> "Iterable[Check]":
+        house.store.restic_access()
+        house.store.probe()
+        return [doctor.ok("target", f"{house.target_name} ({house.target.provider}) answers and lets us in")]
+
+    def clock() -> "Iterable[Check]":
+        theirs = house.store.time()
+        return [doctor.clock(house.clock.now(), theirs)]
+
+    def password() -> "Iterable[Check]":
+        house.password()
+        file = house.password.file
+        return [doctor.private("password", file) if file else doctor.ok("password", "from a command or a variable")]
+
+    def repositories() -> "Iterable[Check]":
+        for tier, pin in house.context.pins().items():
+            house.context.check_pin(tier)
+            if house.context.repositories[tier].config().repository_id != pin.repository_id:
+                raise errors.OtherRepository(f"The {tier} repository is another one than was pinned.")
+            yield doctor.ok(f"repository {tier}", f"{pin.repository_id[:8]} is the pinned one and opens")
+
+    def room() -> "Iterable[Check]":
+        places = {"state": read.state_dir, "cache": read.cache_dir}
+        if isinstance(house.target, LocalTarget):
+            places["target"] = house.target.path
+        return doctor.space({what: (path, space.free_bytes(path)) for what, path in places.items()})
+
+    def disk() -> "Iterable[Check]":
+        if not isinstance(house.target, LocalTarget):
+            return []
+        return doctor.other_disk(house.target.path, wanted, space.device)
+
+    def records() -> "Iterable[Check]":
+        house.catalog.jobs(house.target_name, limit=1)
+        return [doctor.private("state", read.state_dir), doctor.ok("catalogue", "answers")]
+
+    return [
+        ("policies", policies),
+        ("restic", restic),
+        ("state", records),
+        ("space", room),
+        ("sources", lambda: doctor.sources(wanted)),
+        ("target", credentials),
+        ("disk", disk),
+        ("clock", clock),
+        ("password", password),
+        ("repositories", repositories),
+    ]

@@ -1,0 +1,125 @@
+"""The edge between commands and people: signals, errors, JSON or a rendered report, the exit code."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from resticwrap import errors
+from resticwrap.cli.options import Common
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from resticwrap.bootstrap import House
+
+R = TypeVar("R")
+
+
+def run(
+    common: Common,
+    work: Callable[["House"], R],
+    render: Callable[["Console", R], None],
+    code: Callable[[R], int] = lambda _: errors.OK,
+) -> NoReturn:
+    """Build the house, do the work, show what came of it, and exit. Never a traceback for what is foreseen."""
+    with guarded(common):
+        with built(common) as house, signals(house.cancel):
+            report = work(house)
+        show(common, report, render)
+        sys.exit(code(report))
+
+
+@contextmanager
+def run_lines(common: Common) -> Iterator["House"]:
+    """For commands that print as they go; the rest as `run`."""
+    with guarded(common), built(common) as house, signals(house.cancel):
+        yield house
+
+
+def built(common: Common) -> AbstractContextManager["House"]:
+    """The house, watched by a live view, by plain lines, or by nobody."""
+    from resticwrap.bootstrap import house
+    from resticwrap.report.progress import watcher_for
+
+    return house(common.policies, common.target, watcher_for(sys.stderr.isatty(), common.quiet, common.json))
+
+
+class _Time(click.ParamType[datetime]):
+    """A time in ISO 8601; without a zone, this machine's own."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except ValueError:
+            self.fail("must be a time such as 2026-11-23T14:00 or 2026-11-23T14:00:00+08:00", param, ctx)
+
+
+TIME = _Time()
+
+
+@contextmanager
+def guarded(common: Common) -> Iterator[None]:
+    """Turn a Failure into a sentence, a hint and its exit code (with --json: one document on stdout)."""
+    try:
+        yield
+    except errors.Failure as failure:
+        fail(common, failure)
+
+
+def fail(common: Common, failure: errors.Failure) -> NoReturn:
+    """Show a failure and exit with its code."""
+    if common.json:
+        from resticwrap.model.job import ErrorInfo
+        from resticwrap.model.reports import FailureReport
+
+        problems = tuple(str(p) for p in failure.problems) if isinstance(failure, errors.PolicyError) else ()
+        shown = ErrorInfo(kind=failure.kind, message=failure.message, hint=failure.hint, exit_code=failure.exit_code)
+        put(FailureReport(error=shown, problems=problems))
+    from resticwrap.report.console import console
+    from resticwrap.report.errors import show_failure
+
+    show_failure(console(stderr=True), failure)
+    sys.exit(failure.exit_code)
+
+
+def show(common: Common, report: R, render: Callable[["Console", R], None]) -> None:
+    """Print a report: as JSON, or rendered. `--quiet` says only what went wrong, which the exit code does too."""
+    if common.json:
+        put(report)
+    elif not common.quiet:
+        from resticwrap.report.console import console
+
+        render(console(), report)
+
+
+def put(value: Any) -> None:
+    """One JSON document and a newline on stdout."""
+    from resticwrap.model.base import to_json
+
+    sys.stdout.buffer.write(to_json(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def signals(cancel: Any) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP interrupt the children, which are waited for; nothing is torn down under them."""
+
+    def handle(number: int, frame: object) -> None:
+        del number, frame
+        cancel.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,61 @@
+"""`rw`: one group whose commands are imported when they are called. Loads click and nothing else."""
+
+import importlib
+
+import click
+
+from resticwrap import __version__
+
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("init", "command", "Make (or adopt) a target's repositories and pin their ids."),
+    "backup": ("backup", "command", "Back domains up, one snapshot each, with a manifest."),
+    "snapshots": ("snapshots", "command", "List the snapshots of a target."),
+    "history": ("history", "command", "Jobs as a table, and a calendar of days by domain."),
+    "ls": ("ls", "command", "List what a snapshot holds, with content ids."),
+    "restore": ("restore", "command", "Bring paths, domains or everything back, and compare."),
+    "verify": ("verify", "command", "Read the store back and restore a sample."),
+    "status": ("status", "command", "One screen: how safe is what."),
+    "doctor": ("doctor", "command", "Check this machine and the target."),
+    "unlock": ("unlock", "command", "Remove locks whose holder is known to be gone."),
+    "manifest": ("manifest", "group", "Show what a job wrote."),
+    "policy": ("policy", "group", "Check, show and describe the policies."),
+    "catalog": ("catalog", "group", "Rebuild the catalogue from the target."),
+}
+"""Name: module, attribute, and the line in `rw --help`, so that help need not import them."""
+
+
+class Lazy(click.Group):
+    """Imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        found = getattr(importlib.import_module(f"resticwrap.cli.{module}"), attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+EPILOG = """\b
+Example:
+  rw init && rw backup && rw verify && rw status
+\b
+Exit codes: 0 ok, 1 failed, 2 usage or policy error, 3 partial, 10 no
+repository, 11 locked, 12 wrong password, 20 verify failed, 21 gate closed,
+22 target unreachable, 130 interrupted.
+\b
+Completion: eval "$(_RW_COMPLETE=bash_source rw)"
+"""
+
+
+@click.group(cls=Lazy, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rw")
+def main() -> None:
+    """Backups with restic that can prove they restore."""

@@ -1,0 +1,157 @@
+"""One tree of errors: a sentence, a hint with the command to run, an exit code.
+
+Exit codes are restic's own where restic has one; the rest are ours (`docs/architecture.md`).
+Nothing below the command line prints; it raises one of these.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+OK = 0
+FAILED = 1
+USAGE = 2
+PARTIAL = 3
+NO_REPOSITORY = 10
+LOCKED = 11
+WRONG_PASSWORD = 12
+VERIFY_FAILED = 20
+GATE_CLOSED = 21
+UNREACHABLE = 22
+INTERRUPTED = 130
+
+
+class Failure(Exception):
+    """Something an operator must know: `message` is one sentence, `hint` says what to do next."""
+
+    exit_code = FAILED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def kind(self) -> str:
+        """The stable name that `--json` shows."""
+        return type(self).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a policy: never holds the offending value, which may be a secret."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.path}: {self.message}"
+
+
+class PolicyError(Failure):
+    """The policies do not hold; `problems` lists every fault that was found, not just the first."""
+
+    exit_code = USAGE
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "rw policy check") -> None:
+        count = len(problems)
+        super().__init__(f"The policies have {count} problem{'s' if count != 1 else ''}.", hint=hint)
+        self.problems = tuple(problems)
+
+
+class UsageError(Failure):
+    """The command line asks for something that cannot be."""
+
+    exit_code = USAGE
+
+
+class NoRepository(Failure):
+    """The target answers, but the repository (or its bucket) is not there."""
+
+    exit_code = NO_REPOSITORY
+
+
+class OtherRepository(Failure):
+    """The target answers with another repository than the one pinned at `rw init`."""
+
+    exit_code = NO_REPOSITORY
+
+
+class Locked(Failure):
+    """Somebody else holds the repository, or this very job is running already."""
+
+    exit_code = LOCKED
+
+
+class WrongPassword(Failure):
+    """No key of the repository opens with the configured password."""
+
+    exit_code = WRONG_PASSWORD
+
+
+class TargetUnreachable(Failure):
+    """The target's endpoint does not answer, or answers with its own trouble."""
+
+    exit_code = UNREACHABLE
+
+
+class TargetRefused(Failure):
+    """The target answers and refuses us: wrong key, wrong secret, no permission."""
+
+    exit_code = UNREACHABLE
+
+
+class VerifyFailed(Failure):
+    """What was read back or restored is not what was backed up."""
+
+    exit_code = VERIFY_FAILED
+
+
+class Interrupted(Failure):
+    """SIGINT or SIGTERM: children were stopped and waited for."""
+
+    exit_code = INTERRUPTED
+
+
+class DeadlineExceeded(Failure):
+    """A child or a job ran longer than it may; it was stopped cleanly."""
+
+
+class ResticMissing(Failure):
+    """No restic, or one that is too old."""
+
+
+class ResticFailed(Failure):
+    """restic failed in a way that has no exit code of its own."""
+
+
+class DiskFull(Failure):
+    """There is no room left where we have to write."""
+
+
+class CatalogUnavailable(Failure):
+    """The catalogue cannot be read or written."""
+
+
+class RestoreRefused(Failure):
+    """A restore that would not be undoable is not begun."""
+
+
+class NotFound(Failure):
+    """No snapshot, job, domain or path by that name."""
+
+
+class ObjectMissing(Failure):
+    """The store has no object by that key."""
+
+
+class ObjectExists(Failure):
+    """The store has an object by that key already, and it was to be written only if absent."""
+
+
+class Damaged(Failure):
+    """Bytes of a repository do not hash to their name, or do not decrypt."""
+
+    exit_code = VERIFY_FAILED

@@ -1,0 +1,71 @@
+"""The journals of in-place restores: one file each, replaced whole and flushed before anything else goes on."""
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from resticwrap import errors
+from resticwrap.model.base import from_json, to_json
+from resticwrap.model.swap import Journal
+
+
+class FileJournals:
+    """The `Journals` port of `services/inplace.py`, in `{state_dir}/journals`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._folder = state_dir / "journals"
+
+    def write(self, journal: Journal) -> None:
+        """Raises DiskFull or Failure; then the file has its old content or its new one."""
+        path = self._path(journal.job)
+        beside = path.with_suffix(".tmp")
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with beside.open("wb") as file:
+                file.write(to_json(journal))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+            sync_folder(self._folder)
+        except OSError as error:
+            raise write_failed(path, error) from error
+
+    def read(self, job: str) -> Journal | None:
+        """Raises Damaged where the file is none of ours."""
+        path = self._path(job)
+        try:
+            return from_json(Journal, path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise errors.Damaged(
+                f"The journal {path} cannot be read.",
+                hint=f"It says what an in-place restore exchanged; look for .rw-restore-{job} beside the live data.",
+            ) from error
+
+    def all(self) -> Sequence[Journal]:
+        """Oldest first. Raises Damaged where one cannot be read."""
+        found = [self.read(path.stem) for path in sorted(self._folder.glob("*.json"))]
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.started_at))
+
+    def _path(self, job: str) -> Path:
+        if not job or "/" in job or job.startswith("."):
+            raise errors.UsageError(f"{job!r} is not the id of a job.", hint="rw history")
+        return self._folder / f"{job}.json"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_failed(path: Path, error: OSError) -> errors.Failure:
+    """The error for a file of the state directory that cannot be written."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return errors.DiskFull(f"There is no room to write {path}.", hint=f"df -h {path.parent}")
+    return errors.Failure(f"{path} cannot be written: {error.strerror}.", hint="Check RW_STATE_DIR and who owns it.")

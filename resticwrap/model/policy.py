@@ -1,0 +1,340 @@
+"""What an operator writes in `policies/`: targets, domains, tiers, schedule. Frozen once read.
+
+`settings` reads the files into these models; `rw policy schema` prints their JSON Schema. Messages of validators say
+what is wanted and never what was given, which may be a secret.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, timedelta, tzinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from resticwrap.model.fields import AbsolutePath, Cron, Duration, Endpoint, Key, Name, ReadOnly, Secret
+
+
+class Frozen(BaseModel):
+    """Unknown keys are errors, values never change, and no error ever shows an input, which may be a secret.
+
+    Validators are built when first used: that halves what every command pays at its start.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True, defer_build=True
+    )
+
+
+class S3Credentials(Frozen):
+    """Keys, a profile, or nothing at all (then the machine's own role); `role_arn` is assumed on top of either."""
+
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    profile: str | None = Field(default=None, description="a profile of ~/.aws/config, instead of keys")
+    role_arn: str | None = Field(
+        default=None, description="a role to assume with the keys, the profile or the machine's role"
+    )
+    external_id: Secret | None = None
+    role_session_name: str = "resticwrap"
+    sts_endpoint: Endpoint | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "S3Credentials":
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key go together")
+        if self.session_token is not None and self.access_key_id is None:
+            raise ValueError("session_token needs access_key_id and secret_access_key")
+        if self.profile is not None and self.access_key_id is not None:
+            raise ValueError("give a profile or keys, not both")
+        if self.external_id is not None and self.role_arn is None:
+            raise ValueError("external_id needs role_arn")
+        return self
+
+
+class OssCredentials(Frozen):
+    """An access key, with `security_token` where it came from STS."""
+
+    access_key_id: Secret
+    access_key_secret: Secret
+    security_token: Secret | None = None
+
+
+class TargetBase(Frozen):
+    """What every target has, whatever its provider."""
+
+    namespace: Key = Field(default="resticwrap", description="the folder of both repositories and of the manifests")
+    environment: Key | None = Field(
+        default=None, description="`{env}` of the manifests' place; the namespace where not given"
+    )
+    password_file: AbsolutePath | None = Field(default=None, description="a file that holds the repositories' password")
+    password_command: str | None = Field(default=None, description="a command that prints the password", repr=False)
+    compression: Literal["auto", "off", "fastest", "better", "max"] = Field(
+        default="auto", description="`fastest` and `better` need restic 0.19"
+    )
+    limit_upload: Annotated[int, Field(ge=1)] | None = Field(default=None, description="KiB/s")
+    limit_download: Annotated[int, Field(ge=1)] | None = Field(default=None, description="KiB/s")
+    pack_size: Annotated[int, Field(ge=4, le=128)] | None = Field(default=None, description="MiB")
+    nice: Annotated[int, Field(ge=0, le=19)] = 0
+    parallel: Annotated[int, Field(ge=1, le=32)] | None = Field(default=None, description="domains side by side")
+    deadline: Duration = Field(default=timedelta(hours=12), description="a run that takes longer is stopped")
+    lock_wait: Duration = Field(
+        default=timedelta(minutes=30), description="how long somebody else's lock is waited for"
+    )
+    manifests: Literal["sealed", "plain"] = Field(
+        default="sealed", description="`plain` publishes file names in the bucket"
+    )
+
+    @model_validator(mode="after")
+    def _one_password(self) -> "TargetBase":
+        if self.password_file is not None and self.password_command is not None:
+            raise ValueError("give password_file or password_command, not both")
+        return self
+
+
+class LocalTarget(TargetBase):
+    """A folder of this machine, or a disk mounted on it."""
+
+    provider: Literal["local"]
+    path: AbsolutePath
+
+
+class BucketTarget(TargetBase):
+    """What S3 and OSS share."""
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    region: str | None = None
+    addressing: Literal["auto", "path", "dns"] = "auto"
+    ca_file: AbsolutePath | None = Field(default=None, description="the certificate authority of a server of one's own")
+    connections: Annotated[int, Field(ge=1, le=64)] | None = None
+
+
+class S3Target(BucketTarget):
+    """Amazon S3, or a server that speaks its dialect."""
+
+    provider: Literal["s3"]
+    endpoint: Endpoint = "https://s3.amazonaws.com"
+    credentials: S3Credentials = Field(default_factory=S3Credentials)
+
+
+class OssTarget(BucketTarget):
+    """Alibaba Cloud OSS: administered in its own dialect, written by restic in its S3 dialect."""
+
+    provider: Literal["oss"]
+    endpoint: Endpoint
+    credentials: OssCredentials
+    insecure_http: bool = Field(default=False, description="allow http, which the real OSS refuses for uploads")
+
+    @model_validator(mode="after")
+    def _https(self) -> "OssTarget":
+        if self.endpoint.startswith("http://") and not self.insecure_http:
+            raise ValueError("endpoint must be https: OSS refuses the uploads that restic sends over http")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _region(cls, data: Any) -> Any:
+        """OSS signs for `cn-hangzhou`, which people know as `oss-cn-hangzhou` and the public endpoints tell."""
+        if not isinstance(data, dict):
+            return data
+        region, endpoint = data.get("region"), data.get("endpoint")
+        if region is None and isinstance(endpoint, str):
+            told = re.fullmatch(r"(?:https?://)?(oss-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com/?", endpoint)
+            region = told[1] if told else None
+        return {**data, "region": region.removeprefix("oss-") if isinstance(region, str) else region}
+
+
+Target = Annotated[LocalTarget | S3Target | OssTarget, Field(discriminator="provider")]
+
+
+class FilesSource(Frozen):
+    """Files below one root, which is backed up by its name from its parent directory."""
+
+    type: Literal["files"] = "files"
+    root: AbsolutePath
+
+    @field_validator("root")
+    @classmethod
+    def _named(cls, value: Path) -> Path:
+        if not value.name:
+            raise ValueError("must be a folder with a name, not the root of the file system")
+        return value
+
+
+class Schema(Frozen):
+    """Which kind of object a domain holds, and the version its objects are written in."""
+
+    kind: Name
+    version: Annotated[int, Field(ge=1)] = 1
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, dict | Schema) else value
+
+
+class Domain(Frozen):
+    """A named set of data. `excludes` are restic's patterns."""
+
+    layer: Literal["raw", "derived", "serving"]
+    priority: Literal["P0", "P1", "P2"]
+    source: FilesSource
+    description: str = ""
+    excludes: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    schemas: Annotated[tuple[Schema, ...], BeforeValidator(_as_list, json_schema_input_type=Schema | list[Schema])] = (
+        Field(default=(), alias="schema", description="one kind of object, or a list of them")
+    )
+    rpo: Duration = Field(default=timedelta(minutes=5), description="how much time of data may be lost")
+    rto: Duration = Field(default=timedelta(minutes=30), description="how long it may take to get it back")
+
+    @model_validator(mode="after")
+    def _kinds_once(self) -> "Domain":
+        if len(self.schema_versions) != len(self.schemas):
+            raise ValueError("schema names a kind twice")
+        return self
+
+    @property
+    def schema_(self) -> Schema | None:
+        """The first kind that it holds, or None."""
+        return self.schemas[0] if self.schemas else None
+
+    @property
+    def schema_versions(self) -> dict[str, int]:
+        """The version by kind, of all kinds that it holds."""
+        return {schema.kind: schema.version for schema in self.schemas}
+
+
+class Keep(Frozen):
+    """What stays in a tier, in the words of `restic forget`."""
+
+    last: Annotated[int, Field(ge=1)] | None = None
+    within: Duration | None = None
+    within_hourly: Duration | None = None
+    within_daily: Duration | None = None
+    hourly: Annotated[int, Field(ge=1)] | None = None
+    daily: Annotated[int, Field(ge=1)] | None = None
+    weekly: Annotated[int, Field(ge=1)] | None = None
+    monthly: Annotated[int, Field(ge=1)] | None = None
+    forever: bool = False
+
+    @model_validator(mode="after")
+    def _something(self) -> "Keep":
+        if not self.forever and not any(value for key, value in self if key != "forever"):
+            raise ValueError("must keep something: an empty rule would remove everything")
+        return self
+
+
+class Tier(Frozen):
+    """One of the two repositories of a target: for how many days, and what stays meanwhile."""
+
+    days: Annotated[int, Field(ge=1, le=36525)]
+    keep: Keep
+    storage_class: str | None = None
+
+
+class Tiers(Frozen):
+    """Both tiers. Cold must outlast hot: it is where hot goes."""
+
+    hot: Tier
+    cold: Tier
+
+    @model_validator(mode="after")
+    def _order(self) -> "Tiers":
+        if self.cold.days < self.hot.days:
+            raise ValueError("cold.days must not be less than hot.days")
+        return self
+
+
+class ScheduledJob(Frozen):
+    """When a job runs: `every` a duration or at the times of a `cron` expression."""
+
+    kind: Literal["backup", "verify", "copy", "forget", "prune", "drill"]
+    target: Name = Field(description="each job names the one target that it works on")
+    type: Literal["incremental", "full"] | None = None
+    level: Literal["l1", "l2", "l3"] | None = None
+    domains: tuple[Name, ...] = Field(default=(), description="all where not given")
+    every: Duration | None = None
+    cron: Cron | None = Field(default=None, description="minute hour day month weekday, in `time_zone`")
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _when(self) -> "ScheduledJob":
+        if (self.every is None) == (self.cron is None):
+            raise ValueError("give either `every` or `cron`")
+        if (self.kind == "backup") != (self.type is not None):
+            raise ValueError("`type` belongs to a backup, and a backup needs it")
+        if (self.kind == "drill") != (self.level is not None):
+            raise ValueError("`level` belongs to a drill, and a drill needs it")
+        return self
+
+
+class VerifyRule(Frozen):
+    """How much one verify reads back: one `share` of the packs, and a `sample` of files restored and compared."""
+
+    share: Annotated[str, Field(pattern=r"^1(/([1-9]\d?|1\d\d|2[0-4]\d|25[0-6]))?$")] = "1/12"
+    sample: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts the packs are divided, 1 to 256."""
+        return int(self.share.partition("/")[2] or 1)
+
+
+class TargetsIndex(Frozen):
+    """`targets.yaml` without what is inside the targets: that is looked at when one is used."""
+
+    default: Name | None = None
+    targets: Annotated[Mapping[Name, Any], Field(min_length=1), *ReadOnly]
+
+
+class TargetsFile(Frozen):
+    """`targets.yaml`"""
+
+    default: Name | None = Field(default=None, description="the target of commands that name none")
+    targets: Annotated[Mapping[Name, Target], Field(min_length=1), *ReadOnly]
+
+
+class DomainsFile(Frozen):
+    """`domains.yaml`"""
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$")] = Field(
+        description="the host name that every snapshot carries, whatever the machine or container is called"
+    )
+    domains: Annotated[Mapping[Name, Domain], Field(min_length=1), *ReadOnly]
+
+
+class TiersFile(Frozen):
+    """`tiers.yaml`"""
+
+    tiers: Tiers
+
+
+class ScheduleFile(Frozen):
+    """`schedule.yaml`"""
+
+    time_zone: str = "UTC"
+    verify: VerifyRule = Field(default_factory=VerifyRule)
+    jobs: Annotated[Mapping[Name, ScheduledJob], *ReadOnly] = Field(default_factory=dict)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            zone_of(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("must be a time zone such as Asia/Shanghai or UTC that the package tzdata knows") from None
+        return value
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone in which days and cron expressions count."""
+        return zone_of(self.time_zone)
+
+
+def zone_of(name: str) -> tzinfo:
+    """UTC needs no tzdata, which a slim container lacks. Raises KeyError, ValueError or OSError."""
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)

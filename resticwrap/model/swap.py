@@ -1,0 +1,153 @@
+"""The values of an in-place restore: what is exchanged, and the journal that lets a later start finish or undo it.
+
+Paths and names are bytes (base64 in JSON), since names need not be UTF-8.
+"""
+
+from typing import Literal
+
+from resticwrap.model.base import Time, Value
+
+SwapState = Literal["before", "between", "after"]
+Phase = Literal[
+    "staging", "exchanging", "exchanged", "reverting", "cleaning", "kept", "undoing", "undone", "accepting",
+    "failed", "accepted",
+]  # fmt: skip
+"""Where an in-place restore stands; each is written before what it names is begun.
+
+staging: live is untouched. exchanging, exchanged: new trees go in, are in but not yet compared. reverting: back again.
+cleaning: live is the old tree, the stage is being removed. kept: done, old tree kept. undoing, undone: the old tree
+goes back in, is back and the other one kept. accepting: the kept tree is being removed. failed, accepted: closed.
+"""
+STAGE_PREFIX = ".rw-restore-"
+"""What every staging folder's name begins with. Backups leave such names out, exchanges leave them in place."""
+
+
+class RootMeta(Value, frozen=True):
+    """A folder's own metadata, for a folder that cannot be exchanged itself. Times in nanoseconds."""
+
+    mode: int
+    uid: int
+    gid: int
+    atime_ns: int
+    mtime_ns: int
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class SwapEntry(Value, frozen=True):
+    """One name: `name` in the live folder, `staged` in the stage, and the inodes they had before; None: not there."""
+
+    name: bytes
+    staged: bytes
+    live: int | None
+    new: int | None
+
+
+class Swap(Value, frozen=True):
+    """A set of names exchanged between two folders of one file system.
+
+    Inode numbers tell for each whether it was exchanged; device numbers do not, as they may change with a reboot.
+    `old_root` and `new_root` are there where the entries of a mount point are exchanged instead of the folder itself.
+    """
+
+    container: bytes
+    stage: bytes
+    entries: tuple[SwapEntry, ...]
+    old_root: RootMeta | None = None
+    new_root: RootMeta | None = None
+
+
+class Place(Value, frozen=True):
+    """How a live path can be exchanged: `whole`, by its name in `container`, or else by the entries inside it.
+
+    `live` is the path with its parents resolved; the stage goes into `container`; `missing` are the parents that do not
+    exist yet, outermost first.
+    """
+
+    live: bytes
+    whole: bool
+    container: bytes
+    missing: tuple[bytes, ...] = ()
+
+
+class Piece(Value, frozen=True):
+    """One thing to put back: the path `inside` a snapshot goes to `live`. `size` is what it needs, in bytes."""
+
+    domain: str
+    snapshot: str
+    inside: bytes
+    live: bytes
+    size: int
+    tier: str = "hot"
+
+
+class JournalPiece(Value, frozen=True):
+    """One piece on its way: `staged` is where the new tree was restored and, after, where the old one is kept.
+
+    `safety` is the snapshot of what was live, None where nothing was. `undo` is the exchange back, planned anew since
+    live names may have changed by then.
+    """
+
+    piece: Piece
+    place: Place
+    stage: bytes
+    safety: str | None = None
+    staged: bytes | None = None
+    swap: Swap | None = None
+    undo: Swap | None = None
+
+
+class Journal(Value, frozen=True):
+    """The record of one in-place restore, `journals/<job>.json` in the state directory."""
+
+    job: str
+    target: str
+    phase: Phase
+    started_at: Time
+    changed_at: Time
+    pieces: tuple[JournalPiece, ...]
+    reason: str = ""
+
+
+class Safety(Value, frozen=True):
+    """A snapshot of what is live, taken before anything is exchanged."""
+
+    snapshot: str
+    complete: bool
+
+
+class Holder(Value, frozen=True):
+    """A process that uses something below a path. `what`: fd, cwd, root, exe, map, or mount (of it, elsewhere)."""
+
+    pid: int
+    command: str
+    what: str
+    path: str
+
+
+class HolderReport(Value, frozen=True):
+    """Who holds files open. `unseen` processes could not be looked into; `namespaced`: others may exist unseen."""
+
+    holders: tuple[Holder, ...] = ()
+    unseen: int = 0
+    namespaced: bool = False
+
+
+class InPlaceResult(Value, frozen=True):
+    """How an in-place restore, its undo or its acceptance ended. `kept` names the trees that were put aside."""
+
+    job: str
+    phase: Phase
+    kept: tuple[str, ...] = ()
+    safety: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Recovered(Value, frozen=True):
+    """What a later start did with a restore that a crash left open; `error` where it could not (yet) be closed."""
+
+    job: str
+    was: Phase
+    now: Phase
+    kept: tuple[str, ...] = ()
+    error: str = ""
+    hint: str = ""

@@ -1,0 +1,1 @@
+"""Pure decisions: facts and time in, a plan with reasons out."""

@@ -1,0 +1,81 @@
+"""Which domains a backup runs, in which order, what waits for what, and how the job is judged."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from resticwrap.errors import FAILED, OK, PARTIAL
+from resticwrap.model.job import DomainRun, LatestDomain, Outcome
+from resticwrap.model.policy import Domain
+from resticwrap.model.reports import BackupPlan, PlannedDomain
+from resticwrap.model.snapshot import SnapshotType
+
+RESUME_BYTES = 256 << 20
+"""An interrupted job that had read more than this is worth a `repair index`, so that its uploads count."""
+
+
+def plan_backup(
+    target: str,
+    type: SnapshotType,
+    domains: Mapping[str, Domain],
+    latest: Mapping[str, LatestDomain],
+    parallel: int,
+) -> BackupPlan:
+    """P0 first, then by name. A domain waits for every earlier one whose root overlaps its own, since two runs side
+    by side do not deduplicate against each other (measured). Without a parent an incremental is a full."""
+    order = sorted(domains.items(), key=lambda item: (item[1].priority, item[0]))
+    planned: list[PlannedDomain] = []
+    for name, domain in order:
+        parent = latest.get(name)
+        root = domain.source.root
+        planned.append(
+            PlannedDomain(
+                domain=name,
+                priority=domain.priority,
+                layer=domain.layer,
+                type="incremental" if parent and type == "incremental" else "full",
+                root=str(root),
+                parent=parent.snapshot if parent else None,
+                after=tuple(p.domain for p in planned if overlap(root, Path(p.root))),
+                why=_why(type, parent),
+            )
+        )
+    return BackupPlan(target=target, type=type, parallel=parallel, domains=tuple(planned))
+
+
+def _why(type: SnapshotType, parent: LatestDomain | None) -> str:
+    if type == "full":
+        return "a full reads every byte again"
+    if parent is None:
+        return "no complete snapshot yet, so every byte is read"
+    return f"against {parent.snapshot[:8]}"
+
+
+def overlap(one: Path, other: Path) -> bool:
+    """Whether one root is, or lies inside, the other."""
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def startable(plan: BackupPlan, started: Collection[str], done: Collection[str]) -> list[PlannedDomain]:
+    """What may start now, in order, within the limit of domains side by side."""
+    room = plan.parallel - (len(started) - len(done))
+    ready = [d for d in plan.domains if d.domain not in started and all(name in done for name in d.after)]
+    return ready[: max(room, 0)]
+
+
+def outcome_of(runs: Sequence[DomainRun]) -> Outcome:
+    """The job's outcome: ok only when every domain was looked at completely."""
+    if any(run.outcome == "interrupted" for run in runs):
+        return "interrupted"
+    if all(run.complete for run in runs):
+        return "ok"
+    if any(run.complete or run.outcome == "partial" for run in runs):
+        return "partial"
+    return "failed"
+
+
+def exit_code_of(outcome: Outcome, runs: Sequence[DomainRun]) -> int:
+    """restic's codes: 0, 3 for partial, 130 interrupted; when all failed for one and the same reason, its code."""
+    if outcome in ("ok", "partial"):
+        return OK if outcome == "ok" else PARTIAL
+    codes = {run.error.exit_code for run in runs if run.error}
+    return codes.pop() if len(codes) == 1 else FAILED

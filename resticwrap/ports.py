@@ -1,0 +1,458 @@
+"""What services need of the outside, as Protocols. Adapters implement them; `bootstrap.py` introduces them.
+
+Each says what it raises and what may be done twice. Fakes and adapters pass the same suites in `tests/contract`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from resticwrap.model.base import Time, Value
+from resticwrap.model.job import Job, Latest, Manifest, Pin
+from resticwrap.model.objects import Change, Entry, show_path
+from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
+from resticwrap.model.snapshot import Snapshot, Tags
+
+
+class ObjectInfo(Value, frozen=True):
+    """One object of a store. `modified` is when it was last written, by the store's clock."""
+
+    key: str
+    size: int
+    modified: Time
+
+
+class Store(Protocol):
+    """The bucket or folder behind a target, spoken to by its own client. Keys use `/` and are relative to it.
+
+    Every call raises TargetUnreachable when nothing answers (within seconds), TargetRefused when the credentials are
+    not accepted, and NoRepository when the bucket itself is missing. Calls that may be repeated are retried a few
+    times on a passing fault and on nothing else.
+    """
+
+    def probe(self) -> None:
+        """Ask whether the bucket is there and lets us in. One cheap signed request; not retried."""
+
+    def create(self) -> bool:
+        """Make the bucket or folder; True when it was not there before."""
+
+    def get(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """An object's bytes, or a range of them. Raises ObjectMissing."""
+
+    def put(self, key: str, body: bytes | BinaryIO, *, if_absent: bool = False) -> None:
+        """Write an object whole or not at all. With `if_absent`, raises ObjectExists and leaves what is there."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object whose key begins with `prefix`, in the order of the keys."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+    def time(self) -> Time | None:
+        """The store's own clock (its `Date` header), None where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResticAccess:
+    """How restic reaches the repositories of one target.
+
+    `base` is the repository URL without its tier; each of `options` is given after its own `-o`; `env` is to be added
+    to the child's environment; `secrets` are the values to mask in what the child says; `ca_file` is for `--cacert`.
+    """
+
+    base: str
+    options: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    ca_file: Path | None = None
+
+    def url(self, tier: str) -> str:
+        """The URL of a tier's repository, for `--repo`."""
+        return f"{self.base}/{tier}"
+
+
+class TargetStore(Store, Protocol):
+    """A store of a target, which also knows how restic gets at it."""
+
+    def restic_access(self) -> ResticAccess:
+        """What restic needs now. Temporary credentials are fresh as of this call, so ask before each start of restic.
+        Raises as every other call where the credentials cannot be had."""
+
+
+class MissedItem(Value, frozen=True):
+    """Something that a backup could not read."""
+
+    item: str
+    message: str
+    during: str = ""
+
+
+class BackupRequest(Value, frozen=True):
+    """One restic backup: `name` is backed up from inside `cwd`. `force` reads every byte again."""
+
+    cwd: bytes
+    name: bytes
+    tags: Tags
+    host: str
+    excludes: tuple[str, ...] = ()
+    parent: str | None = None
+    force: bool = False
+    skip_if_unchanged: bool = False
+    dry_run: bool = False
+
+
+class BackupResult(Value, frozen=True):
+    """How it ended. `snapshot` is missing where nothing had changed; `complete` is False after restic's exit 3."""
+
+    complete: bool
+    snapshot: str | None
+    missed: tuple[MissedItem, ...] = ()
+    missed_count: int = 0
+    files: int = 0
+    size: int = 0
+    added: int = 0
+    files_new: int = 0
+    files_changed: int = 0
+    duration: float = 0.0
+
+
+class RestoreResult(Value, frozen=True):
+    """How a restore ended; `failed` names what could not be restored."""
+
+    files: int
+    size: int
+    failed: tuple[MissedItem, ...] = ()
+
+
+class CheckResult(Value, frozen=True):
+    """What `restic check` said. `read` is whether any pack was read back."""
+
+    errors: int
+    broken_packs: tuple[str, ...]
+    read: bool
+    messages: tuple[str, ...] = ()
+
+
+class Progress(Value, frozen=True):
+    """How far a piece of work is: bytes and files, of which totals may not be known yet (None)."""
+
+    bytes_done: int = 0
+    bytes_total: int | None = None
+    files_done: int = 0
+    files_total: int | None = None
+    seconds_left: float | None = None
+    errors: int = 0
+    current: str = ""
+
+
+class Watcher(Protocol):
+    """Is told how the work goes. Called from several threads; never raises, never blocks for long."""
+
+    def begin(self, title: str, names: Sequence[str]) -> None:
+        """A job starts on these domains."""
+
+    def update(self, name: str, progress: Progress) -> None:
+        """A domain moved on."""
+
+    def done(self, name: str, outcome: str) -> None:
+        """A domain ended."""
+
+    def note(self, text: str) -> None:
+        """Something a person should read: waiting for a lock, a retry, a repair."""
+
+    def end(self) -> None:
+        """The job ended."""
+
+
+class PackBlob(Value, frozen=True):
+    """One blob inside a pack, as the index has it."""
+
+    id: str
+    kind: str
+    pack: str
+
+
+class Trees(Protocol):
+    """Reads trees and index of one repository without restic. Every tree is hashed again as it is read.
+
+    Raises Damaged where bytes do not decrypt or do not hash to their name, ObjectMissing where a pack is gone.
+    """
+
+    @property
+    def chunker(self) -> str:
+        """The fingerprint of the repository's chunker parameters, for content ids."""
+
+    def walk(self, tree: str, under: bytes = b"") -> Iterator[Entry]:
+        """Every node below (and including) `under`, a path relative to the tree's root; parents before children,
+        siblings in restic's order. Nothing where there is no such path. The tree's root itself is not a node."""
+
+    def changes(self, old: str | None, new: str) -> Iterator[Change]:
+        """Where two trees differ; equal subtrees are not descended into. `old` None: everything was added.
+        `bitrot`: content differs though mtime and size do not."""
+
+    def blob_lengths(self, blobs: Iterable[str]) -> Mapping[str, int]:
+        """The plaintext length in bytes of each data blob that the index has."""
+
+    def packs(self) -> Mapping[str, int]:
+        """Every pack that the index names, with the size in bytes that its file must have."""
+
+    def blobs_in(self, packs: Iterable[str]) -> Sequence[PackBlob]:
+        """The blobs that lie in these packs and in no other."""
+
+    def affected(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, Sequence[bytes]]:
+        """By tree of a snapshot: the paths that need any of these blobs. A shared subtree is read once."""
+
+
+class Repository(Protocol):
+    """One restic repository: the verbs that services use. Every verb raises the typed error of restic's exit code."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def tier(self) -> str: ...
+
+    def init(self, chunker_from: "Repository | None" = None) -> str:
+        """Make it; returns its id. With `chunker_from`, its chunker parameters are copied."""
+
+    def config_digest(self) -> str:
+        """sha256 of the config object, read by the store's own client. Raises NoRepository."""
+
+    def config(self) -> Pin:
+        """Open the repository with the password and say who it is."""
+
+    def backup(self, request: BackupRequest, on_progress: Callable[[Progress], None]) -> BackupResult:
+        """Raises ResticFailed and kin where no snapshot was written."""
+
+    def snapshots(self, *, no_lock: bool = True, no_cache: bool = False) -> Sequence[Snapshot]:
+        """All snapshots, oldest first."""
+
+    def snapshot(self, snapshot: str) -> Snapshot:
+        """One snapshot by its full id. Raises NotFound."""
+
+    def entries(self, snapshot: Snapshot, under: bytes = b"") -> Iterator[Entry]:
+        """Every node of a snapshot as `Trees.walk` gives them; by restic's own `find` where our reader fails."""
+
+    def restore(
+        self,
+        snapshot: str,
+        to: Path,
+        include: Sequence[bytes] = (),
+        *,
+        no_cache: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> RestoreResult:
+        """Restore a snapshot, or only the `include` paths (from the snapshot's root), below `to`."""
+
+    def check(self, *, bucket: int | None, parts: int) -> CheckResult:
+        """Structure check from the store, not from the cache, without a lock; with `bucket` (1 to `parts`) also read
+        that part of the packs back. Damage is a result, not an error."""
+
+    def repair_index(self, wait: float) -> bool:
+        """Make packs count that no index names. False where the exclusive lock was not had within `wait` seconds."""
+
+    def locks(self) -> Sequence[LockInfo]:
+        """Its locks, judged: `dead` only where the process was ours and its lease is free."""
+
+    def remove_lock(self, lock: str) -> None:
+        """Remove that one lock object."""
+
+    def clear_dead_locks(self) -> Sequence[LockInfo]:
+        """Remove our own dead locks, one by one; returns them."""
+
+    def trees(self, *, no_cache: bool = False) -> Trees:
+        """A reader of its trees. With `no_cache` all bytes come from the store."""
+
+
+class Lease(Protocol):
+    """A descriptor with a flock that a child inherits: as long as any holder of it lives, the lease is held."""
+
+    @property
+    def fd(self) -> int: ...
+
+    def started(self, pid: int) -> None:
+        """Note the child's pid."""
+
+    def close(self) -> None:
+        """Give up our own copy of the descriptor; the child's remains."""
+
+
+class LeaseInfo(Value, frozen=True):
+    """A lease as found on disk."""
+
+    name: str
+    host: str
+    pid: int | None
+    created: Time
+    held: bool
+
+
+class Look(Value, frozen=True):
+    """A source as it stands: back `name` up from inside `cwd`. `identity` changes when something else is there."""
+
+    cwd: bytes
+    name: bytes
+    identity: tuple[int, ...]
+
+    @property
+    def root(self) -> str:
+        """The name by which the root stands in the snapshot."""
+        return show_path(self.name)
+
+
+class Source(Protocol):
+    """How a domain is captured."""
+
+    def look(self) -> Look:
+        """Look at the root without reading it. Raises NotFound where it is not there."""
+
+
+class HostLocks(Protocol):
+    """Advisory locks of this machine, in the state directory. They die with their holder, never before."""
+
+    def hold(self, name: str, *, shared: bool = False, wait: float = 0) -> AbstractContextManager[None]:
+        """Hold a lock of ours by name. Raises Locked when it is not had within `wait` seconds."""
+
+    def lease(self, repository: str) -> Lease:
+        """A new lease for a child that works on this repository (its pinned id, or its URL before it has one)."""
+
+    def leases(self, repository: str) -> Sequence[LeaseInfo]:
+        """The leases of a repository, held or free. A free one older than a day is removed on the way."""
+
+
+class Catalog(Protocol):
+    """Jobs and snapshots. A convenience: all of it can be rebuilt. Raises CatalogUnavailable."""
+
+    def open_job(self, job: Job) -> None:
+        """Record a job as running."""
+
+    def close_job(self, job: Job) -> None:
+        """Record its end; a job that was never opened is recorded whole. May be repeated."""
+
+    def open_jobs(self, target: str) -> Sequence[Job]:
+        """Jobs that are recorded as running."""
+
+    def job(self, job_id: str) -> Job | None:
+        """One job by its id, or by an unambiguous beginning of at least 6 characters."""
+
+    def jobs(self, target: str, *, kind: str | None = None, limit: int = 100) -> Sequence[Job]:
+        """Newest first."""
+
+    def history(
+        self, target: str, *, domains: Sequence[str] = (), since: Time | None = None, limit: int | None = None
+    ) -> Sequence[HistoryRow]:
+        """Runs of domains, newest first, across backup jobs."""
+
+    def last_runs(self, target: str) -> "Mapping[str, tuple[HistoryRow, Time | None]]":
+        """By domain: the newest run, however it ended, and the start of the newest complete look (None: never)."""
+
+    def days(self, target: str, domains: Sequence[str], since: Time | None, tz: tzinfo) -> Sequence[HistoryDay]:
+        """The runs of each day of `tz` and domain, oldest day first. No `domains`: all of them."""
+
+    def put_snapshots(self, target: str, tier: str, found: Iterable[tuple[Snapshot, bool]]) -> None:
+        """Record snapshots, each with whether it is complete; known ones are updated, keeping when they were proven."""
+
+    def sums(self, target: str, tier: str) -> "Mapping[str, DomainSums]":
+        """By domain: its snapshots in this tier, summed."""
+
+    def snapshots(self, target: str, tier: str) -> Mapping[str, "KnownSnapshot"]:
+        """By original id."""
+
+    def close_jobs(self, closed: Iterable[Job]) -> None:
+        """Many at once."""
+
+    def mark_proven(self, target: str, originals: Sequence[str], at: Time, *, tier: str | None = None) -> None:
+        """These snapshots were sampled and compared well, in one tier or wherever they are known."""
+
+    def record_reads(self, target: str, tier: str, first_bytes: Sequence[int], at: Time) -> None:
+        """All packs whose id begins with one of these bytes (0 to 255) were read back at `at`."""
+
+    def reads(self, target: str, tier: str) -> Mapping[int, Time]:
+        """When the packs beginning with each byte were last read back."""
+
+    def forget_target(self, target: str) -> None:
+        """Remove all that a rebuild brings back (not pins)."""
+
+
+class DomainSums(Value, frozen=True):
+    """The snapshots of one domain in one tier, summed. Bytes are bytes.
+
+    `complete` counts the complete ones; `files`, `size` and `newest_at` are of the newest complete one (0, 0 and None
+    without any), `logical` is the size of all together, `added` what they stored. `proven_at` is the last time that
+    any of them was proven.
+    """
+
+    snapshots: int = 0
+    complete: int = 0
+    logical: int = 0
+    added: int = 0
+    files: int = 0
+    size: int = 0
+    newest_at: Time | None = None
+    proven_at: Time | None = None
+
+
+class KnownSnapshot(Value, frozen=True):
+    """What the catalogue knows of a snapshot."""
+
+    original: str
+    current_id: str
+    domain: str
+    type: str
+    time: Time
+    tree: str
+    complete: bool
+    size: int
+    files: int
+    added: int
+    proven_at: Time | None = None
+
+
+class StateFiles(Protocol):
+    """Small files of the state directory, each written whole or not at all (and flushed): they need no database."""
+
+    def spool(self, job: Job, *, flush: bool = True) -> None:
+        """Write a job's record ahead of the catalogue. Without `flush` it may be lost with the power, not with us."""
+
+    def spooled(self) -> Sequence[Job]:
+        """What is spooled. An unreadable file is renamed aside, never deleted."""
+
+    def unspool(self, job_id: str) -> None:
+        """The catalogue has it: remove the spooled record; one that is not there is no error."""
+
+    def latest(self, target: str) -> Latest | None: ...
+
+    def put_latest(self, latest: Latest) -> None: ...
+
+    def keep_manifest(self, manifest: Manifest) -> None:
+        """Keep a manifest until it is in the store."""
+
+    def kept_manifests(self, target: str) -> Sequence[Manifest]:
+        """Those that are not in the store yet, oldest first."""
+
+    def drop_manifest(self, manifest: Manifest) -> None:
+        """It is in the store now; one that is not kept is no error."""
+
+    def pins(self, target: str) -> Mapping[str, Pin]:
+        """The pinned repositories of a target by tier; empty before `rw init`. Raises Failure where unreadable."""
+
+    def put_pins(self, target: str, pins: Mapping[str, Pin]) -> None: ...
+
+
+class Manifests(Protocol):
+    """The manifests of jobs in the target's store."""
+
+    def put(self, manifest: Manifest) -> str:
+        """Write it if absent, returns its key. The same manifest again is no error."""
+
+    def get(self, key: str) -> Manifest:
+        """Raises ObjectMissing, Damaged."""
+
+    def find(self, job_id: str) -> str | None:
+        """The key of a job's manifest (its day is in the job's id)."""
+
+    def keys(self) -> Iterator[str]:
+        """All of them, oldest day first."""

@@ -1,0 +1,189 @@
+"""The only starter of child processes.
+
+A child gets exactly the environment it is given, a session of its own (so that a terminal's Ctrl-C reaches it once,
+through us), and its output is always drained: restic dies of SIGPIPE and leaves a lock when its reader goes away.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resticwrap import errors
+from resticwrap.cancel import Cancel
+from resticwrap.clock import Clock, SystemClock
+
+LINE_LIMIT = 64 * 1024 * 1024
+"""Longest line that is kept whole, in bytes: `restic snapshots --json` prints one line for the whole repository."""
+TAIL_LINES = 50
+GRACE_SECONDS = 20.0
+"""How long a child may take to clean up after SIGINT before it gets SIGKILL."""
+TICK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a child ended. `stdout` is empty where `on_stdout` took the lines; `stderr` is the tail, secrets masked."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+    seconds: float
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """Replace every secret (of at least four characters) by stars."""
+    for secret in secrets:
+        if len(secret) >= 4:
+            text = text.replace(secret, "****")
+    return text
+
+
+def run(
+    argv: Sequence[str | bytes],
+    *,
+    env: Mapping[str, str],
+    timeout: float,
+    cwd: str | bytes | Path | None = None,
+    stdin: int | None = None,
+    pass_fds: Sequence[int] = (),
+    nice: int = 0,
+    secrets: Iterable[str] = (),
+    cancel: Cancel | None = None,
+    clock: Clock | None = None,
+    on_start: Callable[[int], None] | None = None,
+    on_stdout: Callable[[bytes], None] | None = None,
+    on_stderr: Callable[[bytes], None] | None = None,
+    on_tick: Callable[[], None] | None = None,
+) -> Result:
+    """Run a child to its end and say how it ended; a non-zero exit is for the caller to judge.
+
+    `timeout` is in seconds. `on_start` gets the pid, `on_stdout` and `on_stderr` whole lines without their end,
+    `on_tick` is called about five times a second; what any of them raises stops the child and is raised again.
+
+    Raises Interrupted when `cancel` is set meanwhile, DeadlineExceeded after `timeout`, Failure when the program
+    cannot be started. In each case the child was interrupted, given time to clean up, and waited for.
+    """
+    clock = clock or SystemClock()
+    started = clock.monotonic()
+    name = os.fsdecode(argv[0]).rsplit("/", 1)[-1]
+    if cancel is not None:
+        cancel.check()
+    try:
+        child = subprocess.Popen(
+            argv,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=tuple(pass_fds),
+            start_new_session=True,
+            bufsize=0,
+        )
+    except OSError as error:
+        raise errors.Failure(
+            f"{name} could not be started: {error.strerror}.", hint=f"Is it installed? command -v {name}"
+        ) from error
+    out, err = _Lines(on_stdout), _Lines(on_stderr, tail=True)
+    try:
+        if nice:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, child.pid, nice)
+        if on_start is not None:
+            on_start(child.pid)
+        for _ in _pump(child, out, err):
+            if cancel is not None:
+                cancel.check()
+            if clock.monotonic() - started > timeout:
+                raise errors.DeadlineExceeded(
+                    f"{name} was stopped after {timeout:.0f} seconds, which is its limit.",
+                    hint="Raise `deadline` in targets.yaml if the work is that long, or look why it stands still.",
+                )
+            if on_tick is not None:
+                on_tick()
+        code = child.wait()
+    except BaseException:
+        _stop(child, out, err)
+        raise
+    finally:
+        for stream in (child.stdout, child.stderr):
+            if stream is not None:
+                stream.close()
+    return Result(code, out.whole(), mask(err.text(), secrets), clock.monotonic() - started)
+
+
+class _Lines:
+    """Collects one stream: hands whole lines on, or keeps them; never more than its bounds."""
+
+    def __init__(self, sink: Callable[[bytes], None] | None, *, tail: bool = False) -> None:
+        self._sink = sink
+        self._rest = bytearray()
+        self._kept: deque[bytes] = deque(maxlen=TAIL_LINES if tail else None)
+        self._keep = tail or sink is None
+        self.mute = False
+
+    def feed(self, data: bytes) -> None:
+        self._rest += data
+        if b"\n" not in data and len(self._rest) <= LINE_LIMIT:
+            return
+        *lines, rest = bytes(self._rest).split(b"\n")
+        self._rest = bytearray(rest[-LINE_LIMIT:])
+        for line in lines:
+            self._take(line)
+
+    def end(self) -> None:
+        if self._rest:
+            self._take(bytes(self._rest))
+            self._rest.clear()
+
+    def _take(self, line: bytes) -> None:
+        if self._keep:
+            self._kept.append(line)
+        if self._sink is not None and not self.mute:
+            self._sink(line)
+
+    def whole(self) -> bytes:
+        return b"\n".join(self._kept)
+
+    def text(self) -> str:
+        return self.whole().decode("utf-8", "replace")
+
+
+def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> Iterable[None]:
+    """Drain both pipes until the child has ended; yields at least five times a second."""
+    assert child.stdout is not None and child.stderr is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ, out)
+        selector.register(child.stderr, selectors.EVENT_READ, err)
+        while selector.get_map():
+            ready = selector.select(TICK_SECONDS)
+            for key, _ in ready:
+                data = os.read(key.fd, 1 << 18)
+                if data:
+                    key.data.feed(data)
+                else:
+                    selector.unregister(key.fileobj)
+                    key.data.end()
+            # A grandchild may hold the pipes open after the child itself has gone.
+            if not ready and child.poll() is not None:
+                break
+            yield
+
+
+def _stop(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> None:
+    """Interrupt, go on draining while it cleans up, kill what does not end. Runs even while we are interrupted."""
+    out.mute = err.mute = True
+    with contextlib.suppress(ProcessLookupError):
+        child.send_signal(signal.SIGINT)
+    deadline = SystemClock().monotonic() + GRACE_SECONDS
+    for _ in _pump(child, out, err):
+        if SystemClock().monotonic() > deadline:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+    child.wait()

@@ -1,0 +1,19 @@
+"""Reports for people: one function per report, each taking a console and the report.
+
+rich itself is imported only when something is shown.
+"""
+
+from resticwrap.report.backup import backup, plan
+from resticwrap.report.console import console
+from resticwrap.report.errors import show_failure
+from resticwrap.report.history import history
+from resticwrap.report.restore import restore
+from resticwrap.report.setup import doctor, init, locks, policy, rebuild
+from resticwrap.report.snapshots import ls, manifest, objects, snapshots
+from resticwrap.report.status import status
+from resticwrap.report.verify import verify
+
+__all__ = [
+    "backup", "console", "doctor", "history", "init", "locks", "ls", "manifest", "objects", "plan", "policy", "rebuild",
+    "restore", "show_failure", "snapshots", "status", "verify",
+]  # fmt: skip

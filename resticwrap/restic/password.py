@@ -1,0 +1,115 @@
+"""The repository password: from where the policy or the environment says, or from the file that `rw init` generated.
+
+It reaches restic through a descriptor, never through an argument list or an environment variable.
+"""
+
+import os
+import secrets
+import shlex
+import stat
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from resticwrap import errors, process
+from resticwrap.model.policy import Target
+
+BYTES = 32
+"""256 bits: what is generated cannot be guessed, whatever the key's cost."""
+COMMAND_TIMEOUT = 60.0
+
+
+class Password:
+    """Callable: the password of a target. Read once, kept in memory, shown nowhere."""
+
+    def __init__(self, name: str, target: Target, env: Mapping[str, str], state_dir: Path) -> None:
+        self._name, self._target, self._env = name, target, env
+        self._generated = state_dir / "secrets" / f"{name}.password"
+        self._known: str | None = None
+        self._once = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Password({self._name})"
+
+    def __call__(self) -> str:
+        """Raises WrongPassword where none is configured or it is empty, Failure where it cannot be read."""
+        with self._once:
+            if self._known is None:
+                self._known = self._read()
+            return self._known
+
+    @property
+    def file(self) -> Path | None:
+        """The file it is in; None where it comes from a command or a variable."""
+        if self._target.password_file is not None:
+            return self._target.password_file
+        if self._target.password_command is not None:
+            return None
+        if named := self._env.get("RESTIC_PASSWORD_FILE"):
+            return Path(named)
+        if self._env.get("RESTIC_PASSWORD_COMMAND") or self._env.get("RESTIC_PASSWORD"):
+            return None
+        return self._generated
+
+    def ensure(self) -> tuple[Path | None, bool]:
+        """Where it is; generates a strong one (0600) where none is configured and none was generated before."""
+        file = self.file
+        if file != self._generated or file.exists():
+            self()
+            return file, False
+        try:
+            file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as out:
+                out.write(secrets.token_urlsafe(BYTES) + "\n")
+                out.flush()
+                os.fsync(out.fileno())
+        except OSError as error:
+            raise errors.Failure(
+                f"The password file {file} cannot be written: {error.strerror}.",
+                hint="Set RW_STATE_DIR to a folder that is yours, or RESTIC_PASSWORD_FILE.",
+            ) from error
+        return file, True
+
+    def exposed(self) -> bool:
+        """Whether others than its owner may read the file."""
+        try:
+            return self.file is not None and bool(stat.S_IMODE(self.file.stat().st_mode) & 0o077)
+        except OSError:
+            return False
+
+    def _read(self) -> str:
+        file = self.file
+        if file is not None:
+            found = self._from_file(file)
+        elif command := self._target.password_command or (
+            None if self._target.password_file else self._env.get("RESTIC_PASSWORD_COMMAND")
+        ):
+            found = self._from_command(command)
+        else:
+            found = self._env.get("RESTIC_PASSWORD", "")
+        if not found:
+            raise errors.WrongPassword(
+                f"The password of target {self._name} is empty.", hint="Look at RESTIC_PASSWORD_FILE or password_file."
+            )
+        return found
+
+    def _from_file(self, file: Path) -> str:
+        try:
+            return file.read_text().rstrip("\r\n")
+        except FileNotFoundError:
+            hint = f"rw init --target {self._name}" if file == self._generated else "Set RESTIC_PASSWORD_FILE."
+            raise errors.WrongPassword(f"There is no password file {file}.", hint=hint) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.WrongPassword(
+                f"The password file {file} cannot be read: {type(error).__name__}.", hint=f"ls -l {file}"
+            ) from None
+
+    def _from_command(self, command: str) -> str:
+        result = process.run(shlex.split(command), env=dict(self._env), timeout=COMMAND_TIMEOUT)
+        if result.code != 0:
+            raise errors.WrongPassword(
+                f"The password command of target {self._name} failed with exit code {result.code}.",
+                hint="Run the command by hand; rw shows neither it nor what it prints.",
+            )
+        return result.stdout.decode().rstrip("\r\n")

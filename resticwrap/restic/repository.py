@@ -1,0 +1,287 @@
+"""One restic repository: each verb runs one restic command and returns what its typed messages say."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, cast
+
+from resticwrap import errors
+from resticwrap.model.job import Pin
+from resticwrap.model.objects import Entry
+from resticwrap.model.reports import LockInfo
+from resticwrap.model.snapshot import Snapshot
+from resticwrap.ports import BackupRequest, BackupResult, CheckResult, Progress, RestoreResult, Trees
+from resticwrap.ports import Repository as RepositoryPort
+from resticwrap.restic import exits, find, locks, messages, tags
+from resticwrap.restic.crypto import MasterKey, chunker_fingerprint
+from resticwrap.restic.repofiles import CacheThenStore, RepositoryFiles, StoreFiles
+from resticwrap.restic.runner import Runner, Setting
+from resticwrap.restic.trees import TreeReader
+
+OWN_STAGING = ".rw-restore-*"
+"""What an in-place restore puts beside live data; never part of a backup."""
+GLOB = frozenset(b"\\*?[")
+
+
+class ResticRepository:
+    """The `Repository` port over the restic binary."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._once = threading.Lock()
+        self._runner = Runner(setting, on_locked=lambda: bool(self.clear_dead_locks()))
+
+    @property
+    def url(self) -> str:
+        return self._setting.url
+
+    @property
+    def tier(self) -> str:
+        return self._setting.tier
+
+    def init(self, chunker_from: RepositoryPort | None = None) -> str:
+        copying = [] if chunker_from is None else ["--copy-chunker-params"]
+        result, _ = self._runner.run(
+            ["init", *copying], from_repository=None if chunker_from is None else chunker_from.url
+        )
+        return messages.decode(result.stdout, messages.Initialized).id
+
+    def config_digest(self) -> str:
+        try:
+            return hashlib.sha256(self._setting.store.get(f"{self._setting.prefix}/config")).hexdigest()
+        except errors.ObjectMissing:
+            raise exits.failure(10, command="cat", url=self.url, target=self._setting.target, said="") from None
+
+    def config(self) -> Pin:
+        self.config_digest()
+        self.__dict__.pop("_config", None)
+        return self._config
+
+    def backup(self, request: BackupRequest, on_progress: Callable[[Progress], None]) -> BackupResult:
+        stream = _Stream("backup", messages.BackupSummary, on_progress)
+        result, heard = self._runner.run(
+            _backup_command(request),
+            accept=frozenset({exits.OK, exits.PARTIAL}),
+            on_line=stream.line,
+            cwd=request.cwd,
+        )
+        summary = stream.summary()
+        return BackupResult(
+            complete=result.code == exits.OK and heard.missed_count == 0,
+            snapshot=None if request.dry_run else summary.snapshot_id,
+            missed=tuple(heard.missed),
+            missed_count=heard.missed_count or heard.plain * (result.code == exits.PARTIAL),
+            files=summary.total_files_processed,
+            size=summary.total_bytes_processed,
+            added=summary.data_added_packed,
+            files_new=summary.files_new,
+            files_changed=summary.files_changed,
+            duration=summary.total_duration,
+        )
+
+    def snapshots(self, *, no_lock: bool = True, no_cache: bool = False) -> Sequence[Snapshot]:
+        command = ["snapshots", *(["--no-lock"] if no_lock else []), *(["--no-cache"] if no_cache else [])]
+        result, _ = self._runner.run(command)
+        found = [
+            _snapshot(item, item.id) for item in messages.decode_list(result.stdout or b"null", messages.SnapshotJson)
+        ]
+        return sorted(found, key=lambda snapshot: (snapshot.time, snapshot.id))
+
+    def restore(
+        self,
+        snapshot: str,
+        to: Path,
+        include: Sequence[bytes] = (),
+        *,
+        no_cache: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> RestoreResult:
+        command: list[str | bytes] = ["restore", "--target", str(to)]
+        if no_cache:
+            command.append("--no-cache")
+        for path in include:
+            command += ["--include", b"/" + _literal(path)]
+        stream = _Stream("restore", messages.RestoreSummary, on_progress or (lambda _: None))
+        result, heard = self._runner.run([*command, snapshot], accept=frozenset({0, 1}), on_line=stream.line)
+        if result.code != exits.OK and not heard.missed:
+            raise self._runner.failure(command, result.code, heard)
+        summary = stream.summary() if result.code == exits.OK else stream.last or messages.RestoreSummary()
+        return RestoreResult(files=summary.files_restored, size=summary.bytes_restored, failed=tuple(heard.missed))
+
+    def check(self, *, bucket: int | None, parts: int) -> CheckResult:
+        command = ["check", "--no-lock"]
+        if bucket is not None:
+            command.append("--read-data" if parts == 1 else f"--read-data-subset={bucket}/{parts}")
+        stream = _Stream("check", messages.CheckSummary, lambda _: None)
+        result, heard = self._runner.run(command, accept=frozenset({0, 1}), on_line=stream.line)
+        if stream.last is None:
+            if result.code != exits.OK:
+                raise self._runner.failure(command, result.code, heard)
+            stream.summary()
+        summary = stream.summary()
+        return CheckResult(
+            errors=max(summary.num_errors, int(result.code != exits.OK)),
+            broken_packs=tuple(summary.broken_packs or ()),
+            read=bucket is not None,
+            messages=tuple(item.message for item in heard.missed),
+        )
+
+    def repair_index(self, wait: float) -> bool:
+        try:
+            self._runner.run(["repair", "index"], wait=wait)
+        except errors.Locked:
+            return False
+        return True
+
+    def locks(self) -> Sequence[LockInfo]:
+        return locks.judged(self._setting, self._key)
+
+    def remove_lock(self, lock: str) -> None:
+        self._setting.store.delete(f"{self._setting.prefix}/locks/{lock}")
+
+    def clear_dead_locks(self) -> Sequence[LockInfo]:
+        dead = [lock for lock in self.locks() if lock.state == "dead"]
+        for lock in dead:
+            self.remove_lock(lock.id)
+        return dead
+
+    def trees(self, *, no_cache: bool = False) -> Trees:
+        return TreeReader(self._files(no_cache), self._key, self._config.chunker)
+
+    def snapshot(self, snapshot: str) -> Snapshot:
+        for sealed in self._files(no_cache=False).copies("snapshots", snapshot):
+            if hashlib.sha256(sealed).hexdigest() == snapshot:
+                return _snapshot(
+                    messages.decode(b"".join(self._key.open_file(sealed)), messages.SnapshotJson), snapshot
+                )
+        raise errors.Damaged(f"Snapshot {snapshot[:8]} is damaged.", hint=f"rw verify --target {self._setting.target}")
+
+    def entries(self, snapshot: Snapshot, under: bytes = b"") -> Iterator[Entry]:
+        walk = self.trees().walk(snapshot.tree, under)
+        try:
+            first = next(walk, None)
+        except errors.Damaged as error:
+            self._setting.note(f"{error.message} Asking restic itself instead.")
+            yield from self.entries_by_find(snapshot, under)
+            return
+        if first is not None:
+            yield first
+            yield from walk
+
+    def entries_by_find(self, snapshot: Snapshot, under: bytes = b"") -> Iterator[Entry]:
+        """The same list out of restic's own `find` and `ls`: slower, without link targets, and no reader of ours."""
+        packs = [name for name, _ in self._files(no_cache=False).names("data")]
+        found, _ = self._runner.run(find.find_arguments(snapshot.id, packs))
+        listed, _ = self._runner.run(["ls", snapshot.id])
+        for entry in find.entries_from_find(found.stdout, listed.stdout):
+            if not under or entry.path == under or entry.path.startswith(under + b"/"):
+                yield entry
+
+    def _files(self, no_cache: bool) -> RepositoryFiles:
+        setting = self._setting
+        if no_cache:
+            return StoreFiles(setting.store, setting.prefix)
+        return CacheThenStore(setting.cache_dir / self._config.repository_id, setting.store, setting.prefix)
+
+    @cached_property
+    def _key(self) -> MasterKey:
+        """The master key, in memory for as long as this object lives."""
+        with self._once:
+            if "_key" in self.__dict__:
+                return cast(MasterKey, self.__dict__["_key"])
+            result, _ = self._runner.run(["cat", "masterkey", "--no-lock"])
+            return MasterKey.from_json(result.stdout)
+
+    @cached_property
+    def _config(self) -> Pin:
+        """Who the repository is, read by our own client and opened with the master key."""
+        sealed = self._setting.store.get(f"{self._setting.prefix}/config")
+        return self._pin(b"".join(self._key.open_file(sealed)), sealed)
+
+    def _pin(self, config: bytes, sealed: bytes) -> Pin:
+        read = messages.decode(config, messages.ConfigJson)
+        return Pin(
+            tier=self.tier,
+            repository_id=read.id,
+            config_digest=hashlib.sha256(sealed).hexdigest(),
+            chunker=chunker_fingerprint(read.chunker_polynomial),
+        )
+
+
+class _Stream(Generic[messages.M]):
+    """Reads a streaming command's stdout: progress on the way, and the summary without which it has failed."""
+
+    def __init__(self, command: str, kind: type[messages.M], on_progress: Callable[[Progress], None]) -> None:
+        self._command, self._kind, self._on_progress = command, kind, on_progress
+        self.last: messages.M | None = None
+
+    def line(self, line: bytes) -> None:
+        match messages.message_type(line):
+            case "status":
+                self._on_progress(_progress(messages.decode(line, messages.Status)))
+            case "summary":
+                self.last = messages.decode(line, self._kind)
+            case _:
+                pass
+
+    def summary(self) -> messages.M:
+        if self.last is None:
+            raise errors.ResticFailed(
+                f"restic {self._command} ended without its summary, so nothing that it did can be relied on.",
+                hint="Run it again with -v; if it happens again, check restic's version with `rw doctor`.",
+            )
+        return self.last
+
+
+def _progress(status: messages.Status) -> Progress:
+    return Progress(
+        bytes_done=status.bytes_done or status.bytes_restored,
+        bytes_total=status.total_bytes or None,
+        files_done=status.files_done or status.files_restored,
+        files_total=status.total_files or None,
+        seconds_left=status.seconds_remaining,
+        errors=status.error_count,
+        current=status.current_files[0] if status.current_files else "",
+    )
+
+
+def _backup_command(request: BackupRequest) -> list[str | bytes]:
+    command: list[str | bytes] = ["backup", "--host", request.host]
+    for tag in tags.tags_for(request.tags):
+        command += ["--tag", tag]
+    if request.parent:
+        command += ["--parent", request.parent]
+    if request.force or not request.parent:
+        command.append("--force")
+    elif request.skip_if_unchanged:
+        command.append("--skip-if-unchanged")
+    if request.dry_run:
+        command.append("--dry-run")
+    for pattern in (OWN_STAGING, *request.excludes):
+        command += ["--exclude", pattern]
+    return [*command, "--", request.name]
+
+
+def _literal(path: bytes) -> bytes:
+    """A path as a restic pattern that matches it alone."""
+    return b"".join(b"\\" + bytes([byte]) if byte in GLOB else bytes([byte]) for byte in path)
+
+
+def _snapshot(item: messages.SnapshotJson, id: str) -> Snapshot:
+    stats = item.summary
+    return Snapshot(
+        id=id,
+        original=item.original or id,
+        time=item.time,
+        tree=item.tree,
+        host=item.hostname,
+        paths=tuple(item.paths),
+        tags=tags.parse_tags(item.tags or []),
+        raw_tags=tuple(item.tags or ()),
+        parent=item.parent,
+        files=stats.total_files_processed if stats else None,
+        size=stats.total_bytes_processed if stats else None,
+        added=stats.data_added_packed if stats else None,
+    )

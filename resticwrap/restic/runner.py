@@ -1,0 +1,316 @@
+"""Starts restic: its environment, its password, its lease, its deadline, and an eye on the target while it retries.
+
+restic retries a wrong secret, a missing bucket or a dead endpoint for a quarter of an hour in silence. So whenever it
+says something that is no message, and once a minute besides, the target is asked by its own client, whose typed answer
+decides: a refusal ends the run at once, silence after a minute of grace.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resticwrap import errors, process
+from resticwrap.cancel import Cancel
+from resticwrap.clock import Clock
+from resticwrap.ports import HostLocks, MissedItem, ResticAccess, Store
+from resticwrap.restic import exits, messages
+
+INHERITED = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GOMAXPROCS",
+    "GOMEMLIMIT",
+)
+"""All that a child gets of our environment: an inherited password or repository would be used without anyone asking."""
+
+LOCK_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+PROBE_AFTER = 5.0
+PROBE_EVERY = 60.0
+UNREACHABLE_GRACE = 60.0
+MISSED_KEPT = 1000
+LOW_SPACE = 64 << 20
+"""Below this many free bytes a failed run is put down to the full disk: restic removes its unfinished file."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How restic may use machine and network; see `Target` in the policy."""
+
+    compression: str = "auto"
+    upload: int | None = None
+    download: int | None = None
+    pack_size: int | None = None
+    nice: int = 0
+    deadline: float = 12 * 3600
+    lock_wait: float = 1800
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that one repository's restic needs. `password` and `access` are asked before each child."""
+
+    binary: Path
+    target: str
+    tier: str
+    url: str
+    prefix: str
+    access: Callable[[], ResticAccess] = field(repr=False)
+    password: Callable[[], str] = field(repr=False)
+    cache_dir: Path
+    store: Store = field(repr=False)
+    locks: HostLocks = field(repr=False)
+    clock: Clock
+    cancel: Cancel
+    env: Mapping[str, str] = field(repr=False)
+    limits: Limits = Limits()
+    write_places: tuple[Path, ...] = ()
+    note: Callable[[str], None] = lambda _: None
+
+
+@dataclass
+class Heard:
+    """What a child said: missed items (bounded), how many, and its last word."""
+
+    missed: list[MissedItem] = field(default_factory=list)
+    missed_count: int = 0
+    said: str = ""
+    plain: int = 0
+
+
+class Runner:
+    """Runs one restic command at a time for one repository; several threads may do so at once."""
+
+    def __init__(self, setting: Setting, on_locked: Callable[[], bool]) -> None:
+        """`on_locked` is called when restic met a lock; True when one of our own dead ones was removed."""
+        self.setting = setting
+        self._on_locked = on_locked
+
+    def run(
+        self,
+        command: Sequence[str | bytes],
+        *,
+        accept: frozenset[int] = frozenset({0}),
+        on_line: Callable[[bytes], None] | None = None,
+        cwd: bytes | Path | None = None,
+        wait: float | None = None,
+        from_repository: str | None = None,
+    ) -> tuple[process.Result, Heard]:
+        """Run `restic COMMAND` and return its result when its exit code is in `accept`; else raise its typed error.
+
+        A lock of somebody else is waited for, `wait` seconds or the policy's; our own dead locks are removed.
+        """
+        setting = self.setting
+        started = setting.clock.monotonic()
+        wait = setting.limits.lock_wait if wait is None else wait
+        pauses = iter(LOCK_PAUSES)
+        while True:
+            result, heard = self._once(command, on_line=on_line, cwd=cwd, from_repository=from_repository)
+            if result.code in accept:
+                return result, heard
+            if result.code != exits.LOCKED:
+                raise self.failure(command, result.code, heard)
+            if self._on_locked():
+                continue
+            left = wait - (setting.clock.monotonic() - started)
+            if left <= 0:
+                raise self.failure(command, result.code, heard)
+            setting.note(f"{setting.tier} repository is locked by somebody else; waiting up to {left:.0f} s more")
+            self._pause(min(next(pauses, LOCK_PAUSES[-1]), left))
+
+    def _pause(self, seconds: float) -> None:
+        until = self.setting.clock.monotonic() + seconds
+        while (left := until - self.setting.clock.monotonic()) > 0:
+            self.setting.cancel.check()
+            self.setting.clock.sleep(min(left, 0.5))
+
+    def _once(
+        self,
+        command: Sequence[str | bytes],
+        *,
+        on_line: Callable[[bytes], None] | None,
+        cwd: bytes | Path | None,
+        from_repository: str | None,
+    ) -> tuple[process.Result, Heard]:
+        setting, heard, password = self.setting, Heard(), self.setting.password()
+        watch, access = _Watch(setting), setting.access()
+
+        def on_stderr(line: bytes) -> None:
+            if _hear(line, heard):
+                watch.trouble()
+
+        with descriptor(password.encode()) as fd, self._lease() as lease:
+            result = process.run(
+                [str(setting.binary), *self._global_options(access), *command],
+                env=self._env(access, f"/dev/fd/{fd}", from_repository),
+                timeout=setting.limits.deadline,
+                cwd=cwd,
+                pass_fds=(fd, lease.fd),
+                nice=setting.limits.nice,
+                secrets=(password, *access.secrets),
+                cancel=setting.cancel,
+                clock=setting.clock,
+                on_start=lease.begun,
+                on_stdout=on_line,
+                on_stderr=on_stderr,
+                on_tick=watch.tick,
+            )
+        heard.said = process.mask(heard.said, (password, *access.secrets))
+        return result, heard
+
+    def _global_options(self, access: ResticAccess) -> list[str]:
+        setting, limits = self.setting, self.setting.limits
+        options = ["-r", setting.url, "--json", "--cache-dir", str(setting.cache_dir)]
+        for option in access.options:
+            options += ["-o", option]
+        if access.ca_file:
+            options += ["--cacert", str(access.ca_file)]
+        if limits.upload:
+            options += ["--limit-upload", str(limits.upload)]
+        if limits.download:
+            options += ["--limit-download", str(limits.download)]
+        return options
+
+    def _env(self, access: ResticAccess, password_file: str, from_repository: str | None) -> dict[str, str]:
+        setting = self.setting
+        source = {"RESTIC_FROM_REPOSITORY": from_repository, "RESTIC_FROM_PASSWORD_FILE": password_file}
+        inherited = {key: setting.env[key] for key in INHERITED if key in setting.env}
+        return {
+            "PATH": os.defpath,
+            **inherited,
+            **access.env,
+            "RESTIC_PASSWORD_FILE": password_file,
+            **{key: value for key, value in source.items() if from_repository and value},
+            "RESTIC_COMPRESSION": setting.limits.compression,
+            "RESTIC_PROGRESS_FPS": "2",
+            **({"RESTIC_PACK_SIZE": str(setting.limits.pack_size)} if setting.limits.pack_size else {}),
+        }
+
+    @contextmanager
+    def _lease(self) -> Iterator["_Lease"]:
+        lease = _Lease(self.setting)
+        try:
+            yield lease
+        finally:
+            lease.close()
+
+    def failure(self, command: Sequence[str | bytes], code: int, heard: Heard) -> errors.Failure:
+        setting = self.setting
+        for place in setting.write_places:
+            free = free_bytes(place)
+            if free is not None and free < LOW_SPACE:
+                return errors.DiskFull(
+                    f"There is no room left at {place}: {free >> 20} MiB are free.",
+                    hint=f"Make room there, then run the same command again. rw doctor --target {setting.target}",
+                )
+        said = heard.said.strip().splitlines()[0] if heard.said.strip() else ""
+        return exits.failure(
+            code,
+            command=os.fsdecode(command[0]),
+            url=setting.url,
+            target=setting.target,
+            said=said.removeprefix("Fatal: "),
+        )
+
+
+class _Lease:
+    """A lease that our side lets go of as soon as the child holds it."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._lease = setting.locks.lease(setting.url)
+        self.fd = self._lease.fd
+        self._open = True
+
+    def begun(self, pid: int) -> None:
+        self._lease.started(pid)
+        self.close()
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._lease.close()
+
+
+class _Watch:
+    """Asks the target with its own client when restic gets into trouble; raises what it answers."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._next = setting.clock.monotonic() + PROBE_EVERY
+        self._lost: float | None = None
+
+    def trouble(self) -> None:
+        if self._lost is None:
+            self._next = min(self._next, self._setting.clock.monotonic() + PROBE_AFTER)
+
+    def tick(self) -> None:
+        now = self._setting.clock.monotonic()
+        if now < self._next:
+            return
+        try:
+            self._setting.store.probe()
+        except errors.TargetUnreachable:
+            if self._lost is None:
+                self._lost = now
+                self._setting.note(f"target {self._setting.target} does not answer; restic goes on trying")
+            elif now - self._lost > UNREACHABLE_GRACE:
+                raise
+            self._next = self._setting.clock.monotonic() + PROBE_AFTER
+        else:
+            self._lost = None
+            self._next = self._setting.clock.monotonic() + PROBE_EVERY
+
+
+def _hear(line: bytes, heard: Heard) -> bool:
+    """Take in a line of stderr; True when it is no message, which is how restic tells of its retries."""
+    kind = messages.message_type(line)
+    if kind is None:
+        if text := line.decode("utf-8", "replace").strip():
+            heard.plain += 1
+            heard.said = text
+            return True
+        return False
+    if kind == "exit_error":
+        heard.said = messages.decode(line, messages.ExitError).message
+    elif kind == "error":
+        item = messages.decode(line, messages.ErrorItem)
+        heard.missed_count += 1
+        if len(heard.missed) < MISSED_KEPT:
+            heard.missed.append(
+                MissedItem(item=item.item, message=item.error.message or item.message, during=item.during)
+            )
+    return False
+
+
+@contextmanager
+def descriptor(content: bytes) -> Iterator[int]:
+    """An anonymous file in memory that a child can read as /dev/fd/N, any number of times."""
+    fd = os.memfd_create("resticwrap", 0)
+    try:
+        os.write(fd, content)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def free_bytes(place: Path) -> int | None:
+    """Free bytes where `place` is, None where it is not there."""
+    try:
+        stat = os.statvfs(place)
+    except OSError:
+        return None
+    return stat.f_bavail * stat.f_frsize

@@ -1,0 +1,239 @@
+"""Runs the domains of one backup plan: several at a time, each judged on its own."""
+
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+import msgspec
+
+from resticwrap import errors
+from resticwrap.model.base import Time
+from resticwrap.model.job import DomainRun, Job
+from resticwrap.model.objects import Change, Entry, show_path
+from resticwrap.model.reports import BackupPlan, PlannedDomain
+from resticwrap.model.snapshot import Snapshot, Tags
+from resticwrap.planning import backup as planning
+from resticwrap.ports import BackupRequest, BackupResult, Look, MissedItem, Progress
+from resticwrap.services.context import Context, info
+
+NAMED = 200
+"""How many missed or rotten files a record names; the count beside it is always whole."""
+SPOOL_EVERY = 2.0
+"""Seconds between notes of how far a job is: what a crash leaves says how much was read."""
+
+
+class Counts(msgspec.Struct):
+    """What changed in a domain, counted while its trees are compared; `changes` only where a plain manifest asks."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    bitrot: list[str] = []
+    bitrot_count: int = 0
+    changes: list[Change] = []
+
+    def take(self, change: Change, keep: bool) -> None:
+        entry: Entry | None = change.new or change.old
+        if entry is None or entry.kind == "dir":
+            return
+        match change.what:
+            case "added":
+                self.added += 1
+            case "removed":
+                self.removed += 1
+            case "changed":
+                self.changed += 1
+            case "bitrot":
+                self.changed += 1
+                self.bitrot_count += 1
+                if len(self.bitrot) < NAMED:
+                    self.bitrot.append(show_path(change.path))
+            case "metadata":
+                return
+        if keep:
+            self.changes.append(change)
+
+
+class Capture:
+    """One backup job at work. `snapshots` holds what was written, by domain; `changes` what a plain manifest lists."""
+
+    def __init__(self, context: Context, job: Job, plan: BackupPlan) -> None:
+        self.job = job
+        self.snapshots: dict[str, Snapshot] = {}
+        self.changes: dict[str, list[Change]] = {}
+        self._context = context
+        self._plan = plan
+        self._latest = context.state.latest(context.target_name)
+        self._bytes: dict[str, int] = {}
+        self._noted = context.clock.monotonic()
+        self._mutex = threading.Lock()
+
+    def all(self) -> tuple[DomainRun, ...]:
+        """Run every domain of the plan, in the plan's order as far as room and overlaps allow."""
+        plan, watcher = self._plan, self._context.watcher
+        runs: dict[str, DomainRun] = {}
+        started: set[str] = set()
+        watcher.begin(f"backup {self.job.id}", [planned.domain for planned in plan.domains])
+        try:
+            with ThreadPoolExecutor(max(plan.parallel, 1), thread_name_prefix="domain") as pool:
+                working: dict[Future[DomainRun], str] = {}
+                while len(runs) < len(plan.domains):
+                    for planned in planning.startable(plan, started, runs):
+                        started.add(planned.domain)
+                        working[pool.submit(self.one, planned)] = planned.domain
+                    finished, _ = wait(working, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        runs[working.pop(future)] = future.result()
+        finally:
+            watcher.end()
+        return tuple(runs[planned.domain] for planned in plan.domains)
+
+    def one(self, planned: PlannedDomain) -> DomainRun:
+        """Capture one domain; whatever goes wrong is in the run, not raised."""
+        context = self._context
+        looked_at = context.clock.now()
+        lock = f"backup {context.hot.url} {planned.domain} {planned.type}"
+        try:
+            if context.cancelled():
+                raise errors.Interrupted("Interrupted before this domain began.")
+            context.watcher.update(planned.domain, Progress())
+            with context.locks.hold(lock):
+                run = self._captured(planned, looked_at)
+        except errors.Failure as error:
+            outcome = "interrupted" if isinstance(error, errors.Interrupted) else "failed"
+            run = self._run(planned, looked_at, outcome=outcome, error=info(error))
+        context.watcher.done(planned.domain, run.outcome)
+        return run
+
+    def _captured(self, planned: PlannedDomain, looked_at: Time) -> DomainRun:
+        context = self._context
+        source = context.sources(context.settings.domains[planned.domain])
+        before = source.look()
+        result = self.restic(planned, before)
+        missed = list(result.missed)
+        try:
+            if source.look() != before:
+                missed.append(MissedItem(item=str(planned.root), message="another thing stood there after the backup"))
+        except errors.NotFound:
+            missed.append(MissedItem(item=str(planned.root), message="vanished while it was read"))
+        root = before.root
+        if result.snapshot is None:
+            assert self._latest is not None
+            old = self._latest.domains[planned.domain]
+            outcome = "unchanged" if result.complete and not missed else "partial"
+            return self._run(
+                planned, looked_at, result, missed, outcome=outcome, snapshot=old.snapshot, tree=old.tree, root=root
+            )
+        snapshot = context.hot.snapshot(result.snapshot)
+        self.snapshots[planned.domain] = snapshot
+        if next(iter(context.hot.trees().walk(snapshot.tree, before.name)), None) is None:
+            missed.append(MissedItem(item=str(planned.root), message="is not in the snapshot"))
+        counts = self._compare(planned, snapshot, result)
+        return self._run(
+            planned,
+            looked_at,
+            result,
+            missed,
+            counts,
+            outcome="ok" if result.complete and not missed else "partial",
+            snapshot=snapshot.original,
+            tree=snapshot.tree,
+            root=root,
+        )
+
+    def restic(self, planned: PlannedDomain, look: Look, *, dry_run: bool = False) -> BackupResult:
+        """One `restic backup` of a domain. An unchanged incremental writes no snapshot; a full always does."""
+        context = self._context
+        domain = context.settings.domains[planned.domain]
+        request = BackupRequest(
+            cwd=look.cwd,
+            name=look.name,
+            tags=Tags(
+                domain=planned.domain,
+                layer=domain.layer,
+                priority=domain.priority,
+                job=self.job.id,
+                type=planned.type,
+                tier="hot",
+                expire_after_days=context.settings.tiers.hot.days,
+            ),
+            host=context.settings.host,
+            excludes=domain.excludes,
+            parent=self._parent(planned),
+            force=planned.type == "full",
+            skip_if_unchanged=planned.type == "incremental",
+            dry_run=dry_run,
+        )
+        return context.hot.backup(request, lambda progress: self._progress(planned.domain, progress))
+
+    def _parent(self, planned: PlannedDomain) -> str | None:
+        if planned.parent is None or self._latest is None:
+            return None
+        return self._latest.domains[planned.domain].current_id
+
+    def _compare(self, planned: PlannedDomain, snapshot: Snapshot, result: BackupResult) -> Counts:
+        """Count what changed since the parent. Costs by the change: equal subtrees are not read."""
+        counts = Counts()
+        keep = self._context.target.manifests == "plain"
+        old = self._latest.domains[planned.domain].tree if planned.parent and self._latest else None
+        if old is None and not keep:
+            return Counts(added=result.files_new)
+        for change in self._context.hot.trees().changes(old, snapshot.tree):
+            counts.take(change, keep)
+        if keep:
+            self.changes[planned.domain] = counts.changes
+        return counts
+
+    def _progress(self, domain: str, progress: Progress) -> None:
+        context = self._context
+        context.watcher.update(domain, progress)
+        with self._mutex:
+            self._bytes[domain] = progress.bytes_done
+            now = context.clock.monotonic()
+            if now - self._noted >= SPOOL_EVERY:
+                self._noted = now
+                done = sum(self._bytes.values())
+                context.state.spool(msgspec.structs.replace(self.job, bytes_done=done), flush=False)
+
+    def _run(
+        self,
+        planned: PlannedDomain,
+        looked_at: Time,
+        result: BackupResult | None = None,
+        missed: list[MissedItem] | None = None,
+        counts: Counts | None = None,
+        *,
+        outcome: str,
+        **known: object,
+    ) -> DomainRun:
+        missed = missed or []
+        domain = self._context.settings.domains[planned.domain]
+        finished = self._context.clock.now()
+        fields: dict[str, object] = {
+            "domain": planned.domain,
+            "layer": planned.layer,
+            "priority": planned.priority,
+            "outcome": outcome,
+            "type": planned.type,
+            "looked_at": looked_at,
+            "finished_at": finished,
+            "parent": planned.parent,
+            "duration": (finished - looked_at).total_seconds(),
+            "missed": tuple(f"{item.item}: {item.message}" for item in missed[:NAMED]),
+            "schema_versions": dict(domain.schema_versions),
+            **known,
+        }
+        if result is not None:
+            fields |= {
+                "files": result.files,
+                "size": result.size,
+                "added": result.added,
+                "missed_count": max(result.missed_count, len(missed)),
+            }
+        if counts is not None:
+            fields |= {
+                "files_new": counts.added,
+                "files_changed": counts.changed,
+                "files_removed": counts.removed,
+                "bitrot": tuple(counts.bitrot),
+            }
+        return DomainRun(**fields)  # type: ignore[arg-type]

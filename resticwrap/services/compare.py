@@ -1,0 +1,82 @@
+"""Compares what lies on a disk with what a snapshot's tree says: by content id, not by date or size alone."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+
+from resticwrap.model.objects import Entry, show_path
+from resticwrap.model.reports import Mismatch
+from resticwrap.ports import Trees
+
+BATCH = 2000
+PIECE = 1 << 20
+
+
+def compare(
+    trees: Trees, entries: Iterable[Entry], place: bytes, domain: str, *, modes: bool = True
+) -> Iterator[tuple[Entry, Mismatch | None]]:
+    """Every entry with what is wrong with it below `place` (None: it is as backed up).
+
+    A file kept as several blobs is cut at the blobs' lengths from the index, and every piece is hashed to its name.
+    """
+    source = iter(entries)
+    while batch := list(islice(source, BATCH)):
+        split = {blob for entry in batch if len(entry.content) > 1 for blob in entry.content}
+        lengths = trees.blob_lengths(split) if split else {}
+        for entry in batch:
+            why = _difference(entry, os.path.join(place, entry.path) if entry.path else place, lengths, modes)
+            yield entry, Mismatch(domain=domain, path=show_path(entry.path), why=why) if why else None
+
+
+def _difference(entry: Entry, path: bytes, lengths: Mapping[str, int], modes: bool) -> str | None:
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        return f"cannot be looked at: {error.strerror}"
+    if _kind(found.st_mode) != entry.kind:
+        return f"is a {_kind(found.st_mode)}, was a {entry.kind}"
+    if entry.kind == "symlink":
+        return None if entry.link in (None, os.readlink(path)) else "points elsewhere"
+    if modes and stat.S_IMODE(found.st_mode) != entry.mode:
+        return f"has mode {stat.S_IMODE(found.st_mode):o}, had {entry.mode:o}"
+    if entry.kind != "file":
+        return None
+    if found.st_size != entry.size:
+        return f"has {found.st_size} bytes, had {entry.size}"
+    try:
+        return None if same_content(entry, path, lengths) else "has other content"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def same_content(entry: Entry, path: bytes, lengths: Mapping[str, int]) -> bool:
+    """Whether a file's bytes are the entry's blobs, in order and to the last byte."""
+    with open(path, "rb") as file:
+        for blob in entry.content:
+            length = entry.size if len(entry.content) == 1 else lengths.get(blob)
+            if length is None:
+                return False
+            digest = hashlib.sha256()
+            while length > 0 and (piece := file.read(min(length, PIECE))):
+                digest.update(piece)
+                length -= len(piece)
+            if length or digest.hexdigest() != blob:
+                return False
+        return not file.read(1)
+
+
+def _kind(mode: int) -> str:
+    for test, name in (
+        (stat.S_ISREG, "file"),
+        (stat.S_ISDIR, "dir"),
+        (stat.S_ISLNK, "symlink"),
+        (stat.S_ISFIFO, "fifo"),
+        (stat.S_ISSOCK, "socket"),
+        (stat.S_ISBLK, "dev"),
+        (stat.S_ISCHR, "chardev"),
+    ):
+        if test(mode):
+            return name
+    return "irregular"

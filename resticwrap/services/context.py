@@ -1,0 +1,147 @@
+"""What every service is handed: one target, its adapters, the policy, the clock."""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from resticwrap import errors
+from resticwrap.clock import Clock
+from resticwrap.model.job import ErrorInfo, Job, JobKind, Outcome, Pin
+from resticwrap.model.policy import Domain, Target
+from resticwrap.model.snapshot import SnapshotType
+from resticwrap.ports import Catalog, HostLocks, Manifests, Repository, Source, StateFiles, Store, Watcher
+from resticwrap.services.recording import Recorder
+from resticwrap.settings import Settings
+
+PREFIX: dict[JobKind, str] = {"init": "init", "backup": "snapshot", "verify": "verify", "restore": "restore"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """What reports need: the policy and the records of one target, without the target itself or restic."""
+
+    settings: Settings
+    target_name: str
+    target: Target
+    state: StateFiles
+    catalog: Callable[[], Catalog]
+    clock: Clock
+
+    def pins(self) -> Mapping[str, Pin]:
+        """The pinned repositories; raises NoRepository before `rw init`."""
+        pins = self.state.pins(self.target_name)
+        if "hot" not in pins:
+            raise errors.NoRepository(
+                f"Target {self.target_name} has no repositories that this machine knows of.",
+                hint=f"rw init --target {self.target_name}   (it also adopts repositories that are there already)",
+            )
+        return pins
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Records):
+    """One target with everything that works on it. Built by `bootstrap.py`, or by a test."""
+
+    store: Store
+    hot: Repository
+    cold: Repository
+    manifests: Manifests
+    recorder: Recorder
+    locks: HostLocks
+    sources: Callable[[Domain], Source]
+    watcher: Watcher
+    cancelled: Callable[[], bool]
+    machine: str
+    pid: int
+    processors: int
+    versions: Mapping[str, str]
+
+    @property
+    def repositories(self) -> dict[str, Repository]:
+        """Both repositories by tier, hot first."""
+        return {"hot": self.hot, "cold": self.cold}
+
+    def new_job(self, kind: JobKind, type: SnapshotType | None = None) -> Job:
+        """A running job that has begun now. Its id says its kind and its time."""
+        now = self.clock.now()
+        return Job(
+            id=f"{PREFIX[kind]}_{now:%Y%m%dT%H%M%SZ}_{secrets.token_hex(3)}",
+            kind=kind,
+            target=self.target_name,
+            outcome="running",
+            started_at=now,
+            host=self.machine,
+            pid=self.pid,
+            type=type,
+        )
+
+    @contextmanager
+    def running(self, job: Job, *, strict: bool = False) -> Iterator[None]:
+        """The time in which a job runs: recorded as running before, closed as failed or interrupted when it raises.
+
+        A lock by the job's name shows others that its process lives. `strict`: raises CatalogUnavailable, and
+        nothing is done, where the catalogue cannot hold the record.
+        """
+        with self.locks.hold(f"job {job.id}"):
+            if strict:
+                self.recorder.open_strict(job)
+            else:
+                self.recorder.open(job)
+            try:
+                yield
+            except BaseException as error:
+                failure = (
+                    error if isinstance(error, errors.Failure) else errors.Failure(f"{type(error).__name__} in rw.")
+                )
+                outcome: Outcome = "interrupted" if isinstance(error, errors.Interrupted) else "failed"
+                self.recorder.close(
+                    msgspec.structs.replace(job, outcome=outcome, finished_at=self.clock.now(), error=info(failure))
+                )
+                raise
+
+    def close_interrupted(self) -> Sequence[Job]:
+        """Close the records that a crash left open on this machine; returns them."""
+
+        def alive(job: Job) -> bool:
+            try:
+                with self.locks.hold(f"job {job.id}"):
+                    return False
+            except errors.Locked:
+                return True
+
+        return self.recorder.interrupted(self.target_name, self.machine, self.clock.now(), alive, in_catalog=False)
+
+    def check_pin(self, tier: str) -> Pin:
+        """Look whether the target still has the very repository that was pinned: one small read by its own client.
+
+        Raises NoRepository where none is there, OtherRepository where it is another one, and whatever the store says.
+        """
+        pin = self.pins()[tier]
+        repository = self.repositories[tier]
+        digest = repository.config_digest()
+        if digest == pin.config_digest:
+            return pin
+        found = repository.config()
+        if found.repository_id != pin.repository_id:
+            raise errors.OtherRepository(
+                f"The {tier} repository of target {self.target_name} is {found.repository_id[:8]}, "
+                f"but {pin.repository_id[:8]} was pinned at `rw init`.",
+                hint="Look where the target points to (rw policy show); nothing was read from or written to it.",
+            )
+        self.state.put_pins(self.target_name, {**self.pins(), tier: found})
+        return found
+
+
+def side_by_side(context: Context) -> int:
+    """Domains side by side: the policy's number, else as many as there are processors, and eight over a network."""
+    if context.target.parallel is not None:
+        return context.target.parallel
+    return context.processors if context.target.provider == "local" else max(8, context.processors)
+
+
+def info(error: errors.Failure) -> ErrorInfo:
+    """A failure as it is recorded."""
+    return ErrorInfo(kind=error.kind, message=error.message, hint=error.hint, exit_code=error.exit_code)

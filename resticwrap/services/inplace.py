@@ -1,0 +1,365 @@
+"""Put data back in its live place so that it can be undone: restore beside, compare, exchange, keep the old tree.
+
+Every step is journaled before it is begun, so a later start can finish or undo it, whatever moment it was killed at.
+Whoever calls `run`, `undo`, `accept` or `recover` holds one exclusive lock of this machine meanwhile, so that a restore
+under way is not taken for one that a crash left open.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from resticwrap import errors
+from resticwrap.clock import Clock
+from resticwrap.model.swap import InPlaceResult, Journal, JournalPiece, Phase, Piece, Recovered
+from resticwrap.planning import inplace as decide
+from resticwrap.services.inplace_ports import Exchanger, Holders, Journals, Space, Work
+
+
+class _Record:
+    """A journal and its file: `to` writes first, then believes."""
+
+    def __init__(self, journal: Journal, journals: Journals, clock: Clock) -> None:
+        self.journal = journal
+        self._journals = journals
+        self._clock = clock
+
+    @property
+    def pieces(self) -> tuple[JournalPiece, ...]:
+        return self.journal.pieces
+
+    def to(self, phase: Phase, pieces: Sequence[JournalPiece] | None = None, reason: str | None = None) -> None:
+        old = self.journal
+        journal = Journal(
+            job=old.job,
+            target=old.target,
+            phase=phase,
+            started_at=old.started_at,
+            changed_at=self._clock.now(),
+            pieces=old.pieces if pieces is None else tuple(pieces),
+            reason=old.reason if reason is None else reason,
+        )
+        self._journals.write(journal)
+        self.journal = journal
+
+
+class InPlace:
+    """The engine of `rw restore --in-place`, `--undo` and `--accept`. All pieces of a job go in, or none does."""
+
+    def __init__(
+        self,
+        *,
+        journals: Journals,
+        exchanger: Exchanger,
+        holders: Holders,
+        space: Space,
+        work: Work,
+        clock: Clock,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._journals = journals
+        self._exchanger = exchanger
+        self._holders = holders
+        self._space = space
+        self._work = work
+        self._clock = clock
+        self._note = note
+
+    def check(self, job: str, pieces: Sequence[Piece]) -> tuple[tuple[JournalPiece, ...], tuple[str, ...]]:
+        """What a run would do, and notes on what could not be checked; writes nothing (for `--dry-run`).
+
+        Raises RestoreRefused, DiskFull or UsageError where a run would.
+        """
+        planned = []
+        for number, piece in enumerate(pieces):
+            place = self._exchanger.place(Path(os.fsdecode(piece.live)))
+            stage = decide.stage_path(place.container, job, number)
+            if self._exchanger.exists(_path(stage)):
+                raise errors.RestoreRefused(f"{_path(stage)} is there already.", hint="Start again, as a new job.")
+            planned.append(JournalPiece(piece=piece, place=place, stage=stage))
+        lives = [one.place.live for one in planned]
+        _refuse(decide.overlap(lives))
+        _refuse(decide.busy(self._journals.all(), lives))
+        self._enough_space(planned)
+        return tuple(planned), self._not_held(planned)
+
+    def run(self, job: str, target: str, pieces: Sequence[Piece]) -> InPlaceResult:
+        """Put the pieces back. Whatever it raises, live data is what it was before, or `recover` makes it so."""
+        planned, notes = self.check(job, pieces)
+        now = self._clock.now()
+        first = Journal(job=job, target=target, phase="staging", started_at=now, changed_at=now, pieces=planned)
+        record = _Record(first, self._journals, self._clock)
+        try:
+            record.to("staging")
+            self._take_safety(record)
+            self._restore_beside(record)
+            self._not_held(record.pieces)
+            self._exchange(record)
+            self._compare_live(record)
+            record.to("kept")
+        except BaseException as error:
+            self._abort(record, error)
+            raise
+        return _result(record.journal, notes)
+
+    def undo(self, job: str) -> InPlaceResult:
+        """Put back what was live before. What is live now is put aside and kept until it is accepted."""
+        record = self._open(job)
+        _refuse(decide.may_undo(record.journal))
+        notes = self._not_held(record.pieces)
+        before = record.journal.phase
+        planned = []
+        for piece in record.pieces:
+            assert piece.swap is not None and piece.staged is not None
+            if not self._exchanger.all_kept(piece.swap):
+                raise errors.RestoreRefused(
+                    f"The tree that was live before {job} is no longer whole at {_path(piece.staged)}.",
+                    hint=decide.again(record.pieces),
+                )
+            # Planned anew: services may have added and replaced names since.
+            swap = self._exchanger.plan(
+                _path(piece.place.live),
+                _path(piece.staged),
+                whole=piece.place.whole,
+                new_root=piece.swap.old_root,
+            )
+            planned.append(_with(piece, undo=swap))
+        try:
+            record.to("undoing", planned)
+            self._apply_undo(record)
+        except BaseException as error:
+            self._abort_undo(record, before, error)
+            raise
+        return _result(record.journal, notes)
+
+    def accept(self, job: str) -> InPlaceResult:
+        """Remove the tree that was put aside. After this only the safety snapshot has it."""
+        record = self._open(job)
+        _refuse(decide.may_accept(record.journal))
+        record.to("accepting")
+        self._remove(record)
+        return _result(record.journal)
+
+    def recover(self) -> Sequence[Recovered]:
+        """Finish or undo what crashes left open, in the order it was begun. One that cannot be closed is told of, and
+        tried again at the next start. Raises only where the journals themselves cannot be read."""
+        done = []
+        for journal in self._journals.all():
+            if decide.on_crash(journal.phase) == "nothing":
+                continue
+            record = _Record(journal, self._journals, self._clock)
+            error, hint = "", ""
+            try:
+                self._recover_one(record)
+            except errors.Failure as failure:
+                error, hint = failure.message, failure.hint
+            now = record.journal
+            kept = decide.kept_paths(now)
+            done.append(Recovered(job=now.job, was=journal.phase, now=now.phase, kept=kept, error=error, hint=hint))
+        return done
+
+    def _recover_one(self, record: _Record) -> None:
+        match decide.on_crash(record.journal.phase):
+            case "clean":
+                self._clean(record, record.journal.reason or "interrupted")
+            case "forward":
+                try:
+                    self._apply(record)
+                except errors.Failure as error:
+                    self._back(record, error.message)
+                else:
+                    self._settle(record)
+            case "compare":
+                self._settle(record)
+            case "back":
+                self._back(record, record.journal.reason)
+            case "undo":
+                self._apply_undo(record)
+            case "remove":
+                self._remove(record)
+            case "nothing":
+                pass
+
+    def _settle(self, record: _Record) -> None:
+        """Compare what a crash left exchanged: keep it, or go back. A comparison that cannot be made (no network)
+        settles nothing: what is live was compared before the exchange, and both trees stay until a later start."""
+        wrong = self._live_mismatch(record)
+        if wrong is None:
+            record.to("kept")
+        else:
+            self._back(record, wrong.message)
+
+    def _take_safety(self, record: _Record) -> None:
+        by_domain: dict[str, str] = {}
+        pieces = []
+        for piece in record.pieces:
+            domain = piece.piece.domain
+            if not self._exchanger.exists(_path(piece.place.live)):
+                pieces.append(piece)
+                continue
+            if domain not in by_domain:
+                self._note(f"{domain}: a snapshot of what is live")
+                safety = self._work.snapshot_live(piece.piece)
+                if not safety.complete:
+                    raise errors.RestoreRefused(
+                        f"The snapshot {safety.snapshot[:8]} of what is live in {domain} is not complete.",
+                        hint="Make every file there readable for rw, or restore beside the live data.",
+                    )
+                by_domain[domain] = safety.snapshot
+            pieces.append(_with(piece, safety=by_domain[domain]))
+        record.to("staging", pieces)
+
+    def _restore_beside(self, record: _Record) -> None:
+        pieces = []
+        for piece in record.pieces:
+            stage = _path(piece.stage)
+            self._exchanger.make_stage(stage, piece.place.missing)
+            staged = self._work.restore_to(piece.piece, stage)
+            if not staged.is_relative_to(stage) or staged == stage or not self._exchanger.exists(staged):
+                raise errors.VerifyFailed(
+                    f"Nothing was restored for {_path(piece.place.live)}.", hint="rw ls shows what the snapshot has."
+                )
+            _refuse(decide.mismatched(staged, self._work.compare(piece.piece, staged)))
+            self._exchanger.flush(stage)
+            pieces.append(_with(piece, staged=os.fsencode(staged)))
+        record.to("staging", pieces)
+
+    def _exchange(self, record: _Record) -> None:
+        pieces = []
+        for piece in record.pieces:
+            assert piece.staged is not None
+            swap = self._exchanger.plan(_path(piece.place.live), _path(piece.staged), whole=piece.place.whole)
+            if piece.safety is None and any(entry.live is not None for entry in swap.entries):
+                raise errors.RestoreRefused(
+                    f"{_path(piece.place.live)} was made by somebody else meanwhile, and there is no snapshot of it.",
+                    hint="Run the same command again.",
+                )
+            pieces.append(_with(piece, swap=swap))
+        record.to("exchanging", pieces)
+        self._apply(record)
+
+    def _apply(self, record: _Record) -> None:
+        for piece in record.pieces:
+            assert piece.swap is not None
+            self._exchanger.apply(piece.swap)
+        record.to("exchanged")
+
+    def _apply_undo(self, record: _Record) -> None:
+        for piece in reversed(record.pieces):
+            assert piece.undo is not None
+            self._exchanger.apply(piece.undo)
+        record.to("undone")
+
+    def _live_mismatch(self, record: _Record) -> errors.Failure | None:
+        for piece in record.pieces:
+            live = _path(piece.place.live)
+            wrong = decide.mismatched(live, self._work.compare(piece.piece, live))
+            if wrong is not None:
+                return wrong
+        return None
+
+    def _compare_live(self, record: _Record) -> None:
+        _refuse(self._live_mismatch(record))
+
+    def _abort(self, record: _Record, error: BaseException) -> None:
+        """After a failure: live data back as it was, the stage gone. What fails here is left to `recover`."""
+        reason = error.message if isinstance(error, errors.Failure) else type(error).__name__
+        try:
+            if record.journal.phase in {"exchanging", "exchanged"}:
+                self._back(record, reason)
+            else:
+                self._clean(record, reason)
+        except errors.Failure as second:
+            raise errors.Failure(
+                f"The restore failed ({reason}) and could not be put away: {second.message}",
+                hint=f"The next start tries again. {record.journal.job} is in the journal, nothing is lost.",
+            ) from error
+
+    def _abort_undo(self, record: _Record, before: Phase, error: BaseException) -> None:
+        try:
+            for piece in record.pieces:
+                if piece.undo is not None:
+                    self._exchanger.revert(piece.undo)
+            record.to(before, [_with(piece, undo=None) for piece in record.pieces])
+        except errors.Failure as second:
+            raise errors.Failure(
+                f"The undo failed ({error}) and could not be taken back: {second.message}",
+                hint="The next start finishes the undo; both trees are kept.",
+            ) from error
+
+    def _back(self, record: _Record, reason: str) -> None:
+        record.to("reverting", reason=reason)
+        for piece in reversed(record.pieces):
+            assert piece.swap is not None
+            self._exchanger.revert(piece.swap)
+        self._clean(record, reason)
+
+    def _clean(self, record: _Record, reason: str) -> None:
+        """Remove the stages; live data is not touched. The journal stays, closed, without its swaps."""
+        record.to("cleaning", reason=reason)
+        self._discard(record)
+        record.to("failed", [_with(piece, staged=None, swap=None) for piece in record.pieces])
+
+    def _remove(self, record: _Record) -> None:
+        self._discard(record)
+        record.to("accepted", [_with(piece, staged=None, swap=None, undo=None) for piece in record.pieces])
+
+    def _discard(self, record: _Record) -> None:
+        for piece in reversed(record.pieces):
+            self._exchanger.discard(_path(piece.stage), piece.place.missing)
+
+    def _enough_space(self, planned: Sequence[JournalPiece]) -> None:
+        places: dict[int, tuple[Path, list[int]]] = {}
+        for piece in planned:
+            container = _path(piece.place.container)
+            _, sizes = places.setdefault(self._space.device(container), (container, []))
+            sizes.append(piece.piece.size)
+        for container, sizes in places.values():
+            needed, free = decide.room(sizes), self._space.free(container)
+            if free < needed:
+                raise errors.DiskFull(
+                    f"Restoring beside {container} needs {needed} bytes and {free} are free.",
+                    hint="The old tree is kept beside the new one. Make room, or restore to another file system.",
+                )
+
+    def _not_held(self, pieces: Sequence[JournalPiece]) -> tuple[str, ...]:
+        notes = []
+        for piece in pieces:
+            live = _path(piece.place.live)
+            report = self._holders.find(live, renamed=piece.place.whole)
+            _refuse(decide.held(live, report))
+            note = decide.unseen_note(report)
+            if note is not None and note not in notes:
+                notes.append(note)
+        return tuple(notes)
+
+    def _open(self, job: str) -> _Record:
+        journal = self._journals.read(job)
+        if journal is None:
+            raise errors.NotFound(f"No in-place restore {job} is known here.", hint="rw history")
+        return _Record(journal, self._journals, self._clock)
+
+
+def _path(path: bytes) -> Path:
+    return Path(os.fsdecode(path))
+
+
+def _refuse(refusal: errors.Failure | None) -> None:
+    if refusal is not None:
+        raise refusal
+
+
+def _with(piece: JournalPiece, **changes: object) -> JournalPiece:
+    return msgspec.structs.replace(piece, **changes)
+
+
+def _result(journal: Journal, notes: tuple[str, ...] = ()) -> InPlaceResult:
+    return InPlaceResult(
+        job=journal.job,
+        phase=journal.phase,
+        kept=decide.kept_paths(journal),
+        safety=decide.safety_snapshots(journal),
+        notes=notes,
+    )

@@ -1,0 +1,135 @@
+"""The manifest of a backup job: made, published in the target's store, read back, and its objects listed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from resticwrap import errors
+from resticwrap.model.job import DomainRun, Job, Manifest, ManifestDomain, ObjectList
+from resticwrap.model.objects import Change, Entry, ObjectRow, object_row
+from resticwrap.services.context import Context
+
+
+def of_job(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]) -> Manifest:
+    """The manifest of a finished backup job.
+
+    Sealed, it costs by the number of domains: the object list is the snapshot's tree itself. Plain, it lists the
+    objects: whole where the domain was read in full, else what changed.
+    """
+    assert job.finished_at is not None and job.type is not None
+    pins = context.pins()
+    chunker = pins["hot"].chunker
+    return Manifest(
+        job_id=job.id,
+        target=context.target_name,
+        target_provider=context.target.provider,
+        namespace=context.target.namespace,
+        repositories={tier: pin.repository_id for tier, pin in pins.items()},
+        chunker=chunker,
+        host=context.settings.host,
+        outcome=job.outcome,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        snapshot_type=job.type,
+        domains=tuple(_domain(context, run) for run in job.domains),
+        object_list=_objects(context, job, changes, chunker),
+        schema_versions={run.domain: run.schema_versions for run in job.domains if run.schema_versions},
+        restore_entrypoint=f"rw restore --target {context.target_name} --job {job.id} --to FOLDER",
+        tool_versions=dict(context.versions),
+    )
+
+
+def _domain(context: Context, run: DomainRun) -> ManifestDomain:
+    return ManifestDomain(
+        run=run,
+        tree=run.tree,
+        object_digest=f"sha256:{run.tree}" if run.tree else None,
+        objects=run.files,
+        bytes=run.size,
+        restore=f"rw restore --target {context.target_name} --domain {run.domain} --snapshot {run.snapshot} --to FOLDER"
+        if run.snapshot
+        else "",
+    )
+
+
+def _objects(context: Context, job: Job, changes: Mapping[str, Sequence[Change]], chunker: str) -> ObjectList:
+    if context.target.manifests == "sealed":
+        return ObjectList(mode="sealed")
+    now: list[ObjectRow] = []
+    gone: list[ObjectRow] = []
+    for run in job.domains:
+        if run.type == "full" and run.tree:
+            now += [object_row(entry, run.domain, chunker) for entry in files_of(context, run)]
+            continue
+        for change in changes.get(run.domain, ()):
+            if change.new is not None and change.new.kind == "file":
+                now.append(object_row(_inside(change.new), run.domain, chunker))
+            elif change.new is None and change.old is not None and change.old.kind == "file":
+                gone.append(object_row(_inside(change.old), run.domain, chunker))
+    whole = all(run.type == "full" for run in job.domains)
+    return ObjectList(mode="plain", whole=whole, objects=tuple(now), removed=tuple(gone))
+
+
+def files_of(context: Context, run: DomainRun) -> Iterator[Entry]:
+    """The files of a domain as a job left it, with paths relative to the domain's root."""
+    assert run.tree is not None
+    for entry in context.hot.trees().walk(run.tree):
+        if entry.kind == "file":
+            yield _inside(entry)
+
+
+def _inside(entry: Entry) -> Entry:
+    """The entry with its path relative to the domain's root: `exams/a.json` becomes `a.json`."""
+    _, slash, rest = entry.path.partition(b"/")
+    return msgspec.structs.replace(entry, path=rest if slash else entry.path)
+
+
+def publish(context: Context, manifest: Manifest) -> tuple[str | None, str | None]:
+    """Write it into the store, and what earlier jobs could not write. Returns its key, or why it is not there yet.
+
+    A manifest that cannot be written is kept in the state directory, and the next job of the target writes it.
+    """
+    context.state.keep_manifest(manifest)
+    key = None
+    try:
+        for kept in context.state.kept_manifests(context.target_name):
+            written = context.manifests.put(kept)
+            context.state.drop_manifest(kept)
+            key = written if kept.job_id == manifest.job_id else key
+    except errors.Failure as error:
+        return key, f"The manifest could not be written to the target and is kept for the next job: {error.message}"
+    return key, None
+
+
+def resolve(context: Context, job: str) -> str:
+    """A job's whole id: `latest` means the newest backup, a beginning of at least six characters will do."""
+    if job == "latest":
+        latest = context.state.latest(context.target_name)
+        if latest is None:
+            raise errors.NotFound(f"Target {context.target_name} has no backup yet.", hint="rw backup")
+        return latest.job_id
+    try:
+        known = context.catalog().job(job)
+    except errors.CatalogUnavailable:
+        return job
+    return known.id if known else job
+
+
+def load(context: Context, job_id: str) -> Manifest:
+    """A job's manifest from the store. Raises NotFound."""
+    key = context.manifests.find(job_id)
+    if key is None:
+        raise errors.NotFound(
+            f"Target {context.target_name} has no manifest of a job {job_id}.",
+            hint=f"rw history --target {context.target_name}   (it lists the jobs)",
+        )
+    return context.manifests.get(key)
+
+
+def rows(context: Context, manifest: Manifest, domains: Sequence[str]) -> Iterator[ObjectRow]:
+    """The whole object list of a job, out of the snapshots' own trees, whatever the manifest's mode."""
+    for listed in manifest.domains:
+        run = listed.run
+        if run.tree and (not domains or run.domain in domains):
+            for entry in files_of(context, run):
+                yield object_row(entry, run.domain, manifest.chunker)

@@ -1,0 +1,108 @@
+"""`rw init` and `rw unlock`: the two repositories of a target, their pinned identity, their locks."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from resticwrap import errors
+from resticwrap.model.job import Pin
+from resticwrap.model.reports import InitReport, LockInfo, UnlockReport
+from resticwrap.ports import Repository
+from resticwrap.services.context import Context
+
+STALE_AFTER = timedelta(minutes=30)
+"""restic's own rule: a living holder writes its lock anew every five minutes."""
+
+
+def init(context: Context, password: Callable[[], tuple[Path | None, bool]]) -> InitReport:
+    """Make, or adopt, the hot and the cold repository and pin both ids. May be repeated.
+
+    `password` makes sure that there is one and returns its file (None where it comes from elsewhere) and whether it
+    was generated. Raises OtherRepository where another repository than the pinned one answers.
+    """
+    created: list[str] = []
+    adopted: list[str] = []
+    file, generated = password()
+    context.store.create()
+    known = dict(context.state.pins(context.target_name))
+    hot = _one(context, context.hot, None, known, created, adopted)
+    cold = _one(context, context.cold, context.hot, known, created, adopted)
+    if hot.chunker != cold.chunker:
+        context.watcher.note("hot and cold cut files differently, so copies between them do not deduplicate")
+    context.state.put_pins(context.target_name, {"hot": hot, "cold": cold})
+    return InitReport(
+        target=context.target_name,
+        repositories={"hot": hot.repository_id, "cold": cold.repository_id},
+        created=tuple(created),
+        adopted=tuple(adopted),
+        password_file=str(file) if file else None,
+        password_created=generated,
+    )
+
+
+def _one(
+    context: Context,
+    repository: Repository,
+    like: Repository | None,
+    known: dict[str, Pin],
+    created: list[str],
+    adopted: list[str],
+) -> Pin:
+    tier = repository.tier
+    if tier in known:
+        return context.check_pin(tier)
+    try:
+        repository.config_digest()
+    except errors.NoRepository:
+        repository.init(like)
+        created.append(tier)
+    else:
+        adopted.append(tier)
+    pin = repository.config()
+    # Written at once, so that a crash between hot and cold does not forget hot.
+    known[tier] = pin
+    context.state.put_pins(context.target_name, known)
+    return pin
+
+
+def unlock(context: Context, only: tuple[str, ...] = (), *, stale: bool = False) -> UnlockReport:
+    """Remove locks whose holder is known to be gone, one by one, and show all.
+
+    Ours are dead when their lease is free. Somebody else's is removed only with `stale`, or by its id in `only`, and
+    only when it was not renewed for half an hour. Nothing alive is ever unlocked. Raises Locked where a lock named in
+    `only` may not be removed.
+    """
+    now = context.clock.now()
+    found: list[LockInfo] = []
+    for repository in context.repositories.values():
+        for lock in _locks(repository):
+            named = any(lock.id.startswith(name) for name in only)
+            old = lock.state == "foreign" and now - lock.time > STALE_AFTER
+            remove = (lock.state == "dead" and (named or not only)) or (old and (stale or named))
+            if named and not remove:
+                raise errors.Locked(
+                    f"Lock {lock.id[:8]} of {lock.user}@{lock.host} (pid {lock.pid}) is not known to be dead.",
+                    hint="Stop its holder; a lock that nobody renews may be removed after 30 minutes.",
+                )
+            if remove:
+                repository.remove_lock(lock.id)
+            found.append(
+                LockInfo(
+                    id=lock.id,
+                    time=lock.time,
+                    exclusive=lock.exclusive,
+                    host=lock.host,
+                    user=lock.user,
+                    pid=lock.pid,
+                    state=lock.state,
+                    removed=remove,
+                )
+            )
+    return UnlockReport(target=context.target_name, locks=tuple(found))
+
+
+def _locks(repository: Repository) -> list[LockInfo]:
+    try:
+        return list(repository.locks())
+    except errors.NoRepository:
+        return []

@@ -1,0 +1,164 @@
+"""`rw restore --in-place`, `--undo`, `--accept`: hands domains and repositories to the engine in `inplace.py`."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from resticwrap import errors
+from resticwrap.model.job import Job
+from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
+from resticwrap.model.swap import InPlaceResult, Piece, Recovered, Safety
+from resticwrap.services import backup
+from resticwrap.services.compare import compare
+from resticwrap.services.context import Context
+from resticwrap.services.inplace import InPlace
+from resticwrap.services.inplace_ports import Work
+from resticwrap.services.restore import NOT_RESTORED, Choice, Wish, choose, entries
+
+Build = Callable[[Work], InPlace]
+LOCK = "in-place restore"
+
+
+class DomainWork(Work):
+    """What the engine needs done: a snapshot of what is live, a restore into a stage, a comparison."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def snapshot_live(self, piece: Piece) -> Safety:
+        context = self._context
+        plan = backup.plan(context, "incremental", context.settings.select_domains([piece.domain]))
+        (run,) = backup.backup(context, plan).job.domains
+        if run.snapshot is None:
+            why = run.error.message if run.error else "nothing was written."
+            raise errors.RestoreRefused(
+                f"What is live in {piece.domain} could not be backed up: {why}",
+                hint=run.error.hint if run.error else "rw doctor",
+            )
+        return Safety(snapshot=run.snapshot, complete=run.complete)
+
+    def restore_to(self, piece: Piece, folder: Path) -> Path:
+        self._context.repositories[piece.tier].restore(
+            piece.snapshot,
+            folder,
+            [piece.inside],
+            on_progress=lambda progress: self._context.watcher.update(piece.domain, progress),
+        )
+        return folder / os.fsdecode(piece.inside)
+
+    def compare(self, piece: Piece, place: Path) -> Sequence[Mismatch]:
+        repository = self._context.repositories[piece.tier]
+        trees = repository.trees()
+        wanted = (
+            msgspec.structs.replace(entry, path=entry.path[len(piece.inside) :].lstrip(b"/"))
+            for entry in trees.walk(repository.snapshot(piece.snapshot).tree, piece.inside)
+            if entry.kind not in NOT_RESTORED
+        )
+        return [wrong for _, wrong in compare(trees, wanted, os.fsencode(place), piece.domain) if wrong]
+
+
+def recover(context: Context, build: Build) -> Sequence[Recovered]:
+    """Finish or undo what crashed restores left; said aloud."""
+    with context.locks.hold(LOCK):
+        found = build(DomainWork(context)).recover()
+    for one in found:
+        context.watcher.note(
+            f"in-place restore {one.job}: was {one.was}, is {one.now}. {one.error} {one.hint}".rstrip()
+        )
+    return found
+
+
+def restore(context: Context, build: Build, wish: Wish) -> RestoreReport:
+    """Put paths or whole domains back in their live place. Raises RestoreRefused where that could not be undone."""
+    job = context.new_job("restore")
+    context.close_interrupted()
+    work = DomainWork(context)
+    with context.locks.hold(LOCK), context.running(job, strict=True):
+        engine = build(work)
+        engine.recover()
+        context.check_pin(wish.tier)
+        choices = choose(context, wish)
+        context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
+        try:
+            result = engine.run(job.id, context.target_name, pieces(context, wish, choices))
+        finally:
+            context.watcher.end()
+        domains = [_restored(context, wish, choice) for choice in choices]
+        return _close(context, job, "in-place", result, domains)
+
+
+def undo(context: Context, build: Build, restored: str) -> RestoreReport:
+    """Exchange an in-place restore back."""
+    return _again(context, build, "undo", lambda engine: engine.undo(restored))
+
+
+def accept(context: Context, build: Build, restored: str) -> RestoreReport:
+    """Remove the tree that an in-place restore, or its undo, put aside."""
+    return _again(context, build, "accept", lambda engine: engine.accept(restored))
+
+
+def _again(context: Context, build: Build, mode: str, act: Callable[[InPlace], InPlaceResult]) -> RestoreReport:
+    job = context.new_job("restore")
+    context.close_interrupted()
+    with context.locks.hold(LOCK), context.running(job, strict=True):
+        engine = build(DomainWork(context))
+        engine.recover()
+        return _close(context, job, mode, act(engine), [])
+
+
+def pieces(context: Context, wish: Wish, choices: Sequence[Choice]) -> list[Piece]:
+    """One piece for each wanted path: where it stands in the snapshot, where it lives, how large it is."""
+    found = []
+    for choice in choices:
+        source = context.settings.domains[choice.domain].source
+        live_root = os.path.realpath(os.fsencode(source.root))
+        for inside in choice.paths or (choice.root,):
+            one = Choice(choice.domain, choice.snapshot, choice.root, (inside,))
+            found.append(
+                Piece(
+                    domain=choice.domain,
+                    snapshot=choice.snapshot.id,
+                    inside=inside,
+                    live=os.path.join(live_root, inside[len(choice.root) :].lstrip(b"/")).rstrip(b"/"),
+                    size=sum(entry.size for entry in entries(context, wish.tier, one)),
+                    tier=wish.tier,
+                )
+            )
+    return found
+
+
+def _restored(context: Context, wish: Wish, choice: Choice) -> RestoredDomain:
+    listed = list(entries(context, wish.tier, choice))
+    files = [entry for entry in listed if entry.kind == "file"]
+    return RestoredDomain(
+        domain=choice.domain,
+        snapshot=choice.snapshot.original,
+        time=choice.snapshot.time,
+        place=str(context.settings.domains[choice.domain].source.root),
+        files=len(files),
+        size=sum(entry.size for entry in files),
+        compared=len(listed),
+    )
+
+
+def _close(
+    context: Context, job: Job, mode: str, result: InPlaceResult, domains: Sequence[RestoredDomain]
+) -> RestoreReport:
+    job = msgspec.structs.replace(
+        job,
+        outcome="ok",
+        finished_at=context.clock.now(),
+        details={"mode": mode, "restore": result.job, "safety": result.safety, "kept": list(result.kept)},
+    )
+    context.recorder.close(job)
+    return RestoreReport(
+        job=job,
+        mode=mode,  # type: ignore[arg-type]
+        domains=tuple(domains),
+        restored=result.job,
+        kept=result.kept,
+        safety=result.safety,
+        notes=result.notes,
+    )

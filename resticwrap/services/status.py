@@ -1,0 +1,99 @@
+"""`rw status`: one screen out of records alone. It asks neither the target nor restic."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from resticwrap import errors
+from resticwrap.model.base import Time
+from resticwrap.model.job import Job
+from resticwrap.model.policy import Domain
+from resticwrap.model.reports import Coverage, DomainStatus, HistoryRow, StatusReport, TierStatus
+from resticwrap.ports import Catalog, DomainSums
+from resticwrap.services.context import Records
+
+VERIFIES_LOOKED_AT = 50
+
+
+def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
+    """Per domain `rpo_lag` against its objective, per repository space, dedup ratio, last verify and coverage."""
+    catalog = records.catalog()
+    target = records.target_name
+    runs = catalog.last_runs(target)
+    sums = catalog.sums(target, "hot")
+    wanted = {name: d for name, d in records.settings.domains.items() if not domains or name in domains}
+    verifies = catalog.jobs(target, kind="verify", limit=VERIFIES_LOOKED_AT)
+    try:
+        pins = records.pins()
+        notes: list[str] = []
+    except errors.NoRepository as error:
+        pins, notes = {}, [f"{error.message} {error.hint}"]
+    waiting = records.state.kept_manifests(target)
+    if waiting:
+        notes.append(f"{len(waiting)} manifest(s) wait in the state directory for the target to answer.")
+    return StatusReport(
+        target=target,
+        provider=records.target.provider,
+        at=now,
+        domains=tuple(
+            domain_status(name, domain, runs.get(name), sums.get(name), now) for name, domain in wanted.items()
+        ),
+        tiers=tuple(
+            tier_status(tier, pin.repository_id, catalog.sums(target, tier), verifies) for tier, pin in pins.items()
+        ),
+        open_jobs=tuple(job.id for job in open_jobs(records, catalog)),
+        notes=tuple(notes),
+    )
+
+
+def open_jobs(records: Records, catalog: Catalog) -> list[Job]:
+    """Jobs that are recorded as running, in the spool or in the catalogue."""
+    found = {job.id: job for job in catalog.open_jobs(records.target_name)}
+    for job in records.state.spooled():
+        if job.target == records.target_name:
+            found[job.id] = job
+    return [job for job in found.values() if job.outcome == "running"]
+
+
+def domain_status(
+    name: str, domain: Domain, run: tuple[HistoryRow, Time | None] | None, sums: DomainSums | None, now: Time
+) -> DomainStatus:
+    """`rpo_lag` counts from the start of the last complete look, changed or not. Seconds."""
+    last, complete_at = run if run else (None, None)
+    lag = (now - complete_at).total_seconds() if complete_at else None
+    objective = domain.rpo.total_seconds()
+    return DomainStatus(
+        domain=name,
+        layer=domain.layer,
+        priority=domain.priority,
+        rpo=objective,
+        rpo_lag=lag,
+        within=lag is not None and lag <= objective,
+        last_outcome=last.outcome if last else None,
+        last_looked_at=complete_at,
+        snapshots=sums.snapshots if sums else 0,
+        files=sums.files if sums else 0,
+        size=sums.size if sums else 0,
+        stored=sums.added if sums else 0,
+        proven_at=sums.proven_at if sums else None,
+    )
+
+
+def tier_status(tier: str, repository: str, sums: Mapping[str, DomainSums], verifies: Sequence[Job]) -> TierStatus:
+    """Stored is what the jobs added; a verify has measured it, so the larger of the two counts."""
+    own = [job for job in verifies if job.details.get("tier") == tier]
+    done = next((job for job in own if job.outcome in ("ok", "failed") and "coverage" in job.details), None)
+    added = sum(one.added for one in sums.values())
+    logical = sum(one.logical for one in sums.values())
+    stored = max(added, int(done.details["stored"])) if done else added
+    return TierStatus(
+        tier=tier,
+        repository=repository,
+        snapshots=sum(one.snapshots for one in sums.values()),
+        logical=logical,
+        stored=stored,
+        ratio=logical / stored if stored else None,
+        last_verify=own[0].started_at if own else None,
+        last_verify_ok=own[0].outcome == "ok" if own else None,
+        coverage=msgspec.convert(done.details["coverage"], Coverage) if done else None,
+    )

@@ -1,0 +1,95 @@
+"""What no file can know alone: names that must exist in another, and folders that must not contain each other."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resticwrap.errors import Problem
+from resticwrap.settings.tree import Item, PathOfKey, dotted, locate
+
+if TYPE_CHECKING:
+    from resticwrap.model.policy import Domain, DomainsFile, ScheduleFile, Target, TargetsIndex
+
+TARGETS, DOMAINS, TIERS, SCHEDULE = "targets.yaml", "domains.yaml", "tiers.yaml", "schedule.yaml"
+
+
+def _at(file: str, tree: Item, path: PathOfKey, message: str) -> Problem:
+    return Problem(file, locate(tree, path).line, dotted(path), message)
+
+
+def default_target(index: "TargetsIndex", tree: Item) -> Iterable[Problem]:
+    """The default is one of the targets."""
+    if index.default is not None and index.default not in index.targets:
+        yield _at(TARGETS, tree, ("default",), f"names no target; there are {', '.join(index.targets)}")
+
+
+def jobs(
+    schedule: "ScheduleFile", tree: Item, targets: Iterable[str] | None, domains: Iterable[str] | None
+) -> Iterable[Problem]:
+    """Every job names a target and domains that exist. None: that file could not be read, so nothing is said."""
+    for name, job in schedule.jobs.items():
+        if targets is not None and job.target not in targets:
+            yield _at(SCHEDULE, tree, ("jobs", name, "target"), f"names no target; there are {', '.join(targets)}")
+        for number, domain in enumerate(job.domains):
+            if domains is not None and domain not in domains:
+                yield _at(SCHEDULE, tree, ("jobs", name, "domains", number), f"names no domain of {DOMAINS}")
+
+
+def roots(domains: "DomainsFile", tree: Item) -> Iterable[Problem]:
+    """No two domains are the very same folder. One may lie inside another."""
+    seen: dict[Path, str] = {}
+    for name, domain in domains.domains.items():
+        first = seen.setdefault(domain.source.root, name)
+        if first != name:
+            path = ("domains", name, "source", "root")
+            yield _at(DOMAINS, tree, path, f"is the same folder as the root of domain {first}")
+
+
+def local_target(name: str, target: "Target", item: Item, domains: "Mapping[str, Domain]") -> Iterable[Problem]:
+    """A local target and what it protects lie apart: a repository inside a domain would back itself up."""
+    if target.provider != "local":
+        return
+    line = locate(item, ("path",)).line
+    for domain_name, domain in domains.items():
+        root = domain.source.root
+        if target.path.is_relative_to(root) and not excluded(target.path, root, domain.excludes):
+            wrong = (
+                f"lies inside the root of domain {domain_name}, which would back up its own backups; exclude it there"
+            )
+        elif root.is_relative_to(target.path) and root != target.path:
+            wrong = f"contains the root of domain {domain_name}; a target's folder is for backups alone"
+        else:
+            continue
+        yield Problem(TARGETS, line, dotted(("targets", name, "path")), wrong)
+
+
+def excluded(path: Path, root: Path, patterns: Sequence[str]) -> bool:
+    """Whether restic's exclude patterns keep `path`, or a folder on the way to it from `root`, out of a backup.
+
+    A pattern from `/` is matched from there, any other anywhere on the path; `*` stays inside a name, `**` crosses
+    folders, `!` takes back. The root itself is named on restic's command line, and that is never excluded.
+    """
+    depth = len(root.parts)
+    return any(_matches(Path(*path.parts[: depth + at + 1]), patterns) for at in range(len(path.parts) - depth))
+
+
+def _matches(path: Path, patterns: Sequence[str]) -> bool:
+    verdict = False
+    for pattern in patterns:
+        taken_back = pattern.startswith("!")
+        text = os.path.normpath(pattern.lstrip("!"))
+        names = "".join("(?:/[^/]+)*" if part == "**" else "/" + _name(part) for part in text.strip("/").split("/"))
+        if re.fullmatch(names if text.startswith("/") else "(?:/[^/]+)*" + names, str(path)):
+            verdict = not taken_back
+    return verdict
+
+
+def _name(part: str) -> str:
+    """One name of a pattern: `*`, `?` and `[a-z]` as in a shell; a broken bracket stands for itself."""
+    pieces = re.split(r"(\*|\?|\[\^?[^\]/]+\])", part)
+    return "".join(
+        "[^/]*" if piece == "*" else "[^/]" if piece == "?" else piece if at % 2 else re.escape(piece)
+        for at, piece in enumerate(pieces)
+    )

@@ -1,0 +1,1 @@
+"""How domains are captured and put back."""

@@ -1,0 +1,29 @@
+"""Files below one root."""
+
+import os
+from pathlib import Path
+
+from resticwrap import errors
+from resticwrap.ports import Look
+
+
+class FilesSource:
+    """A folder (or a single file), backed up by its own name from its parent directory.
+
+    A root that is a symlink stands for what it points to: restic would otherwise store the link and nothing else.
+    """
+
+    def __init__(self, domain_root: Path) -> None:
+        self._root = domain_root
+
+    def look(self) -> Look:
+        real = os.path.realpath(os.fsencode(self._root))
+        try:
+            stat = os.lstat(real)
+        except OSError as error:
+            raise errors.NotFound(
+                f"The source {self._root} cannot be looked at: {error.strerror}.",
+                hint="Is it mounted, and is the variable that names it right? rw policy show",
+            ) from error
+        cwd, name = os.path.split(real)
+        return Look(cwd=cwd, name=name, identity=(stat.st_dev, stat.st_ino))

@@ -1,0 +1,29 @@
+"""The buckets and folders behind targets, each spoken to by its own client, and the manifests that lie in them."""
+
+from collections.abc import Mapping
+
+from resticwrap.clock import Clock
+from resticwrap.model.policy import LocalTarget, OssTarget, S3Target
+from resticwrap.ports import ResticAccess, TargetStore
+from resticwrap.storage.manifests import BucketManifests
+
+__all__ = ["BucketManifests", "ResticAccess", "TargetStore", "open_store"]
+
+
+def open_store(
+    target: LocalTarget | S3Target | OssTarget, env: Mapping[str, str], clock: Clock | None = None
+) -> TargetStore:
+    """The store of a target; only the client of its provider is ever loaded. Raises Failure where that cannot be."""
+    match target:
+        case LocalTarget():
+            from resticwrap.storage.local import LocalStore
+
+            return LocalStore(target.path, target.namespace)
+        case S3Target():
+            from resticwrap.storage.s3 import S3Store
+
+            return S3Store(target, env, clock=clock)
+        case OssTarget():
+            from resticwrap.storage.oss import OssStore
+
+            return OssStore(target, env, clock=clock)

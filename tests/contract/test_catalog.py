@@ -1,0 +1,254 @@
+"""What every catalogue does, whatever database it lies in."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta, timezone
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from resticwrap.catalog.database import default_url
+from resticwrap.catalog.jobs import SqlCatalog
+from resticwrap.errors import NotFound
+from resticwrap.model.job import ErrorInfo, Job
+from resticwrap.ports import Catalog, KnownSnapshot
+from tests.unit.catalog.samples import START, a_job, a_run, a_snapshot, at, closed, job_values
+
+
+def sqlite(folder: Path) -> SqlCatalog:
+    return SqlCatalog(default_url(folder))
+
+
+CATALOGS: dict[str, Callable[[Path], SqlCatalog]] = {"sqlite": sqlite}
+
+
+@pytest.fixture(params=CATALOGS)
+def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlCatalog]:
+    made = CATALOGS[request.param](tmp_path)
+    yield made
+    made.close()
+
+
+def test_is_the_port(catalog: SqlCatalog) -> None:
+    """The type checker holds the adapter against the port."""
+    port: Catalog = catalog
+    assert port.jobs("oss") == []
+
+
+def test_a_job_is_open_until_it_is_closed(catalog: SqlCatalog) -> None:
+    job = a_job()
+    catalog.open_job(job)
+    assert catalog.open_jobs("oss") == [job]
+    assert catalog.open_jobs("local") == []
+    done = closed(job, domains=(a_run(),), manifest="backups/m.json")
+    catalog.close_job(done)
+    assert catalog.open_jobs("oss") == []
+    assert catalog.job(job.id) == done
+
+
+def test_closing_may_be_repeated_and_needs_no_opening(catalog: SqlCatalog) -> None:
+    job = closed(a_job(), domains=(a_run("exams"), a_run("profiles")))
+    catalog.close_job(job)
+    again = msgspec.structs.replace(job, domains=job.domains[:1])
+    catalog.close_job(again)
+    assert catalog.job(job.id) == again
+    assert [row.domain for row in catalog.history("oss")] == ["exams"]
+
+
+def test_a_late_opening_does_not_reopen(catalog: SqlCatalog) -> None:
+    job = a_job()
+    catalog.close_job(closed(job))
+    catalog.open_job(job)
+    assert catalog.open_jobs("oss") == []
+
+
+def test_opening_again_renews_the_record(catalog: SqlCatalog) -> None:
+    catalog.open_job(a_job())
+    catalog.open_job(a_job(bytes_done=5))
+    assert [job.bytes_done for job in catalog.open_jobs("oss")] == [5]
+
+
+def test_a_job_is_found_by_an_unambiguous_beginning(catalog: SqlCatalog) -> None:
+    first, second = a_job("snapshot_20260301T080000Z_aaaaaa"), a_job("snapshot_20260301T080000Z_ab_aaa")
+    catalog.close_jobs([closed(first), closed(second)])
+    assert catalog.job("snapshot_20260301T080000Z_aa") == closed(first)
+    assert catalog.job("snapshot_20260301T080000Z_ab_") == closed(second)
+    assert catalog.job("Snapshot_20260301T080000Z_aa") is None
+    assert catalog.job("snapshot%") is None
+    assert catalog.job("snap") is None
+    with pytest.raises(NotFound, match="2 jobs begin with"):
+        catalog.job("snapshot_")
+
+
+def test_one_id_may_begin_another(catalog: SqlCatalog) -> None:
+    catalog.close_jobs([closed(a_job("backup-1")), closed(a_job("backup-12"))])
+    found = catalog.job("backup-1")
+    assert found is not None
+    assert found.id == "backup-1"
+
+
+def test_jobs_are_listed_newest_first(catalog: SqlCatalog) -> None:
+    catalog.close_jobs(closed(a_job(f"job-{n}", started_at=at(n))) for n in range(5))
+    catalog.close_job(closed(a_job("check-1", kind="verify", started_at=at(9))))
+    catalog.close_job(closed(a_job("elsewhere", target="local")))
+    assert [job.id for job in catalog.jobs("oss", limit=3)] == ["check-1", "job-4", "job-3"]
+    assert [job.id for job in catalog.jobs("oss", kind="backup", limit=2)] == ["job-4", "job-3"]
+
+
+def test_history_is_of_backups_newest_first(catalog: SqlCatalog) -> None:
+    error = ErrorInfo(kind="Locked", message="Somebody else holds it.")
+    runs = (a_run("exams"), a_run("profiles", looked_at=at(1), outcome="failed", snapshot=None, error=error))
+    catalog.close_job(closed(a_job("job-1"), domains=runs))
+    catalog.close_job(closed(a_job("job-2", started_at=at(4)), domains=(a_run("exams", looked_at=at(4)),)))
+    catalog.close_job(closed(a_job("check-1", kind="verify"), domains=(a_run("exams", looked_at=at(5)),)))
+    rows = catalog.history("oss")
+    assert [(row.job, row.domain) for row in rows] == [("job-2", "exams"), ("job-1", "profiles"), ("job-1", "exams")]
+    assert (rows[1].error, rows[1].snapshot, rows[1].outcome) == ("Somebody else holds it.", None, "failed")
+    last = rows[2]
+    assert (last.time, last.kind, last.type, last.snapshot) == (START, "backup", "incremental", "a" * 64)
+    assert (last.files_new, last.files_changed, last.files_removed) == (1, 2, 3)
+    assert (last.added, last.size, last.duration) == (700, 7000, 1.5)
+    assert [row.job for row in catalog.history("oss", domains=["exams"])] == ["job-2", "job-1"]
+    assert [row.job for row in catalog.history("oss", since=at(1))] == ["job-2", "job-1"]
+    assert [row.job for row in catalog.history("oss", limit=1)] == ["job-2"]
+    assert catalog.history("local") == []
+
+
+def test_times_of_other_zones_are_the_same_instants(catalog: SqlCatalog) -> None:
+    there = timezone(timedelta(hours=8))
+    catalog.close_job(closed(a_job(), domains=(a_run(looked_at=START.astimezone(there)),)))
+    (row,) = catalog.history("oss")
+    assert row.time == START
+    assert row.time.utcoffset() == timedelta(0)
+
+
+def test_last_runs_know_the_last_complete_look(catalog: SqlCatalog) -> None:
+    def job(number: int, **runs: str) -> Job:
+        domains = tuple(a_run(name, outcome=outcome, looked_at=at(number)) for name, outcome in runs.items())
+        return closed(a_job(f"job-{number}", started_at=at(number)), domains=domains)
+
+    catalog.close_jobs([job(1, exams="ok", answers="failed"), job(2, exams="unchanged"), job(3, exams="partial")])
+    last = catalog.last_runs("oss")
+    assert {name: (run.outcome, complete_at) for name, (run, complete_at) in last.items()} == {
+        "exams": ("partial", at(2)),
+        "answers": ("failed", None),
+    }
+    assert catalog.last_runs("local") == {}
+
+
+def test_days_are_days_of_the_zone(catalog: SqlCatalog) -> None:
+    """16:00 in UTC is the next day in Shanghai."""
+    looks = [(7 * 60, "ok", "full"), (8.5 * 60, "failed", "full"), (9 * 60, "partial", "full"), (10 * 60, "ok", "full")]
+    for number, (minutes, outcome, kind) in enumerate(looks):
+        run = a_run(outcome=outcome, type=kind, looked_at=at(minutes), added=10**number)
+        catalog.close_job(closed(a_job(f"job-{number}"), domains=(run, a_run("other", looked_at=at(minutes)))))
+    days = catalog.days("oss", ["exams"], None, ZoneInfo("Asia/Shanghai"))
+    assert [(day.day, day.jobs, day.failed, day.partial, day.full, day.added) for day in days] == [
+        ("2026-03-01", 1, 0, 0, 1, 1),
+        ("2026-03-02", 3, 1, 1, 1, 1110),
+    ]
+    assert {day.domain for day in catalog.days("oss", [], None, ZoneInfo("UTC"))} == {"exams", "other"}
+    assert sum(day.jobs for day in catalog.days("oss", ["exams"], at(9 * 60), ZoneInfo("UTC"))) == 2
+
+
+def test_a_known_snapshot_is_updated_and_stays_proven(catalog: SqlCatalog) -> None:
+    snapshot = a_snapshot()
+    catalog.put_snapshots("oss", "hot", [(snapshot, False)])
+    catalog.mark_proven("oss", [snapshot.original], at(9))
+    retagged = msgspec.structs.replace(snapshot, id="f" * 64, files=None, size=None, added=None)
+    catalog.put_snapshots("oss", "hot", [(retagged, True)])
+    assert catalog.snapshots("oss", "hot") == {
+        "a" * 64: KnownSnapshot(
+            original="a" * 64,
+            current_id="f" * 64,
+            domain="exams",
+            type="incremental",
+            time=START,
+            tree="b" * 64,
+            complete=True,
+            size=7000,
+            files=7,
+            added=700,
+            proven_at=at(9),
+        )
+    }
+    assert catalog.snapshots("oss", "cold") == {}
+
+
+def test_a_snapshot_of_somebody_else_has_no_domain(catalog: SqlCatalog) -> None:
+    catalog.put_snapshots("oss", "hot", [(a_snapshot(tags=None, files=None, size=None, added=None), True)])
+    (known,) = catalog.snapshots("oss", "hot").values()
+    assert (known.domain, known.type, known.size) == ("", "", 0)
+
+
+def test_a_proof_is_of_a_tier_and_never_gets_older(catalog: SqlCatalog) -> None:
+    for tier in ("hot", "cold"):
+        catalog.put_snapshots("oss", tier, [(a_snapshot("a"), True)])
+    catalog.mark_proven("oss", ["a" * 64, "not known"], at(5), tier="cold")
+    catalog.mark_proven("oss", ["a" * 64, "not known"], at(3))
+    assert catalog.snapshots("oss", "hot")["a" * 64].proven_at == at(3)
+    assert catalog.snapshots("oss", "cold")["a" * 64].proven_at == at(5)
+    catalog.put_snapshots("oss", "cold", [(a_snapshot("c", original="not known"), True)])
+    assert catalog.snapshots("oss", "cold")["not known"].proven_at == at(5)
+
+
+def test_sums_are_by_domain(catalog: SqlCatalog) -> None:
+    old, new, partial = (a_snapshot(name, time=at(n), size=n, files=n) for n, name in enumerate("abc", start=1))
+    catalog.put_snapshots("oss", "hot", [(new, True), (partial, False), (old, True), (a_snapshot("d", "other"), False)])
+    catalog.mark_proven("oss", [old.original], at(7))
+    sums = catalog.sums("oss", "hot")
+    exams, other = sums["exams"], sums["other"]
+    assert (exams.snapshots, exams.complete, exams.logical, exams.added) == (3, 2, 6, 2100)
+    assert (exams.files, exams.size, exams.newest_at, exams.proven_at) == (2, 2, at(2), at(7))
+    assert (other.snapshots, other.complete, other.size, other.newest_at, other.proven_at) == (1, 0, 0, None, None)
+
+
+def test_forgotten_snapshots_are_gone_with_their_proofs(catalog: SqlCatalog) -> None:
+    catalog.put_snapshots("oss", "hot", [(a_snapshot("a"), True), (a_snapshot("c"), True)])
+    catalog.mark_proven("oss", ["a" * 64], at(1))
+    catalog.forget_snapshots("oss", "hot", ["a" * 64, "never was"])
+    assert list(catalog.snapshots("oss", "hot")) == ["c" * 64]
+    catalog.put_snapshots("oss", "hot", [(a_snapshot("a"), True)])
+    assert catalog.snapshots("oss", "hot")["a" * 64].proven_at is None
+
+
+def test_reads_remember_the_last_time(catalog: SqlCatalog) -> None:
+    catalog.record_reads("oss", "hot", range(16), at(1))
+    catalog.record_reads("oss", "hot", [15, 16, 16], at(5))
+    catalog.record_reads("oss", "hot", [16], at(2))
+    reads = catalog.reads("oss", "hot")
+    assert (len(reads), reads[0], reads[15], reads[16]) == (17, at(1), at(5), at(5))
+    assert catalog.reads("oss", "cold") == {}
+
+
+def test_forgetting_a_target_keeps_what_no_rebuild_brings_back(catalog: SqlCatalog) -> None:
+    snapshot = a_snapshot()
+    with_manifest = closed(a_job("job-1"), domains=(a_run(),), manifest="backups/1.json")
+    catalog.close_jobs([with_manifest, closed(a_job("job-2"), "failed"), closed(a_job("check-1", kind="verify"))])
+    catalog.close_job(closed(a_job("elsewhere", target="local"), domains=(a_run(),), manifest="backups/2.json"))
+    catalog.put_snapshots("oss", "hot", [(snapshot, True)])
+    catalog.mark_proven("oss", [snapshot.original], at(3))
+    catalog.record_reads("oss", "hot", [1], at(3))
+    catalog.forget_target("oss")
+    assert {job.id for job in catalog.jobs("oss")} == {"job-2", "check-1"}
+    assert (catalog.history("oss"), catalog.snapshots("oss", "hot")) == ([], {})
+    assert (len(catalog.history("local")), catalog.reads("oss", "hot")) == (1, {1: at(3)})
+    catalog.put_snapshots("oss", "hot", [(snapshot, True)])
+    assert catalog.snapshots("oss", "hot")[snapshot.original].proven_at == at(3)
+
+
+def test_many_are_written_in_batches(catalog: SqlCatalog) -> None:
+    catalog.close_jobs(closed(a_job(f"job-{n:04}"), domains=(a_run(),)) for n in range(1203))
+    catalog.put_snapshots("oss", "hot", ((a_snapshot(original=f"s{n}"), True) for n in range(1203)))
+    assert (len(catalog.history("oss")), len(catalog.snapshots("oss", "hot"))) == (1203, 1203)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(job_values)
+def test_a_job_comes_back_as_it_was(catalog: SqlCatalog, job: Job) -> None:
+    catalog.close_job(job)
+    assert catalog.job(job.id) == job
+    if job.kind == "backup" and job.domains:
+        assert {row.domain for row in catalog.history(job.target)} >= {run.domain for run in job.domains}

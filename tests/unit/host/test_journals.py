@@ -1,0 +1,50 @@
+"""Journals on disk."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from resticwrap import errors
+from resticwrap.host.journals import FileJournals
+from resticwrap.model.swap import Journal, JournalPiece, Piece, Place, Swap, SwapEntry
+
+NOW = datetime(2025, 3, 1, 2, tzinfo=UTC)
+
+
+def journal(job: str, at: datetime = NOW) -> Journal:
+    entry = SwapEntry(name=b"\xff\n", staged=b"x", live=1 << 63, new=None)
+    piece = JournalPiece(
+        piece=Piece(domain="d", snapshot="aa", inside=b"\xfe", live=b"/srv/\xff", size=3),
+        place=Place(live=b"/srv/\xff", whole=True, container=b"/srv"),
+        stage=b"/srv/.rw-restore-J",
+        swap=Swap(container=b"/srv", stage=b"/srv/.rw-restore-J", entries=(entry,)),
+    )
+    return Journal(job=job, target="local", phase="staging", started_at=at, changed_at=at, pieces=(piece,))
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    """Names that are no UTF-8 and large inodes come back; the list is in the order of their start."""
+    journals = FileJournals(tmp_path)
+    assert journals.all() == () and journals.read("a") is None
+    first, second = journal("b"), journal("a", NOW + timedelta(seconds=1))
+    journals.write(second)
+    journals.write(first)
+    journals.write(first)
+    assert list(journals.all()) == [first, second]
+    assert [path.name for path in sorted((tmp_path / "journals").iterdir())] == ["a.json", "b.json"]
+
+
+def test_faults(tmp_path: Path) -> None:
+    """Unreadable and unwritable journals are told; a job's id is not a path."""
+    journals = FileJournals(tmp_path)
+    for job in ("", "../x", ".x"):
+        with pytest.raises(errors.UsageError):
+            journals.read(job)
+    (tmp_path / "journals").mkdir()
+    (tmp_path / "journals" / "a.json").write_bytes(b"{")
+    with pytest.raises(errors.Damaged, match="cannot be read"):
+        journals.all()
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.Failure, match="cannot be written"):
+        FileJournals(tmp_path / "file").write(journal("a"))

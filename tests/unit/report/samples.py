@@ -1,0 +1,339 @@
+"""Reports as real jobs make them, for every screen."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
+from resticwrap.model.objects import Entry, ObjectRow
+from resticwrap.model.reports import (
+    BackupPlan,
+    BackupReport,
+    Check,
+    Coverage,
+    Damage,
+    DoctorReport,
+    DomainStatus,
+    HistoryDay,
+    HistoryReport,
+    HistoryRow,
+    InitReport,
+    LockInfo,
+    Mismatch,
+    PlannedDomain,
+    RebuildReport,
+    RestoredDomain,
+    RestoreReport,
+    SampledFile,
+    SnapshotRow,
+    StatusReport,
+    TierStatus,
+    UnlockReport,
+    VerifyReport,
+)
+from resticwrap.model.snapshot import Layer, Priority, Snapshot, Tags
+
+NOW = datetime(2026, 7, 31, 14, 3, 5, tzinfo=UTC)
+NASTY = "answers/\x1b[31mred\x1b[0m\r\n[bold red]x[/] \u202egpj.exe \udcff"
+"""A name that colours, breaks the line, tries rich's markup, turns the direction round, and is no UTF-8."""
+LONG = "school-42/2026/" + "/".join(f"a-folder-with-a-long-name-{n}" for n in range(8)) + "/answer.json"
+CHINESE = "成绩/二〇二六年度期末考试/第三考场/答题卡扫描件/学生答案与评分记录汇总表.json"
+DOMAINS: tuple[tuple[str, Layer, Priority], ...] = (
+    ("exam_uploads", "raw", "P0"), ("answer_images", "raw", "P0"), ("ocr_texts", "raw", "P1"),
+    ("parsed_texts", "raw", "P1"), ("score_sheets", "raw", "P0"), ("responses_scored", "derived", "P1"),
+    ("question_bank", "derived", "P1"), ("analysis_drafts", "derived", "P2"), ("student_profiles", "serving", "P0"),
+    ("teacher_workspaces", "serving", "P0"), ("exam_manifests", "serving", "P0"), ("assignment_meta", "serving", "P1"),
+    ("session_index", "serving", "P1"), ("tenant_config", "serving", "P0"), ("job_state", "serving", "P1"),
+    ("migration_log", "serving", "P0"), ("thumbnail_cache", "derived", "P2"), ("rw_state", "serving", "P0"),
+)  # fmt: skip
+JOB = "20260731-140305-3f9c2a"
+
+
+def hexes(seed: int) -> str:
+    return f"{seed * 2654435761 % 2**32:08x}" * 8
+
+
+def job(
+    kind: Literal["backup", "verify", "restore"] = "backup",
+    outcome: Literal["ok", "partial", "failed"] = "ok",
+    domains: tuple[DomainRun, ...] = (),
+    error: ErrorInfo | None = None,
+) -> Job:
+    return Job(
+        id=JOB, kind=kind, target="local", outcome=outcome, started_at=NOW, host="school-1", pid=4711, domains=domains,
+        finished_at=NOW + timedelta(seconds=192), type="incremental" if kind == "backup" else None, error=error,
+        manifest="backups/school/2026-07-31/" + JOB + "/backup_manifest.json" if kind == "backup" else None,
+    )  # fmt: skip
+
+
+def run(index: int, outcome: DomainOutcome = "ok", **more: object) -> DomainRun:
+    name, layer, priority = DOMAINS[index]
+    fields: dict[str, object] = {
+        "domain": name, "layer": layer, "priority": priority, "outcome": outcome, "type": "incremental",
+        "looked_at": NOW, "finished_at": NOW + timedelta(seconds=3 + index), "snapshot": hexes(index + 1),
+        "files": 1525 * (index + 1), "size": 123_456_789 * (index + 1), "added": 654_321 * index,
+        "duration": 0.7 * index,
+        "files_new": 12 * index, "files_changed": 3 * index, "files_removed": index,
+    }  # fmt: skip
+    return DomainRun(**(fields | more))  # type: ignore[arg-type]
+
+
+def plan() -> BackupPlan:
+    return BackupPlan(
+        target="local", type="incremental", parallel=3,
+        domains=tuple(
+            PlannedDomain(
+                domain=name, priority=priority, layer=layer, type="incremental" if index % 3 else "full",
+                root=f"/srv/teaching/{layer}/{name}", parent=hexes(index + 1) if index else None,
+                after=("exam_uploads",) if index == 4 else (), files=None if index == 7 else 300 * index,
+                why="no complete snapshot yet" if index % 3 == 0 else "unchanged files are taken from the parent",
+                size=None if index == 7 else 9_876_543 * index,
+            )
+            for index, (name, layer, priority) in enumerate(DOMAINS)
+        ),
+    )  # fmt: skip
+
+
+def backup() -> BackupReport:
+    locked = ErrorInfo(kind="Locked", message="The repository is locked by restic on school-2.", hint="rw unlock local")
+    domains = (
+        run(0), run(1, "unchanged", added=0),
+        run(2, "partial", missed=(NASTY, LONG, CHINESE), missed_count=31),
+        run(3, "failed", error=locked, snapshot=None), run(4, bitrot=("scores/2026/sheet-0017.csv",)),
+        *(run(index) for index in range(5, 18)),
+    )  # fmt: skip
+    return BackupReport(job=job(outcome="partial", domains=domains), warnings=("The clock of the store is 3s ahead.",))
+
+
+def snapshots() -> list[SnapshotRow]:
+    rows = []
+    for index, (name, layer, priority) in enumerate(DOMAINS):
+        tags = Tags(domain=name, layer=layer, priority=priority, job=JOB, type="full", tier="hot", expire_after_days=30)
+        snapshot = Snapshot(
+            id=hexes(index + 50), original=hexes(index + 1), time=NOW - timedelta(hours=index), tree=hexes(99),
+            host="school-1", paths=(f"/{name}",), tags=tags if index else None, files=1525 * index, size=10**index,
+            added=10 ** (index // 2) if index % 2 else None,
+        )  # fmt: skip
+        proven = NOW if index % 4 == 1 else None
+        rows.append(SnapshotRow(snapshot=snapshot, tier="hot", complete=index % 5 != 3, proven_at=proven))
+    return rows
+
+
+def entries() -> list[Entry]:
+    def file(path: str, size: int) -> Entry:
+        raw = path.encode("utf-8", "surrogateescape")
+        return Entry(path=raw, kind="file", size=size, mode=0o640, mtime=NOW, content=(hexes(size),))
+
+    return [
+        Entry(path=b"exams", kind="dir", mode=0o755, mtime=NOW),
+        file("exams/E7.json", 5120), file(NASTY, 1), file(LONG, 10**12), file(CHINESE, 0),
+        Entry(path=b"exams/latest", kind="symlink", mode=0o777, mtime=NOW, link=b"E7.json"),
+        Entry(path=b"not-utf8-\xff\xfe", kind="file", size=77, mode=0o644 | 1 << 23, content=("ab" * 32, "cd" * 32)),
+    ]  # fmt: skip
+
+
+def objects() -> list[ObjectRow]:
+    names = ("exams/E7.json", NASTY, LONG, CHINESE)
+    return [
+        ObjectRow(path=name, size=10**index, content_id="sha256:" + hexes(index), domain="exam_uploads")
+        for index, name in enumerate(names)
+    ]
+
+
+def manifest() -> Manifest:
+    return Manifest(
+        job_id=JOB, target="local", target_provider="local", namespace="resticwrap", chunker="3abc",
+        repositories={"hot": hexes(70), "cold": hexes(71)}, host="school-1", outcome="ok", started_at=NOW,
+        finished_at=NOW + timedelta(minutes=3), snapshot_type="incremental", object_list=ObjectList(mode="sealed"),
+        domains=tuple(
+            ManifestDomain(
+                run=run(index), tree=hexes(7), object_digest=hexes(8), objects=1525, bytes=10**9,
+                restore=f"rw restore --domain {DOMAINS[index][0]}",
+            )
+            for index in range(3)
+        ),
+        schema_versions={"exam_uploads": {"exam_upload": 2}}, restore_entrypoint=f"rw restore --job {JOB} --to DIR",
+        tool_versions={"restic": "0.19.1", "resticwrap": "0.1.0"},
+    )  # fmt: skip
+
+
+def history(days: int = 45) -> HistoryReport:
+    rows, cells = [], []
+    outcomes: tuple[DomainOutcome, ...] = ("ok", "unchanged", "partial", "failed", "interrupted", "ok")
+    for index in range(24):
+        outcome = outcomes[index % len(outcomes)]
+        rows.append(
+            HistoryRow(
+                job=JOB,
+                kind="backup",
+                time=NOW - timedelta(minutes=4 * index),
+                domain=DOMAINS[index % 18][0],
+                type="incremental",
+                outcome=outcome,
+                files_new=index,
+                files_changed=7 * index,
+                files_removed=index // 3,
+                added=10**index,
+                size=10**10,
+                duration=1.3**index,
+                snapshot=hexes(index),
+                error="The repository is locked by restic on school-2." if outcome == "failed" else "",
+            )
+        )
+    for back in range(days):
+        day = (date(2026, 7, 31) - timedelta(days=back)).isoformat()
+        for index, (name, _, _) in enumerate(DOMAINS):
+            if (index + 3 * back) % 11 == 5 and back > 30:
+                continue
+            cells.append(
+                HistoryDay(
+                    day=day,
+                    domain=name,
+                    jobs=360,
+                    failed=int((index * 7 + back) % 53 == 0),
+                    partial=int((index + back * 5) % 37 == 0),
+                    full=int(back % 7 == 5),
+                    added=index * 10**6,
+                )
+            )
+    return HistoryReport(target="local", rows=tuple(rows), days=tuple(cells), time_zone="Asia/Shanghai")
+
+
+def restore(good: bool = True) -> RestoreReport:
+    domains = []
+    for index in range(3):
+        wrong = () if good or index else (
+            Mismatch(domain="exam_uploads", path=NASTY, why="content differs"),
+            Mismatch(domain="exam_uploads", path=LONG, why="missing"),
+        )  # fmt: skip
+        domains.append(
+            RestoredDomain(
+                domain=DOMAINS[index][0],
+                snapshot=hexes(index + 1),
+                time=NOW - timedelta(days=index),
+                files=1525,
+                size=10**8,
+                place="/var/tmp/restored/2026-07-31" if index < 2 else "/var/tmp/" + LONG,
+                compared=1525,
+                mismatches=wrong,
+                unreadable=() if good or index != 1 else ("images/0001.png",),
+            )
+        )
+    return RestoreReport(
+        job=job("restore", "ok" if good else "failed"), mode="in-place" if good else "beside", domains=tuple(domains),
+        kept=("/srv/teaching/raw/.rw-kept-20260731",) if good else (),
+    )  # fmt: skip
+
+
+def verify(good: bool = True) -> VerifyReport:
+    damages = (
+        Damage(
+            kind="pack_damaged", name=hexes(5), files=41, snapshots=tuple(hexes(n) for n in range(12)),
+            paths=(LONG, NASTY, "exams/E7.json"),
+            advice=(
+                f"rw backup --type full --target local  reads the {41} files again where they still exist.",
+                "Until then restore them from the cold tier: rw restore --tier cold --path exams/E7.json",
+            ),
+        ),
+        Damage(kind="index", name="structure", advice=("restic repair index",)),
+    )  # fmt: skip
+    sampled = tuple(
+        SampledFile(
+            domain=DOMAINS[n % 18][0], snapshot=hexes(n), path=LONG if n == 3 else f"f/{n}", size=n, ok=good or n != 3,
+            why="" if good or n != 3 else "content differs",
+        )
+        for n in range(20)
+    )  # fmt: skip
+    coverage = Coverage(days=30, bytes_read=1_234_567_890, bytes_total=3_000_000_000, packs_read=74, packs_total=180)
+    return VerifyReport(
+        job=job("verify", "ok" if good else "failed"), tier="hot", ok=good, share="1/12", bucket=3, seed=90210,
+        coverage=coverage, damages=() if good else damages, sampled=sampled,
+        proven=tuple(hexes(n) for n in range(18)),
+        notes=("2 packs were being written and are left for the next time.",),
+    )  # fmt: skip
+
+
+def status(late: bool = True) -> StatusReport:
+    domains = []
+    for index, (name, layer, priority) in enumerate(DOMAINS):
+        lag: float | None = 120.0 + 11 * index
+        if late and index in (4, 12):
+            lag = None if index == 4 else 200_000.0
+        domains.append(
+            DomainStatus(
+                domain=name,
+                layer=layer,
+                priority=priority,
+                rpo=300,
+                rpo_lag=lag,
+                within=lag is not None and lag <= 320,
+                last_outcome=None if lag is None else ("failed" if lag > 320 else "ok"),
+                last_looked_at=NOW,
+                snapshots=300 + index,
+                files=1525 * index,
+                size=3 ** (index * 2),
+                stored=3**index,
+                proven_at=NOW - timedelta(days=index) if index % 5 else None,
+            )
+        )
+    coverage = Coverage(days=30, bytes_read=1_234_567_890, bytes_total=3_000_000_000, packs_read=74, packs_total=180)
+    tiers = (
+        TierStatus(
+            tier="hot", repository="/srv/backup/resticwrap/hot", snapshots=5481, logical=9_123_456_789_012,
+            stored=3 * 10**9,
+            ratio=3041.2, last_verify=NOW - timedelta(days=2, hours=3), last_verify_ok=True, coverage=coverage,
+        ),
+        TierStatus(
+            tier="cold", repository="/srv/backup/resticwrap/cold", snapshots=0, logical=0, stored=0, ratio=None,
+            last_verify=None, last_verify_ok=None, coverage=None,
+        ),
+    )  # fmt: skip
+    return StatusReport(
+        target="local", provider="local", at=NOW, domains=tuple(domains), tiers=tiers,
+        open_jobs=(JOB,) if late else (), notes=("cold has no snapshots yet",) if late else (),
+    )  # fmt: skip
+
+
+def doctor() -> DoctorReport:
+    return DoctorReport(
+        target="local",
+        checks=(
+            Check(name="restic", verdict="ok", detail="0.19.1 at /usr/bin/restic"),
+            Check(name="clock", verdict="warn", detail="The store is 95s ahead.", hint="timedatectl set-ntp true"),
+            Check(
+                name="disk", verdict="fail",
+                detail="The target /srv/backup lies on the same disk (/dev/sda1) as 17 of the 18 domains it protects, "
+                "so one broken disk takes both.",
+                hint="move the target to another disk, or add an s3 target: edit policies/targets.yaml, then rw init",
+            ),
+            Check(name="space", verdict="ok", detail="412 GiB free, 38 % used"),
+        ),
+    )  # fmt: skip
+
+
+def locks() -> UnlockReport:
+    states: tuple[Literal["alive", "dead", "foreign"], ...] = ("alive", "dead", "foreign")
+    return UnlockReport(
+        target="local",
+        locks=tuple(
+            LockInfo(
+                id=hexes(n), time=NOW, exclusive=n == 1, host="school-2.example.org", user="root", pid=100 + n,
+                state=state,
+                removed=state == "dead",
+            )
+            for n, state in enumerate(states)
+        ),
+    )  # fmt: skip
+
+
+def init(created: bool = True) -> InitReport:
+    return InitReport(
+        target="local", repositories={"hot": hexes(1), "cold": hexes(2)}, created=("hot", "cold") if created else (),
+        adopted=(), password_file="/var/lib/resticwrap/secrets/local.password", password_created=created,
+    )  # fmt: skip
+
+
+def rebuild() -> RebuildReport:
+    return RebuildReport(
+        target="local", manifests=360, jobs=360, snapshots=5481, without_manifest=2,
+        skipped=("backups/school/2026-07-30/x/backup_manifest.json: not a manifest",),
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Every screen by name, drawn into a string."""
+
+import io
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, date
+from unittest import mock
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+
+from resticwrap.errors import PolicyError, Problem
+from resticwrap.report import text
+from tests.unit.report import samples
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+PROBLEMS = PolicyError(
+    [
+        Problem("policies/targets.yaml", 12, "targets.oss.endpoint", "must be https: OSS refuses uploads over http"),
+        Problem("policies/domains.yaml", 3, "host", "is \x1b[31mmissing"),
+    ]
+)
+SCREENS: dict[str, Callable[[Console], None]] = {
+    "plan": lambda console: text.plan(console, samples.plan()),
+    "backup": lambda console: text.backup(console, samples.backup(), zone=SHANGHAI),
+    "snapshots": lambda console: text.snapshots(console, samples.snapshots(), zone=SHANGHAI),
+    "ls": lambda console: text.ls(console, samples.entries(), "chunker", zone=UTC),
+    "history": lambda console: text.history(console, samples.history(), today=date(2026, 8, 2)),
+    "restore": lambda console: text.restore(console, samples.restore(), zone=UTC),
+    "restore_bad": lambda console: text.restore(console, samples.restore(good=False), zone=UTC),
+    "verify": lambda console: text.verify(console, samples.verify(), zone=UTC),
+    "verify_bad": lambda console: text.verify(console, samples.verify(good=False), zone=UTC),
+    "status": lambda console: text.status(console, samples.status(), zone=UTC),
+    "doctor": lambda console: text.doctor(console, samples.doctor()),
+    "locks": lambda console: text.locks(console, samples.locks(), zone=UTC),
+    "init": lambda console: text.init(console, samples.init()),
+    "init_again": lambda console: text.init(console, samples.init(created=False)),
+    "rebuild": lambda console: text.rebuild(console, samples.rebuild()),
+    "manifest": lambda console: text.manifest(console, samples.manifest(), samples.objects(), zone=UTC),
+    "objects": lambda console: text.objects(console, samples.objects(), ["exam_uploads"]),
+    "error": lambda console: text.show_failure(console, PROBLEMS),
+}
+
+
+class Stream(io.StringIO):
+    """A stream that says whether it is a terminal, and in what encoding."""
+
+    def __init__(self, terminal: bool, encoding: str = "utf-8") -> None:
+        super().__init__()
+        self._terminal, self._encoding = terminal, encoding
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+
+def draw(
+    show: Callable[[Console], None],
+    *,
+    width: int = 80,
+    height: int = 24,
+    terminal: bool = True,
+    encoding: str = "utf-8",
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """What `show` prints on a terminal (or a pipe) of these properties."""
+    stream = Stream(terminal, encoding)
+    plain = {"TERM": "xterm-256color"} | dict(environ or {})
+    with mock.patch.dict(os.environ, plain, clear=True):
+        show(Console(file=stream, width=width, height=height, highlight=False, markup=False, emoji=False))
+    return stream.getvalue()
