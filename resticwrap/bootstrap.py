@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resticwrap import __version__, settings
+from resticwrap import __version__, errors, settings
 from resticwrap.cancel import Cancel
 from resticwrap.catalog.state import FolderState
 from resticwrap.clock import Clock, SystemClock
@@ -27,7 +27,6 @@ from resticwrap.restic.repository import ResticRepository
 from resticwrap.restic.runner import Limits, Setting
 from resticwrap.services.context import Context, Records
 from resticwrap.services.inplace import InPlace
-from resticwrap.services.inplace_ports import Work
 from resticwrap.services.recording import Recorder
 from resticwrap.sources.files import FilesSource
 from resticwrap.storage import BucketManifests, open_store
@@ -95,6 +94,12 @@ class House:
         """The target with its adapters, for services."""
         locks = FlockLocks(self.settings.state_dir, self.clock)
         target = self.target
+        version = restic_version(self.binary)
+        if target.compression in ("fastest", "better") and version < (0, 19, 0):
+            raise errors.ResticMissing(
+                f"compression: {target.compression} needs restic 0.19.0, and {self.binary} is {dotted(version)}.",
+                hint="Take another compression in targets.yaml, or a newer restic.",
+            )
 
         def catalog() -> Catalog:
             return self.catalog
@@ -115,26 +120,23 @@ class House:
             clock=self.clock,
             watcher=self.watcher,
             cancelled=lambda: self.cancel.is_set,
+            in_place=lambda work: InPlace(
+                journals=FileJournals(self.settings.state_dir),
+                exchanger=Exchange(),
+                holders=ProcHolders(),
+                space=HostSpace(),
+                work=work,
+                clock=self.clock,
+                note=self.watcher.note,
+            ),
             machine=socket.gethostname(),
             pid=os.getpid(),
             processors=len(os.sched_getaffinity(0)),
             versions={
                 "resticwrap": __version__,
-                "restic": dotted(restic_version(self.binary)),
+                "restic": dotted(version),
                 "python": sys.version.split()[0],
             },
-        )
-
-    def in_place(self, work: Work) -> InPlace:
-        """The engine of in-place restores, over this machine."""
-        return InPlace(
-            journals=FileJournals(self.settings.state_dir),
-            exchanger=Exchange(),
-            holders=ProcHolders(),
-            space=HostSpace(),
-            work=work,
-            clock=self.clock,
-            note=self.watcher.note,
         )
 
     def _repository(self, tier: str, locks: FlockLocks) -> ResticRepository:
@@ -174,6 +176,7 @@ def limits_of(target: Target) -> Limits:
         nice=target.nice,
         deadline=target.deadline.total_seconds(),
         lock_wait=target.lock_wait.total_seconds(),
+        grace=target.grace.total_seconds(),
     )
 
 

@@ -230,8 +230,11 @@ class Repository(Protocol):
     def snapshots(self, *, no_lock: bool = True, no_cache: bool = False) -> Sequence[Snapshot]:
         """All snapshots, oldest first."""
 
+    def holds(self, snapshot: str) -> bool:
+        """Whether it still has a snapshot by that full id."""
+
     def snapshot(self, snapshot: str) -> Snapshot:
-        """One snapshot by its full id. Raises NotFound."""
+        """One snapshot by its full id. Raises ObjectMissing, Damaged."""
 
     def entries(self, snapshot: Snapshot, under: bytes = b"") -> Iterator[Entry]:
         """Every node of a snapshot as `Trees.walk` gives them; by restic's own `find` where our reader fails."""
@@ -278,6 +281,9 @@ class Lease(Protocol):
 
     def close(self) -> None:
         """Give up our own copy of the descriptor; the child's remains."""
+
+    def remove(self) -> None:
+        """Its holder ended and left nothing behind: close it and remove its file. May be repeated."""
 
 
 class LeaseInfo(Value, frozen=True):

@@ -5,8 +5,10 @@ through us), and its output is always drained: restic dies of SIGPIPE and leaves
 """
 
 import contextlib
+import logging
 import os
 import selectors
+import shlex
 import signal
 import subprocess
 from collections import deque
@@ -24,6 +26,7 @@ TAIL_LINES = 50
 GRACE_SECONDS = 20.0
 """How long a child may take to clean up after SIGINT before it gets SIGKILL."""
 TICK_SECONDS = 0.2
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,16 @@ class Result:
 
 def mask(text: str, secrets: Iterable[str]) -> str:
     """Replace every secret (of at least four characters) by stars."""
-    for secret in secrets:
+    # The longest first: one secret may begin with another, and its rest would stand there in clear.
+    for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= 4:
             text = text.replace(secret, "****")
     return text
+
+
+def shown(argv: Sequence[str | bytes], secrets: Iterable[str] = ()) -> str:
+    """A command as a person would type it, secrets masked."""
+    return mask(shlex.join(os.fsdecode(word) for word in argv), secrets)
 
 
 def run(
@@ -54,8 +63,10 @@ def run(
     pass_fds: Sequence[int] = (),
     nice: int = 0,
     secrets: Iterable[str] = (),
+    private: bool = False,
     cancel: Cancel | None = None,
     clock: Clock | None = None,
+    grace: float = GRACE_SECONDS,
     on_start: Callable[[int], None] | None = None,
     on_stdout: Callable[[bytes], None] | None = None,
     on_stderr: Callable[[bytes], None] | None = None,
@@ -63,8 +74,10 @@ def run(
 ) -> Result:
     """Run a child to its end and say how it ended; a non-zero exit is for the caller to judge.
 
-    `timeout` is in seconds. `on_start` gets the pid, `on_stdout` and `on_stderr` whole lines without their end,
+    `timeout` and `grace`, the time to clean up after SIGINT, are in seconds. `on_start` gets the pid, `on_stdout` and `on_stderr` whole lines without their end,
     `on_tick` is called about five times a second; what any of them raises stops the child and is raised again.
+
+    The command and its exit code are logged (`-v`) with secrets masked; a `private` one by its name alone.
 
     Raises Interrupted when `cancel` is set meanwhile, DeadlineExceeded after `timeout`, Failure when the program
     cannot be started. In each case the child was interrupted, given time to clean up, and waited for.
@@ -72,6 +85,7 @@ def run(
     clock = clock or SystemClock()
     started = clock.monotonic()
     name = os.fsdecode(argv[0]).rsplit("/", 1)[-1]
+    secrets = tuple(secrets)
     if cancel is not None:
         cancel.check()
     try:
@@ -90,6 +104,8 @@ def run(
         raise errors.Failure(
             f"{name} could not be started: {error.strerror}.", hint=f"Is it installed? command -v {name}"
         ) from error
+    if log.isEnabledFor(logging.INFO):
+        log.info("[%d] %s", child.pid, name if private else shown(argv, secrets))
     out, err = _Lines(on_stdout), _Lines(on_stderr, tail=True)
     try:
         if nice:
@@ -107,14 +123,16 @@ def run(
                 )
             if on_tick is not None:
                 on_tick()
-        code = child.wait()
+        code = child.returncode
     except BaseException:
-        _stop(child, out, err)
+        _stop(child, out, err, grace)
+        log.info("[%d] stopped, exit code %d", child.pid, child.returncode)
         raise
     finally:
         for stream in (child.stdout, child.stderr):
             if stream is not None:
                 stream.close()
+    log.info("[%d] exit code %d after %.1f s", child.pid, code, clock.monotonic() - started)
     return Result(code, out.whole(), mask(err.text(), secrets), clock.monotonic() - started)
 
 
@@ -156,7 +174,7 @@ class _Lines:
 
 
 def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> Iterable[None]:
-    """Drain both pipes until the child has ended; yields at least five times a second."""
+    """Drain both pipes until they and the child have ended; yields at least five times a second."""
     assert child.stdout is not None and child.stderr is not None
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ, out)
@@ -174,16 +192,24 @@ def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> Iterabl
             if not ready and child.poll() is not None:
                 break
             yield
+    # It may have closed both and work on.
+    while True:
+        try:
+            child.wait(TICK_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            yield
 
 
-def _stop(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> None:
+def _stop(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines, grace: float) -> None:
     """Interrupt, go on draining while it cleans up, kill what does not end. Runs even while we are interrupted."""
     out.mute = err.mute = True
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGINT)
-    deadline = SystemClock().monotonic() + GRACE_SECONDS
+    deadline = SystemClock().monotonic() + grace
     for _ in _pump(child, out, err):
         if SystemClock().monotonic() > deadline:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
+            break  # a grandchild may keep the pipes busy for ever
     child.wait()

@@ -9,7 +9,7 @@ from resticwrap.cli.options import Common, common, epilog
 
 if TYPE_CHECKING:
     from resticwrap.bootstrap import House
-    from resticwrap.model.reports import BackupPlan
+    from resticwrap.model.reports import BackupPlan, BackupReport
 
 
 @click.command(
@@ -37,12 +37,17 @@ def command(common: Common, kind: str, dry_run: bool) -> None:
     """
     from resticwrap.report import text
     from resticwrap.services import backup as service
+    from resticwrap.services import restoreplace
 
     def plan(house: "House") -> "BackupPlan":
         domains = house.settings.select_domains(common.domains)
         return service.plan(house.context, kind, domains)  # type: ignore[arg-type]
 
+    def work(house: "House") -> "BackupReport":
+        restoreplace.recover(house.context)
+        return service.backup(house.context, plan(house))
+
     if dry_run:
         run(common, lambda house: service.measure(house.context, plan(house)), text.plan)
     else:
-        run(common, lambda house: service.backup(house.context, plan(house)), text.backup, service.exit_code)
+        run(common, work, text.backup, service.exit_code)

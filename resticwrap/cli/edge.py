@@ -1,10 +1,13 @@
 """The edge between commands and people: signals, errors, JSON or a rendered report, the exit code."""
 
+import logging
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from resticwrap.bootstrap import House
 
 R = TypeVar("R")
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -30,7 +34,7 @@ def run(
     with guarded(common):
         with built(common) as house, signals(house.cancel):
             report = work(house)
-        show(common, report, render)
+        show(common, report, render, code(report))
         sys.exit(code(report))
 
 
@@ -46,7 +50,21 @@ def built(common: Common) -> AbstractContextManager["House"]:
     from resticwrap.bootstrap import house
     from resticwrap.report.progress import watcher_for
 
-    return house(common.policies, common.target, watcher_for(sys.stderr.isatty(), common.quiet, common.json))
+    if common.verbose:
+        talk()
+    # The lines of -v would tear a live view apart.
+    live = sys.stderr.isatty() and not common.verbose
+    return house(common.policies, common.target, watcher_for(live, common.quiet, common.json))
+
+
+def talk() -> None:
+    """Log what is run, as plain lines on stderr. Only our own loggers: the clients of stores log requests."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    ours = logging.getLogger("resticwrap")
+    ours.setLevel(logging.INFO)
+    ours.handlers = [handler]
+    ours.propagate = False
 
 
 class _Time(click.ParamType[datetime]):
@@ -73,17 +91,28 @@ def guarded(common: Common) -> Iterator[None]:
         yield
     except errors.Failure as failure:
         fail(common, failure)
+    except Exception as error:  # noqa: BLE001 - the edge is where everything is caught
+        fail(common, unforeseen(error))
+
+
+def unforeseen(error: Exception) -> errors.Failure:
+    """A fault of ours: its kind and place, but not its text, which may hold a secret."""
+    if isinstance(error, click.ClickException | click.exceptions.Exit | BrokenPipeError):
+        raise error
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in frames:
+        log.info("  %s:%d in %s", frame.filename, frame.lineno, frame.name)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+    return errors.Failure(
+        f"rw met something that it did not foresee: {type(error).__name__} at {place}.",
+        hint="Nothing stored is lost. Run it again with -v, and report it with what was printed.",
+    )
 
 
 def fail(common: Common, failure: errors.Failure) -> NoReturn:
     """Show a failure and exit with its code."""
     if common.json:
-        from resticwrap.model.job import ErrorInfo
-        from resticwrap.model.reports import FailureReport
-
-        problems = tuple(str(p) for p in failure.problems) if isinstance(failure, errors.PolicyError) else ()
-        shown = ErrorInfo(kind=failure.kind, message=failure.message, hint=failure.hint, exit_code=failure.exit_code)
-        put(FailureReport(error=shown, problems=problems))
+        put_failure(failure)
     from resticwrap.report.console import console
     from resticwrap.report.errors import show_failure
 
@@ -91,14 +120,25 @@ def fail(common: Common, failure: errors.Failure) -> NoReturn:
     sys.exit(failure.exit_code)
 
 
-def show(common: Common, report: R, render: Callable[["Console", R], None]) -> None:
-    """Print a report: as JSON, or rendered. `--quiet` says only what went wrong, which the exit code does too."""
+def put_failure(failure: errors.Failure) -> None:
+    """A failure as one JSON document on stdout."""
+    from resticwrap.model.job import ErrorInfo
+    from resticwrap.model.reports import FailureReport
+
+    problems = tuple(str(p) for p in failure.problems) if isinstance(failure, errors.PolicyError) else ()
+    shown = ErrorInfo(kind=failure.kind, message=failure.message, hint=failure.hint, exit_code=failure.exit_code)
+    put(FailureReport(error=shown, problems=problems))
+
+
+def show(common: Common, report: R, render: Callable[["Console", R], None], code: int = errors.OK) -> None:
+    """Print a report: as JSON, or rendered. With `--quiet` only one that is not good, and then on stderr, so that
+    cron sends a mail of it and of nothing else."""
     if common.json:
         put(report)
-    elif not common.quiet:
+    elif not common.quiet or code != errors.OK:
         from resticwrap.report.console import console
 
-        render(console(), report)
+        render(console(stderr=common.quiet), report)
 
 
 def put(value: Any) -> None:

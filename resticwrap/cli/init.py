@@ -1,9 +1,15 @@
 """`rw init`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from resticwrap.cli.edge import run
 from resticwrap.cli.options import Common, common, epilog
+
+if TYPE_CHECKING:
+    from resticwrap.bootstrap import House
+    from resticwrap.model.reports import InitReport
 
 
 @click.command(
@@ -16,9 +22,18 @@ from resticwrap.cli.options import Common, common, epilog
 def command(common: Common) -> None:
     """Make a target's hot and cold repository, or adopt what is there, and pin their ids.
 
+    Adopting reads the catalogue back out of the target, as `rw catalog rebuild` does.
+
     Without a configured password a strong one is generated. Without it nobody, you included, reads the backups again.
     """
     from resticwrap.report import text
+    from resticwrap.services.rebuild import rebuild
     from resticwrap.services.repositories import init
 
-    run(common, lambda house: init(house.context, house.password.ensure), text.init)
+    def work(house: "House") -> "InitReport":
+        report = init(house.context, house.password)
+        if report.adopted:
+            rebuild(house.context)
+        return report
+
+    run(common, work, text.init)

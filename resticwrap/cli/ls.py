@@ -30,12 +30,11 @@ def command(common: Common, paths: tuple[str, ...], snapshot: str, at: datetime 
     from resticwrap.services.restore import Wish
 
     with run_lines(common) as house:
-        domains = tuple(house.settings.select_domains(common.domains))
-        for found in listing.ls(house.context, Wish(domains, paths, snapshot, at, tier=tier)):
+        for found in listing.ls(house.context, Wish(common.domains, paths, snapshot, at, tier=tier)):
             if common.json:
                 for entry in found.entries:
                     put(listing.row(entry, found))
             else:
-                if len(domains) > 1:
+                if len(common.domains) != 1:
                     click.echo(f"{found.domain} {found.snapshot}")
                 text.ls(text.console(), found.entries, found.chunker)

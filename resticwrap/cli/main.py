@@ -4,7 +4,10 @@ import importlib
 
 import click
 
-from resticwrap import __version__
+from resticwrap import __version__, errors
+
+JSON = "resticwrap.json"
+"""Under this key the context knows whether --json was given, also when the rest cannot be parsed."""
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("init", "command", "Make (or adopt) a target's repositories and pin their ids."),
@@ -27,6 +30,24 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 class Lazy(click.Group):
     """Imports a command's module when the command is called."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """A wrong option with --json is told as JSON too; Ctrl-C before a command has begun is an interruption."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if ctx.meta[JSON] and not isinstance(error, click.exceptions.NoArgsIsHelpError):
+                from resticwrap.cli.edge import put_failure
+
+                at = error.ctx.command_path if error.ctx else "rw"
+                put_failure(errors.UsageError(error.format_message(), hint=f"{at} --help"))
+            raise
+        except KeyboardInterrupt:
+            ctx.exit(errors.INTERRUPTED)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 
@@ -46,10 +67,12 @@ class Lazy(click.Group):
 EPILOG = """\b
 Example:
   rw init && rw backup && rw verify && rw status
+
 \b
 Exit codes: 0 ok, 1 failed, 2 usage or policy error, 3 partial, 10 no
 repository, 11 locked, 12 wrong password, 20 verify failed, 21 gate closed,
 22 target unreachable, 130 interrupted.
+
 \b
 Completion: eval "$(_RW_COMPLETE=bash_source rw)"
 """

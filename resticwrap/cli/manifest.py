@@ -12,6 +12,7 @@ def group() -> None:
 
 
 @group.command(
+    short_help="Show a job's manifest and its object list.",
     epilog=epilog(
         "rw manifest show latest",
         "0 1 2 10 11 12 22",

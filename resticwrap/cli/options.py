@@ -18,7 +18,7 @@ class Common:
     target: str | None
     domains: tuple[str, ...]
     json: bool
-    verbose: int
+    verbose: bool
     quiet: bool
 
 
@@ -31,7 +31,7 @@ def common(function: F) -> F:
         target: str | None,
         domain: tuple[str, ...],
         as_json: bool,
-        verbose: int,
+        verbose: bool,
         quiet: bool,
         **rest: Any,
     ) -> Any:
@@ -56,7 +56,7 @@ OPTIONS = (
         metavar="FOLDER",
         help="Where the policies are [default: $RW_POLICIES, ./policies, /etc/resticwrap/policies].",
     ),
-    click.option("-v", "--verbose", count=True, help="Say more; twice: what restic is run with."),
+    click.option("-v", "--verbose", is_flag=True, help="Show the restic commands that are run, on stderr."),
     click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
 )
 

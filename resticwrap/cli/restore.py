@@ -65,17 +65,18 @@ def command(
         raise click.UsageError("--snapshot, --at and --job exclude each other.")
 
     def work(house: "House") -> "RestoreReport":
+        if not dry_run:
+            restoreplace.recover(house.context)
         if undo:
-            return restoreplace.undo(house.context, house.in_place, undo)
+            return restoreplace.undo(house.context, undo)
         if accept:
-            return restoreplace.accept(house.context, house.in_place, accept)
-        wanted = tuple(house.settings.select_domains(common.domains))
-        wish = service.Wish(wanted, paths, snapshot, at, job, tier)
+            return restoreplace.accept(house.context, accept)
+        wish = service.Wish(common.domains, paths, snapshot, at, job, tier)
         place = None if in_place else (to or Path(f"restore-{house.clock.now():%Y%m%dT%H%M%SZ}")).absolute()
         if dry_run:
             return service.preview(house.context, wish, place)
         if place is None:
-            return restoreplace.restore(house.context, house.in_place, wish)
+            return restoreplace.restore(house.context, wish)
         return service.restore(house.context, wish, place)
 
     def code(report: "RestoreReport") -> int:

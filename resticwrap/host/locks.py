@@ -42,9 +42,10 @@ class _Owner(Value, frozen=True):
 class FileLease:
     """A lease; `fd` goes to the child through `pass_fds`."""
 
-    def __init__(self, fd: int, owner: _Owner) -> None:
+    def __init__(self, fd: int, owner: _Owner, path: Path) -> None:
         self._fd = fd
         self._owner = owner
+        self._path = path
 
     @property
     def fd(self) -> int:
@@ -61,6 +62,11 @@ class FileLease:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        self.close()
 
 
 class FlockLocks:
@@ -113,7 +119,7 @@ class FlockLocks:
             if isinstance(error, OSError):
                 raise _unusable(path, error) from error
             raise
-        return FileLease(fd, owner)
+        return FileLease(fd, owner, path)
 
     def leases(self, repository: str) -> Sequence[LeaseInfo]:
         """Oldest first; one that is removed on the way is still in this list."""
@@ -172,10 +178,17 @@ def file_name(lock: str) -> str:
 
 def _open(path: Path, flags: int) -> int:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unusable(path, error) from error
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder and what is missing above it, each for its owner only: mkdir gives its mode to the last alone."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _try_lock(fd: int, path: Path, *, shared: bool) -> bool:

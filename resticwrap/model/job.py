@@ -135,12 +135,18 @@ class LatestDomain(Value, frozen=True):
 
 
 class Latest(Value, frozen=True):
-    """`latest_{target}.json` in the state directory: enough to start the next backup without the catalogue."""
+    """`latest_{target}.json` in the state directory: enough to start the next backup without the catalogue.
+
+    It speaks of one hot `repository` (its id) and of no other. `unindexed` are the bytes that the last job had read of
+    domains which it did not finish: what it uploaded of them no index names yet.
+    """
 
     target: str
     job_id: str
     finished_at: Time
     domains: dict[str, LatestDomain]
+    repository: str = ""
+    unindexed: int = 0
 
 
 class Pin(Value, frozen=True):

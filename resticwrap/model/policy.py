@@ -82,6 +82,9 @@ class TargetBase(Frozen):
     lock_wait: Duration = Field(
         default=timedelta(minutes=30), description="how long somebody else's lock is waited for"
     )
+    grace: Duration = Field(
+        default=timedelta(minutes=1), description="how long the target may be silent before a run is given up"
+    )
     manifests: Literal["sealed", "plain"] = Field(
         default="sealed", description="`plain` publishes file names in the bucket"
     )

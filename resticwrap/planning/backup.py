@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from resticwrap.errors import FAILED, OK, PARTIAL
+from resticwrap.errors import FAILED, INTERRUPTED, OK, PARTIAL
 from resticwrap.model.job import DomainRun, LatestDomain, Outcome
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import BackupPlan, PlannedDomain
@@ -75,7 +75,8 @@ def outcome_of(runs: Sequence[DomainRun]) -> Outcome:
 
 def exit_code_of(outcome: Outcome, runs: Sequence[DomainRun]) -> int:
     """restic's codes: 0, 3 for partial, 130 interrupted; when all failed for one and the same reason, its code."""
-    if outcome in ("ok", "partial"):
-        return OK if outcome == "ok" else PARTIAL
+    fixed = {"ok": OK, "partial": PARTIAL, "interrupted": INTERRUPTED}
+    if outcome in fixed:
+        return fixed[outcome]
     codes = {run.error.exit_code for run in runs if run.error}
     return codes.pop() if len(codes) == 1 else FAILED

@@ -33,7 +33,8 @@ def choose(
     if not fitting:
         when = f" at or before {at:%Y-%m-%d %H:%M:%S %Z}" if at else ""
         raise errors.NotFound(
-            f"Domain {domain} has no complete snapshot{when}.", hint=f"rw snapshots --domain {domain}"
+            f"Domain {domain} has no complete snapshot{when}.",
+            hint=f"rw snapshots --domain {domain}   (on a new machine first: rw catalog rebuild)",
         )
     return max(fitting, key=lambda s: (s.time, s.id))
 

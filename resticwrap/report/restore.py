@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WHAT = {
+    "planned": "Dry run of a restore",
     "beside": "Restore",
     "in-place": "Restore in place",
     "undo": "Undo of a restore in place",

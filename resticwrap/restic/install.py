@@ -326,6 +326,16 @@ def _remember(memory: Path, known: Mapping[str, object]) -> None:
         pass
 
 
+def _found(env: Mapping[str, str]) -> Path | None:
+    """The restic that `rw` would use, None where there is none. A wrong `$RW_RESTIC` is not mended by fetching one."""
+    try:
+        return find_restic(env)
+    except ResticMissing:
+        if env.get("RW_RESTIC"):
+            raise
+        return None
+
+
 def main(arguments: Iterable[str] | None = None) -> int:
     """`python -m resticwrap.restic.install`: print where restic lies, one line per suite."""
     import argparse  # 7 ms that every `rw` would pay for otherwise
@@ -335,10 +345,15 @@ def main(arguments: Iterable[str] | None = None) -> int:
         "--suite", action="append", help=f"Debian suite to take it from, may be repeated (default: {DEFAULT_SUITE})"
     )
     parser.add_argument("--refresh", action="store_true", help="fetch again even if the cache has it")
+    parser.add_argument("--if-missing", action="store_true", help="fetch only where no restic is new enough")
     parser.add_argument("--quiet", action="store_true", help="say only what goes wrong")
     options = parser.parse_args(None if arguments is None else list(arguments))
     env = dict(os.environ)
     try:
+        if options.if_missing and (found := _found(env)) is not None:
+            if not options.quiet:
+                print(found)
+            return 0
         for suite in options.suite or [DEFAULT_SUITE]:
             path = install(suite, env, refresh=options.refresh)
             if not options.quiet:

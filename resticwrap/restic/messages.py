@@ -3,10 +3,11 @@
 Source: restic 0.19.1, doc/075_scripting.rst; zero fields are left out by restic, hence the defaults.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from resticwrap.errors import ResticFailed
 from resticwrap.model.base import Time
 
 
@@ -142,10 +143,20 @@ def message_type(line: bytes) -> str | None:
 
 
 def decode(line: bytes, kind: type[M]) -> M:
-    """Raises ValueError (msgspec's) where the line is not such a message."""
-    return msgspec.json.decode(line, type=kind)
+    """Raises ResticFailed where the line is not such a message; what it says is in neither sentence nor hint."""
+    return _decoded(line, kind, kind)
 
 
 def decode_list(data: bytes, kind: type[M]) -> list[M]:
-    """A JSON array of messages."""
-    return msgspec.json.decode(data, type=list[kind])  # type: ignore[valid-type]
+    """A JSON array of messages, empty where restic printed `null`. Raises ResticFailed."""
+    return _decoded(data, list[kind] | None, kind) or []  # type: ignore[valid-type]
+
+
+def _decoded(data: bytes, type: Any, kind: type[_Message]) -> Any:
+    try:
+        return msgspec.json.decode(data, type=type)
+    except msgspec.MsgspecError as error:
+        raise ResticFailed(
+            f"restic printed a {kind.__name__} that this version of rw does not understand.",
+            hint="rw doctor says which restic is used; another one can be named with RW_RESTIC.",
+        ) from error

@@ -58,7 +58,9 @@ class Password:
             self()
             return file, False
         try:
-            file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+            # One after the other: mkdir gives its mode to the last folder alone.
+            file.parent.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+            file.parent.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as out:
                 out.write(secrets.token_urlsafe(BYTES) + "\n")
@@ -106,10 +108,25 @@ class Password:
             ) from None
 
     def _from_command(self, command: str) -> str:
-        result = process.run(shlex.split(command), env=dict(self._env), timeout=COMMAND_TIMEOUT)
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            words = []
+        if not words:
+            raise errors.WrongPassword(
+                f"The password command of target {self._name} is empty or has an open quote.",
+                hint="Look at password_command in targets.yaml, or RESTIC_PASSWORD_COMMAND.",
+            )
+        result = process.run(words, env=dict(self._env), timeout=COMMAND_TIMEOUT, private=True)
         if result.code != 0:
             raise errors.WrongPassword(
                 f"The password command of target {self._name} failed with exit code {result.code}.",
                 hint="Run the command by hand; rw shows neither it nor what it prints.",
             )
-        return result.stdout.decode().rstrip("\r\n")
+        try:
+            return result.stdout.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise errors.WrongPassword(
+                f"The password command of target {self._name} printed something that is no text.",
+                hint="Run the command by hand; rw shows neither it nor what it prints.",
+            ) from None

@@ -158,6 +158,13 @@ class ResticRepository:
                 )
         raise errors.Damaged(f"Snapshot {snapshot[:8]} is damaged.", hint=f"rw verify --target {self._setting.target}")
 
+    def holds(self, snapshot: str) -> bool:
+        try:
+            self._setting.store.get(f"{self._setting.prefix}/snapshots/{snapshot}", 0, 1)
+        except errors.ObjectMissing:
+            return False
+        return True
+
     def entries(self, snapshot: Snapshot, under: bytes = b"") -> Iterator[Entry]:
         walk = self.trees().walk(snapshot.tree, under)
         try:

@@ -2,7 +2,7 @@
 
 restic retries a wrong secret, a missing bucket or a dead endpoint for a quarter of an hour in silence. So whenever it
 says something that is no message, and once a minute besides, the target is asked by its own client, whose typed answer
-decides: a refusal ends the run at once, silence after a minute of grace.
+decides: a refusal ends the run at once, silence after the grace of the policy.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 from resticwrap import errors, process
 from resticwrap.cancel import Cancel
 from resticwrap.clock import Clock
-from resticwrap.ports import HostLocks, MissedItem, ResticAccess, Store
+from resticwrap.ports import HostLocks, Lease, MissedItem, ResticAccess, Store
 from resticwrap.restic import exits, messages
 
 INHERITED = (
@@ -37,10 +37,11 @@ INHERITED = (
 )
 """All that a child gets of our environment: an inherited password or repository would be used without anyone asking."""
 
+LEFT_NO_LOCK = frozenset({0, 3, 10, 11, 12})
+"""Exit codes after which restic has removed its lock, or never had one: the lease has said what it had to say."""
 LOCK_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 PROBE_AFTER = 5.0
 PROBE_EVERY = 60.0
-UNREACHABLE_GRACE = 60.0
 MISSED_KEPT = 1000
 LOW_SPACE = 64 << 20
 """Below this many free bytes a failed run is put down to the full disk: restic removes its unfinished file."""
@@ -48,7 +49,7 @@ LOW_SPACE = 64 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """How restic may use machine and network; see `Target` in the policy."""
+    """How restic may use machine and network, in seconds and KiB/s; see `Target` in the policy."""
 
     compression: str = "auto"
     upload: int | None = None
@@ -57,6 +58,7 @@ class Limits:
     nice: int = 0
     deadline: float = 12 * 3600
     lock_wait: float = 1800
+    grace: float = 60
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class Runner:
             if _hear(line, heard):
                 watch.trouble()
 
-        with descriptor(password.encode()) as fd, self._lease() as lease:
+        with descriptor(password.encode()) as fd, held(setting.locks.lease(setting.url)) as lease:
             result = process.run(
                 [str(setting.binary), *self._global_options(access), *command],
                 env=self._env(access, f"/dev/fd/{fd}", from_repository),
@@ -163,11 +165,13 @@ class Runner:
                 secrets=(password, *access.secrets),
                 cancel=setting.cancel,
                 clock=setting.clock,
-                on_start=lease.begun,
+                on_start=lease.started,
                 on_stdout=on_line,
                 on_stderr=on_stderr,
                 on_tick=watch.tick,
             )
+            if result.code in LEFT_NO_LOCK:
+                lease.remove()
         heard.said = process.mask(heard.said, (password, *access.secrets))
         return result, heard
 
@@ -199,14 +203,6 @@ class Runner:
             **({"RESTIC_PACK_SIZE": str(setting.limits.pack_size)} if setting.limits.pack_size else {}),
         }
 
-    @contextmanager
-    def _lease(self) -> Iterator["_Lease"]:
-        lease = _Lease(self.setting)
-        try:
-            yield lease
-        finally:
-            lease.close()
-
     def failure(self, command: Sequence[str | bytes], code: int, heard: Heard) -> errors.Failure:
         setting = self.setting
         for place in setting.write_places:
@@ -226,24 +222,6 @@ class Runner:
         )
 
 
-class _Lease:
-    """A lease that our side lets go of as soon as the child holds it."""
-
-    def __init__(self, setting: Setting) -> None:
-        self._lease = setting.locks.lease(setting.url)
-        self.fd = self._lease.fd
-        self._open = True
-
-    def begun(self, pid: int) -> None:
-        self._lease.started(pid)
-        self.close()
-
-    def close(self) -> None:
-        if self._open:
-            self._open = False
-            self._lease.close()
-
-
 class _Watch:
     """Asks the target with its own client when restic gets into trouble; raises what it answers."""
 
@@ -251,10 +229,11 @@ class _Watch:
         self._setting = setting
         self._next = setting.clock.monotonic() + PROBE_EVERY
         self._lost: float | None = None
+        self._soon = min(PROBE_AFTER, setting.limits.grace)
 
     def trouble(self) -> None:
         if self._lost is None:
-            self._next = min(self._next, self._setting.clock.monotonic() + PROBE_AFTER)
+            self._next = min(self._next, self._setting.clock.monotonic() + self._soon)
 
     def tick(self) -> None:
         now = self._setting.clock.monotonic()
@@ -266,9 +245,10 @@ class _Watch:
             if self._lost is None:
                 self._lost = now
                 self._setting.note(f"target {self._setting.target} does not answer; restic goes on trying")
-            elif now - self._lost > UNREACHABLE_GRACE:
+            # An endpoint that says nothing at all has used up part of its grace while it was asked.
+            if self._setting.clock.monotonic() - self._lost > self._setting.limits.grace:
                 raise
-            self._next = self._setting.clock.monotonic() + PROBE_AFTER
+            self._next = self._setting.clock.monotonic() + self._soon
         else:
             self._lost = None
             self._next = self._setting.clock.monotonic() + PROBE_EVERY
@@ -293,6 +273,15 @@ def _hear(line: bytes, heard: Heard) -> bool:
                 MissedItem(item=item.item, message=item.error.message or item.message, during=item.during)
             )
     return False
+
+
+@contextmanager
+def held(lease: Lease) -> Iterator[Lease]:
+    """A lease of which our own copy is closed in the end; a child that outlives us still holds it."""
+    try:
+        yield lease
+    finally:
+        lease.close()
 
 
 @contextmanager

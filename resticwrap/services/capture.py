@@ -62,7 +62,8 @@ class Capture:
         self.changes: dict[str, list[Change]] = {}
         self._context = context
         self._plan = plan
-        self._latest = context.state.latest(context.target_name)
+        self.parents: dict[str, str] = {}
+        self._latest = context.latest()
         self._bytes: dict[str, int] = {}
         self._noted = context.clock.monotonic()
         self._mutex = threading.Lock()
@@ -165,16 +166,31 @@ class Capture:
         )
         return context.hot.backup(request, lambda progress: self._progress(planned.domain, progress))
 
+    @property
+    def bytes_done(self) -> int:
+        """How much was read so far."""
+        return sum(self._bytes.values())
+
+    def unfinished(self, run: DomainRun) -> int:
+        """The bytes that were read of a domain that got no snapshot, which may lie in packs that no index names."""
+        return self._bytes.get(run.domain, 0) if run.snapshot is None else 0
+
     def _parent(self, planned: PlannedDomain) -> str | None:
+        """The snapshot to compare with, where the repository still has it: somebody may have forgotten it."""
         if planned.parent is None or self._latest is None:
             return None
-        return self._latest.domains[planned.domain].current_id
+        parent = self._latest.domains[planned.domain].current_id
+        if not self._context.hot.holds(parent):
+            self._context.watcher.note(f"{planned.domain}: snapshot {parent[:8]} is gone, so every byte is read again")
+            return None
+        self.parents[planned.domain] = parent
+        return parent
 
     def _compare(self, planned: PlannedDomain, snapshot: Snapshot, result: BackupResult) -> Counts:
         """Count what changed since the parent. Costs by the change: equal subtrees are not read."""
         counts = Counts()
         keep = self._context.target.manifests == "plain"
-        old = self._latest.domains[planned.domain].tree if planned.parent and self._latest else None
+        old = self._latest.domains[planned.domain].tree if planned.domain in self.parents and self._latest else None
         if old is None and not keep:
             return Counts(added=result.files_new)
         for change in self._context.hot.trees().changes(old, snapshot.tree):
@@ -191,8 +207,7 @@ class Capture:
             now = context.clock.monotonic()
             if now - self._noted >= SPOOL_EVERY:
                 self._noted = now
-                done = sum(self._bytes.values())
-                context.state.spool(msgspec.structs.replace(self.job, bytes_done=done), flush=False)
+                context.state.spool(msgspec.structs.replace(self.job, bytes_done=self.bytes_done), flush=False)
 
     def _run(
         self,

@@ -9,13 +9,17 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.clock import Clock
-from resticwrap.model.job import ErrorInfo, Job, JobKind, Outcome, Pin
+from resticwrap.model.job import ErrorInfo, Job, JobKind, Latest, Outcome, Pin
 from resticwrap.model.policy import Domain, Target
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.ports import Catalog, HostLocks, Manifests, Repository, Source, StateFiles, Store, Watcher
+from resticwrap.services.inplace import InPlace
+from resticwrap.services.inplace_ports import Work
 from resticwrap.services.recording import Recorder
 from resticwrap.settings import Settings
 
+JOBS = "jobs"
+"""The name under which a running `rw` holds a lease."""
 PREFIX: dict[JobKind, str] = {"init": "init", "backup": "snapshot", "verify": "verify", "restore": "restore"}
 
 
@@ -54,6 +58,7 @@ class Context(Records):
     sources: Callable[[Domain], Source]
     watcher: Watcher
     cancelled: Callable[[], bool]
+    in_place: Callable[[Work], InPlace]
     machine: str
     pid: int
     processors: int
@@ -82,10 +87,10 @@ class Context(Records):
     def running(self, job: Job, *, strict: bool = False) -> Iterator[None]:
         """The time in which a job runs: recorded as running before, closed as failed or interrupted when it raises.
 
-        A lock by the job's name shows others that its process lives. `strict`: raises CatalogUnavailable, and
-        nothing is done, where the catalogue cannot hold the record.
+        A lease of this process shows others that it lives. `strict`: raises CatalogUnavailable, and nothing is done,
+        where the catalogue cannot hold the record.
         """
-        with self.locks.hold(f"job {job.id}"):
+        with self._alive():
             if strict:
                 self.recorder.open_strict(job)
             else:
@@ -102,17 +107,30 @@ class Context(Records):
                 )
                 raise
 
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        lease = self.locks.lease(JOBS)
+        try:
+            lease.started(self.pid)
+            yield
+        finally:
+            lease.remove()
+
     def close_interrupted(self) -> Sequence[Job]:
         """Close the records that a crash left open on this machine; returns them."""
+        alive = {(lease.host, lease.pid) for lease in self.locks.leases(JOBS) if lease.held}
+        return self.recorder.interrupted(
+            self.target_name,
+            self.machine,
+            self.clock.now(),
+            lambda job: (job.host, job.pid) in alive,
+            in_catalog=False,
+        )
 
-        def alive(job: Job) -> bool:
-            try:
-                with self.locks.hold(f"job {job.id}"):
-                    return False
-            except errors.Locked:
-                return True
-
-        return self.recorder.interrupted(self.target_name, self.machine, self.clock.now(), alive, in_catalog=False)
+    def latest(self) -> Latest | None:
+        """What the next backup starts from; None where there is nothing, or only of another repository."""
+        latest = self.state.latest(self.target_name)
+        return latest if latest and latest.repository == self.pins()["hot"].repository_id else None
 
     def check_pin(self, tier: str) -> Pin:
         """Look whether the target still has the very repository that was pinned: one small read by its own client.

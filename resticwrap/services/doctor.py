@@ -73,7 +73,7 @@ def sources(domains: Mapping[str, Domain]) -> list[Check]:
     checks = []
     for name, domain in domains.items():
         root = domain.source.root
-        if not root.exists():
+        if not os.path.exists(root):  # Path.exists raises where a folder on the way may not be entered
             checks.append(
                 Check(
                     name=f"source: {name}",
@@ -100,7 +100,7 @@ def other_disk(target: Path, domains: Mapping[str, Domain], device: Callable[[Pa
     """A local target on the disk of what it protects is lost together with it."""
     own = device(target)
     same = [
-        name for name, domain in domains.items() if domain.source.root.exists() and device(domain.source.root) == own
+        name for name, domain in domains.items() if os.path.exists(domain.source.root) and device(domain.source.root) == own
     ]
     if not same:
         return [ok("disk", f"{target} is on another disk than what it protects")]
@@ -108,7 +108,7 @@ def other_disk(target: Path, domains: Mapping[str, Domain], device: Callable[[Pa
         Check(
             name="disk",
             verdict="warn",
-            detail=f"{target} is on the same disk as {len(same)} of the domains it protects ({', '.join(same[:3])} …)",
+            detail=f"{target} is on the same disk as {len(same)} of the domains it protects ({', '.join(same[:3])}{' …' if len(same) > 3 else ''})",
             hint="Mount another disk there (RW_LOCAL_PATH), or back up to s3 or oss as well, in a job of its own.",
         )
     ]

@@ -104,7 +104,7 @@ def publish(context: Context, manifest: Manifest) -> tuple[str | None, str | Non
 def resolve(context: Context, job: str) -> str:
     """A job's whole id: `latest` means the newest backup, a beginning of at least six characters will do."""
     if job == "latest":
-        latest = context.state.latest(context.target_name)
+        latest = context.latest()
         if latest is None:
             raise errors.NotFound(f"Target {context.target_name} has no backup yet.", hint="rw backup")
         return latest.job_id

@@ -6,8 +6,8 @@ from resticwrap import errors
 from resticwrap.model.job import Job, Latest, LatestDomain, Manifest
 from resticwrap.model.reports import RebuildReport
 from resticwrap.model.snapshot import Snapshot
-from resticwrap.ports import Repository
 from resticwrap.services.context import Context
+from resticwrap.services.repositories import exists
 
 
 def rebuild(context: Context) -> RebuildReport:
@@ -16,7 +16,7 @@ def rebuild(context: Context) -> RebuildReport:
     A snapshot without a manifest counts as partial: nobody can say that it saw everything. Proofs are kept where the
     catalogue still has them.
     """
-    pins = {tier: repository.config() for tier, repository in context.repositories.items() if _there(repository)}
+    pins = {tier: repository.config() for tier, repository in context.repositories.items() if exists(repository)}
     if "hot" not in pins:
         context.hot.config_digest()
     known = context.state.pins(context.target_name)
@@ -38,7 +38,7 @@ def rebuild(context: Context) -> RebuildReport:
             context.target_name, tier, [(snapshot, snapshot.original in complete) for snapshot in snapshots]
         )
     context.state.put_pins(context.target_name, pins)
-    if latest := _latest(context, jobs, found["hot"]):
+    if latest := _latest(context, jobs, found["hot"], pins["hot"].repository_id):
         context.state.put_latest(latest)
     told = {run.snapshot for job in jobs for run in job.domains}
     return RebuildReport(
@@ -49,14 +49,6 @@ def rebuild(context: Context) -> RebuildReport:
         without_manifest=sum(s.original not in told for snapshots in found.values() for s in snapshots),
         skipped=tuple(skipped),
     )
-
-
-def _there(repository: Repository) -> bool:
-    try:
-        repository.config_digest()
-    except errors.NoRepository:
-        return False
-    return True
 
 
 def _manifests(context: Context, hot: str) -> tuple[list[tuple[str, Manifest]], list[str]]:
@@ -91,7 +83,7 @@ def _job(target: str, manifest: Manifest, key: str) -> Job:
     )
 
 
-def _latest(context: Context, jobs: list[Job], snapshots: Sequence[Snapshot]) -> Latest | None:
+def _latest(context: Context, jobs: list[Job], snapshots: Sequence[Snapshot], repository: str) -> Latest | None:
     """Of every domain the newest complete run whose snapshot is still in the repository."""
     by_original = {snapshot.original: snapshot for snapshot in snapshots}
     domains: dict[str, LatestDomain] = {}
@@ -114,4 +106,5 @@ def _latest(context: Context, jobs: list[Job], snapshots: Sequence[Snapshot]) ->
         job_id=last.id,
         finished_at=last.finished_at or last.started_at,
         domains=domains,
+        repository=repository,
     )

@@ -1,8 +1,8 @@
 """`rw init` and `rw unlock`: the two repositories of a target, their pinned identity, their locks."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 from resticwrap import errors
 from resticwrap.model.job import Pin
@@ -14,16 +14,33 @@ STALE_AFTER = timedelta(minutes=30)
 """restic's own rule: a living holder writes its lock anew every five minutes."""
 
 
-def init(context: Context, password: Callable[[], tuple[Path | None, bool]]) -> InitReport:
+class Secret(Protocol):
+    """The password of a target: called, it is read (WrongPassword where there is none)."""
+
+    def __call__(self) -> str: ...
+
+    def ensure(self) -> tuple[Path | None, bool]:
+        """Its file, and whether it had to be generated."""
+
+
+def init(context: Context, password: Secret) -> InitReport:
     """Make, or adopt, the hot and the cold repository and pin both ids. May be repeated.
 
-    `password` makes sure that there is one and returns its file (None where it comes from elsewhere) and whether it
-    was generated. Raises OtherRepository where another repository than the pinned one answers.
+    A password is generated only where there is neither one nor a repository that an older one opens. Raises
+    WrongPassword, and OtherRepository where another repository than the pinned one answers.
     """
     created: list[str] = []
     adopted: list[str] = []
-    file, generated = password()
     context.store.create()
+    if any(exists(repository) for repository in context.repositories.values()):
+        try:
+            password()
+        except errors.WrongPassword as error:
+            raise errors.WrongPassword(
+                f"Target {context.target_name} holds repositories already, and their password is not here.",
+                hint=f"Bring the password that they were made with. {error.message}",
+            ) from error
+    file, generated = password.ensure()
     known = dict(context.state.pins(context.target_name))
     hot = _one(context, context.hot, None, known, created, adopted)
     cold = _one(context, context.cold, context.hot, known, created, adopted)
@@ -51,18 +68,25 @@ def _one(
     tier = repository.tier
     if tier in known:
         return context.check_pin(tier)
-    try:
-        repository.config_digest()
-    except errors.NoRepository:
+    if exists(repository):
+        adopted.append(tier)
+    else:
         repository.init(like)
         created.append(tier)
-    else:
-        adopted.append(tier)
     pin = repository.config()
     # Written at once, so that a crash between hot and cold does not forget hot.
     known[tier] = pin
     context.state.put_pins(context.target_name, known)
     return pin
+
+
+def exists(repository: Repository) -> bool:
+    """Whether there is a repository, whoever made it."""
+    try:
+        repository.config_digest()
+    except errors.NoRepository:
+        return False
+    return True
 
 
 def unlock(context: Context, only: tuple[str, ...] = (), *, stale: bool = False) -> UnlockReport:

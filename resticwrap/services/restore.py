@@ -7,7 +7,7 @@ nobody should take it for the file.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,21 +61,50 @@ def choose(context: Context, wish: Wish) -> list[Choice]:
         )
     repository = context.repositories[wish.tier]
     snapshots = repository.snapshots()
-    wanted = _of_job(context, wish) if wish.job else dict.fromkeys(wish.domains, wish.snapshot)
     complete = known_complete(context, wish.tier)
+    trees = repository.trees()
     choices = []
-    for domain, name in wanted.items():
+    for domain, name in _wanted(context, wish, snapshots, complete).items():
         snapshot = planning.choose(snapshots, domain, wanted=name, at=wish.at, complete=complete)
-        root = root_of(repository.trees(), snapshot)
+        root = root_of(trees, snapshot)
         paths = tuple(planning.inside(root, path) for path in wish.paths)
         for path, asked in zip(paths, wish.paths, strict=True):
-            if next(iter(repository.trees().walk(snapshot.tree, path)), None) is None:
+            if next(iter(trees.walk(snapshot.tree, path)), None) is None:
                 raise errors.NotFound(
                     f"Snapshot {snapshot.original[:8]} of {domain} has no {asked}.",
                     hint=f"rw ls --domain {domain} --snapshot {snapshot.original[:8]}",
                 )
         choices.append(Choice(domain, snapshot, root, paths))
     return choices
+
+
+def _wanted(
+    context: Context, wish: Wish, snapshots: Sequence[Snapshot], complete: Callable[[Snapshot], bool]
+) -> dict[str, str]:
+    """By domain, which snapshot: an id (or its beginning), or `latest`."""
+    if wish.job:
+        return _of_job(context, wish)
+    if wish.domains:
+        return dict.fromkeys(wish.domains, wish.snapshot)
+    if wish.snapshot != "latest":
+        owners = {s.domain for s in snapshots if s.domain and wish.snapshot in (s.id[: len(wish.snapshot)], s.original)}
+        return dict.fromkeys(sorted(owners) or sorted(context.settings.domains), wish.snapshot)
+    return dict.fromkeys(everything(context, wish, snapshots, complete), "latest")
+
+
+def everything(
+    context: Context, wish: Wish, snapshots: Sequence[Snapshot], complete: Callable[[Snapshot], bool]
+) -> list[str]:
+    """Every domain that has a complete snapshot, also one that the policy has dropped; the others are told of."""
+    there = {s.domain for s in snapshots if s.domain and complete(s) and (wish.at is None or s.time <= wish.at)}
+    for name in sorted(set(context.settings.domains) - there):
+        context.watcher.note(f"{name} has no complete snapshot, so it is left out")
+    if not there:
+        raise errors.NotFound(
+            f"Target {context.target_name} holds no complete snapshot of that time.",
+            hint="rw snapshots   (on a new machine first: rw catalog rebuild)",
+        )
+    return sorted(there)
 
 
 def _of_job(context: Context, wish: Wish) -> dict[str, str]:
@@ -86,7 +115,7 @@ def _of_job(context: Context, wish: Wish) -> dict[str, str]:
 
 
 def known_complete(context: Context, tier: str) -> Callable[[Snapshot], bool]:
-    """Whether a snapshot is known to be complete; where the catalogue cannot say, the manifests' own word is asked."""
+    """Whether a snapshot is known to be complete. A catalogue that is down keeps nobody from restoring."""
     try:
         known = context.catalog().snapshots(context.target_name, tier)
     except errors.CatalogUnavailable as error:
@@ -135,19 +164,24 @@ def preview(context: Context, wish: Wish, to: Path | None) -> RestoreReport:
     planned = []
     for choice in choose(context, wish):
         files = [entry for entry in entries(context, wish.tier, choice) if entry.kind == "file"]
-        live = context.settings.domains[choice.domain].source.root
+        live = live_root(context, choice.domain) if to is None else to / choice.domain
         planned.append(
             RestoredDomain(
                 domain=choice.domain,
                 snapshot=choice.snapshot.original,
                 time=choice.snapshot.time,
-                place=str(live if to is None else to / choice.domain),
+                place=str(live),
                 files=len(files),
                 size=sum(entry.size for entry in files),
                 compared=0,
             )
         )
     return RestoreReport(job=context.new_job("restore"), mode="planned", domains=tuple(planned))
+
+
+def live_root(context: Context, domain: str) -> Path:
+    """Where a domain's live data is. Raises UsageError for a domain that the policy does not have any more."""
+    return context.settings.select_domains([domain])[domain].source.root
 
 
 def good(restored: RestoredDomain) -> bool:

@@ -9,15 +9,14 @@ import msgspec
 from resticwrap import errors
 from resticwrap.model.job import Job
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
-from resticwrap.model.swap import InPlaceResult, Piece, Recovered, Safety
+from resticwrap.model.swap import InPlaceResult, Piece, Safety
 from resticwrap.services import backup
 from resticwrap.services.compare import compare
 from resticwrap.services.context import Context
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Work
-from resticwrap.services.restore import NOT_RESTORED, Choice, Wish, choose, entries
+from resticwrap.services.restore import NOT_RESTORED, Choice, Wish, choose, entries, live_root
 
-Build = Callable[[Work], InPlace]
 LOCK = "in-place restore"
 
 
@@ -59,24 +58,26 @@ class DomainWork(Work):
         return [wrong for _, wrong in compare(trees, wanted, os.fsencode(place), piece.domain) if wrong]
 
 
-def recover(context: Context, build: Build) -> Sequence[Recovered]:
-    """Finish or undo what crashed restores left; said aloud."""
-    with context.locks.hold(LOCK):
-        found = build(DomainWork(context)).recover()
+def recover(context: Context) -> None:
+    """Finish or undo what crashed restores left; said aloud. A restore that is under way is left alone."""
+    try:
+        with context.locks.hold(LOCK):
+            found = context.in_place(DomainWork(context)).recover()
+    except errors.Locked:
+        return
     for one in found:
         context.watcher.note(
             f"in-place restore {one.job}: was {one.was}, is {one.now}. {one.error} {one.hint}".rstrip()
         )
-    return found
 
 
-def restore(context: Context, build: Build, wish: Wish) -> RestoreReport:
+def restore(context: Context, wish: Wish) -> RestoreReport:
     """Put paths or whole domains back in their live place. Raises RestoreRefused where that could not be undone."""
     job = context.new_job("restore")
     context.close_interrupted()
     work = DomainWork(context)
     with context.locks.hold(LOCK), context.running(job, strict=True):
-        engine = build(work)
+        engine = context.in_place(work)
         engine.recover()
         context.check_pin(wish.tier)
         choices = choose(context, wish)
@@ -89,21 +90,21 @@ def restore(context: Context, build: Build, wish: Wish) -> RestoreReport:
         return _close(context, job, "in-place", result, domains)
 
 
-def undo(context: Context, build: Build, restored: str) -> RestoreReport:
+def undo(context: Context, restored: str) -> RestoreReport:
     """Exchange an in-place restore back."""
-    return _again(context, build, "undo", lambda engine: engine.undo(restored))
+    return _again(context, "undo", lambda engine: engine.undo(restored))
 
 
-def accept(context: Context, build: Build, restored: str) -> RestoreReport:
+def accept(context: Context, restored: str) -> RestoreReport:
     """Remove the tree that an in-place restore, or its undo, put aside."""
-    return _again(context, build, "accept", lambda engine: engine.accept(restored))
+    return _again(context, "accept", lambda engine: engine.accept(restored))
 
 
-def _again(context: Context, build: Build, mode: str, act: Callable[[InPlace], InPlaceResult]) -> RestoreReport:
+def _again(context: Context, mode: str, act: Callable[[InPlace], InPlaceResult]) -> RestoreReport:
     job = context.new_job("restore")
     context.close_interrupted()
     with context.locks.hold(LOCK), context.running(job, strict=True):
-        engine = build(DomainWork(context))
+        engine = context.in_place(DomainWork(context))
         engine.recover()
         return _close(context, job, mode, act(engine), [])
 
@@ -112,8 +113,7 @@ def pieces(context: Context, wish: Wish, choices: Sequence[Choice]) -> list[Piec
     """One piece for each wanted path: where it stands in the snapshot, where it lives, how large it is."""
     found = []
     for choice in choices:
-        source = context.settings.domains[choice.domain].source
-        live_root = os.path.realpath(os.fsencode(source.root))
+        live = os.path.realpath(os.fsencode(live_root(context, choice.domain)))
         for inside in choice.paths or (choice.root,):
             one = Choice(choice.domain, choice.snapshot, choice.root, (inside,))
             found.append(
@@ -121,7 +121,7 @@ def pieces(context: Context, wish: Wish, choices: Sequence[Choice]) -> list[Piec
                     domain=choice.domain,
                     snapshot=choice.snapshot.id,
                     inside=inside,
-                    live=os.path.join(live_root, inside[len(choice.root) :].lstrip(b"/")).rstrip(b"/"),
+                    live=os.path.join(live, inside[len(choice.root) :].lstrip(b"/")).rstrip(b"/"),
                     size=sum(entry.size for entry in entries(context, wish.tier, one)),
                     tier=wish.tier,
                 )
@@ -136,7 +136,7 @@ def _restored(context: Context, wish: Wish, choice: Choice) -> RestoredDomain:
         domain=choice.domain,
         snapshot=choice.snapshot.original,
         time=choice.snapshot.time,
-        place=str(context.settings.domains[choice.domain].source.root),
+        place=str(live_root(context, choice.domain)),
         files=len(files),
         size=sum(entry.size for entry in files),
         compared=len(listed),

@@ -203,7 +203,7 @@ class _Verify:
 
     def _sample(self, snapshots: Sequence[Snapshot]) -> list[SampledFile]:
         """Restore a few files of each domain's newest complete snapshot out of the store and compare them."""
-        latest = self.context.state.latest(self.context.target_name)
+        latest = self.context.latest()
         complete = {known.snapshot: name for name, known in latest.domains.items()} if latest else {}
         newest: dict[str, Snapshot] = {}
         for snapshot in snapshots:

@@ -20,10 +20,12 @@ def open_store(
 
             return LocalStore(target.path, target.namespace)
         case S3Target():
+            from resticwrap.storage.retry import timeouts_within
             from resticwrap.storage.s3 import S3Store
 
-            return S3Store(target, env, clock=clock)
+            return S3Store(target, env, timeouts=timeouts_within(target.grace), clock=clock)
         case OssTarget():
             from resticwrap.storage.oss import OssStore
+            from resticwrap.storage.retry import timeouts_within
 
-            return OssStore(target, env, clock=clock)
+            return OssStore(target, env, timeouts=timeouts_within(target.grace), clock=clock)

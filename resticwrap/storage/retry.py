@@ -7,7 +7,7 @@ import enum
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
@@ -32,6 +32,12 @@ class Timeouts:
 
 
 TIMEOUTS = Timeouts()
+
+
+def timeouts_within(grace: timedelta) -> Timeouts:
+    """The usual ones, or less where the policy has less patience with a silent target."""
+    seconds = grace.total_seconds()
+    return Timeouts(min(TIMEOUTS.connect, seconds), min(TIMEOUTS.read, seconds))
 
 
 class Repeat(enum.Enum):

@@ -1,0 +1,250 @@
+"""The figures that `rw` has to meet, each measured by a function with a set-up of its own."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import median
+
+from benchmarks import data
+from benchmarks.measure import Pairs, Row, Sample, command
+from benchmarks.rig import Rig, bare, rw, rw_inside
+from resticwrap.catalog.database import default_url
+from resticwrap.catalog.jobs import SqlCatalog
+from resticwrap.model.job import DomainRun, Job
+from resticwrap.model.snapshot import Snapshot, Tags
+from tests.lab import Lab
+from tests.servers.proxy import TcpProxy
+from tests.servers.weed import start_weed
+
+GIB = 1 << 30
+LATENCY = 0.02
+"""Seconds that each round trip to the S3 server takes more."""
+
+
+def first(rig: Rig) -> Iterator[Row]:
+    """A first backup, each into fresh repositories."""
+    size = rig.size(2 * GIB, 4 * data.MIB)
+    root = rig.new_folder("data") / "mixed"
+    data.mixed(root, size)
+    turns = rig.size(5, 1)
+    what = f"first backup of {size >> 20} MiB of mixed data, against restic backup"
+    for name, way, run in (
+        ("first", "from the command line", lambda lab: rw(lab, "backup", "--quiet")),
+        ("first-inside", "inside one process", rw_inside),
+    ):
+
+        def fresh(measured: Callable[[Lab], Sample]) -> Sample:
+            lab = rig.lab({"mixed": root})
+            try:
+                return measured(lab)
+            finally:
+                rig.remove(lab)
+
+        pairs = Pairs.take(turns, lambda: fresh(lambda lab: bare(lab, "mixed")), lambda run=run: fresh(run))
+        yield Row(name, f"{what}, {way}", pairs.ratio, "x", 1.03, pairs.details)
+
+
+def unchanged(rig: Rig) -> Iterator[Row]:
+    """Nothing has changed: what `rw` itself costs."""
+    root = rig.new_folder("data") / "mixed"
+    data.mixed(root, rig.size(64, 1) * data.MIB)
+    lab = rig.lab({"mixed": root})
+    turns = rig.size(15, 1)
+    rw(lab, "backup", "--quiet")
+    rw_inside(lab)
+    what = "unchanged backup of one domain: more than the restic command"
+    pairs = Pairs.take(turns, lambda: bare(lab, "mixed"), lambda: rw_inside(lab))
+    yield Row("unchanged-inside", f"{what}, inside one process", pairs.more, "ms", 150, pairs.details)
+    pairs = Pairs.take(turns, lambda: bare(lab, "mixed"), lambda: rw(lab, "backup", "--quiet"))
+    yield Row("unchanged", f"{what}, from the command line", pairs.more, "ms", 400, pairs.details)
+
+
+def eight(rig: Rig) -> Iterator[Row]:
+    """Eight domains over a slow network, against eight commands in a row."""
+    folder = rig.new_folder("data")
+    roots = {f"d{number}": folder / f"d{number}" for number in range(8)}
+    for root in roots.values():
+        data.tiny(root, rig.size(2000, 20), per_folder=100)
+    turns = rig.size(7, 1)
+    with start_weed(rig.new_folder("weed")) as weed, TcpProxy("127.0.0.1", weed.port, latency=LATENCY) as proxy:
+        lab = rig.lab(
+            roots,
+            provider="s3",
+            endpoint=proxy.endpoint,
+            bucket="bench",
+            region=weed.region,
+            credentials={"access_key_id": "${LAB_KEY}", "secret_access_key": "${LAB_SECRET}"},
+            env={"LAB_KEY": weed.access_key, "LAB_SECRET": weed.secret_key},
+        )
+        changes = iter(range(1_000_000))
+
+        def change() -> None:
+            turn = next(changes)
+            for root in roots.values():
+                data.change_tiny(root, turn)
+
+        def in_a_row(*, changed: bool) -> Sample:
+            if changed:
+                change()
+            samples = [bare(lab, name) for name in roots]
+            return Sample(sum(one.wall for one in samples), sum(one.cpu for one in samples))
+
+        def side_by_side(*, changed: bool) -> Sample:
+            if changed:
+                change()
+            return rw(lab, "backup", "--quiet")
+
+        side_by_side(changed=False)
+        what = (
+            f"eight domains to S3 with {LATENCY * 1000:.0f} ms more for each round trip, against eight restics in a row"
+        )
+        for name, changed in (("eight", True), ("eight-unchanged", False)):
+            pairs = Pairs.take(
+                turns,
+                lambda changed=changed: in_a_row(changed=changed),
+                lambda changed=changed: side_by_side(changed=changed),
+            )
+            yield Row(
+                name,
+                f"{what}, {'some files of each' if changed else 'nothing'} changed",
+                pairs.ratio,
+                "x",
+                0.4,
+                pairs.details,
+            )
+
+
+def start(rig: Rig) -> Iterator[Row]:
+    """How long until `rw` says something."""
+    lab = Lab(rig.new_folder("lab"), rig.restic, {"provider": "local", "path": str(rig.folder / "nowhere")})
+    for option in ("version", "help"):
+        samples = [rw(lab, f"--{option}") for _ in range(rig.size(21, 1))]
+        yield _alone(f"start-{option}", f"rw --{option}", samples, 1000, "ms", 120)
+
+
+def history(rig: Rig) -> Iterator[Row]:
+    """A month's history."""
+    lab = Lab(rig.new_folder("lab"), rig.restic, {"provider": "local", "path": str(rig.folder / "nowhere")})
+    count = rig.size(10_000, 100)
+    _fill_catalogue(lab, count)
+    for name, options in (("history", ()), ("history-all", ("--limit", "0", "--json"))):
+        samples = [rw(lab, "history", *options) for _ in range(rig.size(7, 1))]
+        yield _alone(name, f"{' '.join(('rw history', *options))} over {count:,} snapshots", samples, 1, "s", 1)
+
+
+def memory(rig: Rig) -> Iterator[Row]:
+    """The most memory that the process of `rw` itself has had, without restic's."""
+    files = rig.size(500_000, 1_000)
+    root = rig.new_folder("data") / "tiny"
+    data.tiny(root, files)
+    for turn, manifests in enumerate(("sealed", "plain")):
+        lab = rig.lab({"tiny": root}, manifests=manifests)
+        for name in ("first", "incremental"):
+            peak = _peak(lab, "backup", "--quiet")
+            yield Row(
+                f"memory-{name}{'' if manifests == 'sealed' else '-plain'}",
+                f"peak memory of rw itself, {name} backup of {files:,} files, {manifests} manifests",
+                peak,
+                "MiB",
+                150 if manifests == "sealed" else None,
+            )
+            data.change_tiny(root, turn)
+        rig.remove(lab)
+
+
+def _alone(name: str, what: str, samples: list[Sample], factor: float, unit: str, limit: float) -> Row:
+    walls = [one.wall * factor for one in samples]
+    return Row(name, what, median(walls), unit, limit, {"samples": [round(wall, 4) for wall in walls]})
+
+
+PEAK = """
+import atexit, sys
+def tell(file=sys.argv.pop(1)):
+    lines = open("/proc/self/status").read().splitlines()
+    open(file, "w").write(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+atexit.register(tell)
+from resticwrap.cli.main import main
+main()
+"""
+"""`rw`, which writes its own peak in KiB to its first argument. What the kernel tells a parent counts restic's in."""
+
+
+def _peak(lab: Lab, *arguments: str) -> float:
+    file = lab.folder / "peak"
+    command([sys.executable, "-c", PEAK, str(file), *arguments], env=lab.env, cwd=lab.folder)
+    return int(file.read_text()) / 1024
+
+
+def _fill_catalogue(lab: Lab, count: int, domains: int = 4) -> None:
+    """As many snapshots as asked for, spread over the last four weeks in jobs of four domains."""
+    end = datetime.now(UTC)
+    step = timedelta(days=28) / (count // domains)
+    snapshots: list[tuple[Snapshot, bool]] = []
+    jobs: list[Job] = []
+    for number in range(count // domains):
+        at = end - step * (count // domains - number)
+        id_ = f"snapshot_{at:%Y%m%dT%H%M%SZ}_{number:06x}"
+        runs = []
+        for place in range(domains):
+            name, snapshot = f"domain{place}", f"{number * domains + place:064x}"
+            common = {"layer": "raw", "priority": "P0", "type": "incremental"}
+            runs.append(
+                DomainRun(
+                    **common,  # type: ignore[arg-type]
+                    domain=name,
+                    outcome="ok",
+                    looked_at=at,
+                    finished_at=at + timedelta(seconds=3),
+                    snapshot=snapshot,
+                    tree=snapshot,
+                    files=5000,
+                    size=1 << 30,
+                    added=1 << 20,
+                    files_new=3,
+                    files_changed=2,
+                    duration=3.0,
+                )
+            )
+            tags = Tags(**common, domain=name, job=id_, tier="hot", expire_after_days=30)  # type: ignore[arg-type]
+            found = Snapshot(
+                id=snapshot, original=snapshot, time=at, tree=snapshot, host="lab", paths=(), tags=tags, size=1, files=1
+            )
+            snapshots.append((found, True))
+        jobs.append(
+            Job(
+                id=id_,
+                kind="backup",
+                target="main",
+                outcome="ok",
+                started_at=at,
+                finished_at=at + timedelta(seconds=4),
+                host="lab",
+                pid=1,
+                type="incremental",
+                domains=tuple(runs),
+            )
+        )
+    catalog = SqlCatalog(default_url(lab.state))
+    catalog.close_jobs(jobs)
+    catalog.put_snapshots("main", "hot", snapshots)
+    catalog.close()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A function that measures, and the room that it needs in bytes when it is not a smoke run."""
+
+    measure: Callable[[Rig], Iterator[Row]]
+    room: int
+
+
+CASES: dict[str, Case] = {
+    "start": Case(start, 0),
+    "history": Case(history, 1 << 28),
+    "unchanged": Case(unchanged, 1 << 29),
+    "eight": Case(eight, 1 << 30),
+    "first": Case(first, 6 * GIB),
+    "memory": Case(memory, 12 * GIB),
+}
+"""By name, the quickest first."""
