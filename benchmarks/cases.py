@@ -4,11 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
 from statistics import median
 
 from benchmarks import data
 from benchmarks.measure import Pairs, Row, Sample, command
-from benchmarks.rig import Rig, bare, rw, rw_inside
+from benchmarks.rig import Rig, bare, rw, rw_backup, rw_inside
 from resticwrap.catalog.database import default_url
 from resticwrap.catalog.jobs import SqlCatalog
 from resticwrap.model.job import DomainRun, Job
@@ -27,21 +29,18 @@ def first(rig: Rig) -> Iterator[Row]:
     size = rig.size(2 * GIB, 4 * data.MIB)
     root = rig.new_folder("data") / "mixed"
     data.mixed(root, size)
-    turns = rig.size(5, 1)
+
+    def fresh(run: Callable[[Lab], Sample]) -> Sample:
+        lab = rig.lab({"mixed": root})
+        try:
+            return run(lab)
+        finally:
+            rig.remove(lab)
+
     what = f"first backup of {size >> 20} MiB of mixed data, against restic backup"
-    for name, way, run in (
-        ("first", "from the command line", lambda lab: rw(lab, "backup", "--quiet")),
-        ("first-inside", "inside one process", rw_inside),
-    ):
-
-        def fresh(measured: Callable[[Lab], Sample]) -> Sample:
-            lab = rig.lab({"mixed": root})
-            try:
-                return measured(lab)
-            finally:
-                rig.remove(lab)
-
-        pairs = Pairs.take(turns, lambda: fresh(lambda lab: bare(lab, "mixed")), lambda run=run: fresh(run))
+    ways = (("first", "from the command line", rw_backup), ("first-inside", "inside one process", rw_inside))
+    for name, way, run in ways:
+        pairs = Pairs.take(rig.size(5, 1), partial(fresh, partial(bare, domain="mixed")), partial(fresh, run))
         yield Row(name, f"{what}, {way}", pairs.ratio, "x", 1.03, pairs.details)
 
 
@@ -51,12 +50,12 @@ def unchanged(rig: Rig) -> Iterator[Row]:
     data.mixed(root, rig.size(64, 1) * data.MIB)
     lab = rig.lab({"mixed": root})
     turns = rig.size(15, 1)
-    rw(lab, "backup", "--quiet")
+    rw_backup(lab)
     rw_inside(lab)
     what = "unchanged backup of one domain: more than the restic command"
     pairs = Pairs.take(turns, lambda: bare(lab, "mixed"), lambda: rw_inside(lab))
     yield Row("unchanged-inside", f"{what}, inside one process", pairs.more, "ms", 150, pairs.details)
-    pairs = Pairs.take(turns, lambda: bare(lab, "mixed"), lambda: rw(lab, "backup", "--quiet"))
+    pairs = Pairs.take(turns, lambda: bare(lab, "mixed"), lambda: rw_backup(lab))
     yield Row("unchanged", f"{what}, from the command line", pairs.more, "ms", 400, pairs.details)
 
 
@@ -66,7 +65,6 @@ def eight(rig: Rig) -> Iterator[Row]:
     roots = {f"d{number}": folder / f"d{number}" for number in range(8)}
     for root in roots.values():
         data.tiny(root, rig.size(2000, 20), per_folder=100)
-    turns = rig.size(7, 1)
     with start_weed(rig.new_folder("weed")) as weed, TcpProxy("127.0.0.1", weed.port, latency=LATENCY) as proxy:
         lab = rig.lab(
             roots,
@@ -77,42 +75,30 @@ def eight(rig: Rig) -> Iterator[Row]:
             credentials={"access_key_id": "${LAB_KEY}", "secret_access_key": "${LAB_SECRET}"},
             env={"LAB_KEY": weed.access_key, "LAB_SECRET": weed.secret_key},
         )
-        changes = iter(range(1_000_000))
+        turn = count()
 
-        def change() -> None:
-            turn = next(changes)
-            for root in roots.values():
-                data.change_tiny(root, turn)
-
-        def in_a_row(*, changed: bool) -> Sample:
+        def measured(run: Callable[[], Sample], changed: bool) -> Sample:
             if changed:
-                change()
+                number = next(turn)
+                for root in roots.values():
+                    data.change_tiny(root, number)
+            return run()
+
+        def in_a_row() -> Sample:
             samples = [bare(lab, name) for name in roots]
             return Sample(sum(one.wall for one in samples), sum(one.cpu for one in samples))
 
-        def side_by_side(*, changed: bool) -> Sample:
-            if changed:
-                change()
-            return rw(lab, "backup", "--quiet")
-
-        side_by_side(changed=False)
+        rw_backup(lab)
         what = (
-            f"eight domains to S3 with {LATENCY * 1000:.0f} ms more for each round trip, against eight restics in a row"
+            f"eight domains to S3 through {LATENCY * 1000:.0f} ms for each round trip, against eight restics in a row"
         )
-        for name, changed in (("eight", True), ("eight-unchanged", False)):
+        for name, changed, which in (("eight", True, "some files of each"), ("eight-unchanged", False, "nothing")):
             pairs = Pairs.take(
-                turns,
-                lambda changed=changed: in_a_row(changed=changed),
-                lambda changed=changed: side_by_side(changed=changed),
+                rig.size(7, 1),
+                partial(measured, in_a_row, changed),
+                partial(measured, partial(rw_backup, lab), changed),
             )
-            yield Row(
-                name,
-                f"{what}, {'some files of each' if changed else 'nothing'} changed",
-                pairs.ratio,
-                "x",
-                0.4,
-                pairs.details,
-            )
+            yield Row(name, f"{what}, {which} changed", pairs.ratio, "x", 0.4, pairs.details)
 
 
 def start(rig: Rig) -> Iterator[Row]:
@@ -126,11 +112,11 @@ def start(rig: Rig) -> Iterator[Row]:
 def history(rig: Rig) -> Iterator[Row]:
     """A month's history."""
     lab = Lab(rig.new_folder("lab"), rig.restic, {"provider": "local", "path": str(rig.folder / "nowhere")})
-    count = rig.size(10_000, 100)
-    _fill_catalogue(lab, count)
+    snapshots = rig.size(10_000, 100)
+    _fill_catalogue(lab, snapshots)
     for name, options in (("history", ()), ("history-all", ("--limit", "0", "--json"))):
         samples = [rw(lab, "history", *options) for _ in range(rig.size(7, 1))]
-        yield _alone(name, f"{' '.join(('rw history', *options))} over {count:,} snapshots", samples, 1, "s", 1)
+        yield _alone(name, f"{' '.join(('rw history', *options))} over {snapshots:,} snapshots", samples, 1, "s", 1)
 
 
 def memory(rig: Rig) -> Iterator[Row]:
@@ -176,14 +162,14 @@ def _peak(lab: Lab, *arguments: str) -> float:
     return int(file.read_text()) / 1024
 
 
-def _fill_catalogue(lab: Lab, count: int, domains: int = 4) -> None:
+def _fill_catalogue(lab: Lab, total: int, domains: int = 4) -> None:
     """As many snapshots as asked for, spread over the last four weeks in jobs of four domains."""
     end = datetime.now(UTC)
-    step = timedelta(days=28) / (count // domains)
+    step = timedelta(days=28) / (total // domains)
     snapshots: list[tuple[Snapshot, bool]] = []
     jobs: list[Job] = []
-    for number in range(count // domains):
-        at = end - step * (count // domains - number)
+    for number in range(total // domains):
+        at = end - step * (total // domains - number)
         id_ = f"snapshot_{at:%Y%m%dT%H%M%SZ}_{number:06x}"
         runs = []
         for place in range(domains):

@@ -33,11 +33,11 @@ def mixed(folder: Path, size: int) -> None:
 
 def tiny(folder: Path, files: int, *, per_folder: int = 500) -> None:
     """Many files of some 20 bytes each, all different."""
-    for number in range(files):
-        if number % per_folder == 0:
-            below = folder / f"{number // per_folder:05d}"
-            below.mkdir(parents=True)
-        (below / f"answer_{number:07d}.txt").write_bytes(b"answer %012d\n" % number)
+    for start in range(0, files, per_folder):
+        below = folder / f"{start // per_folder:05d}"
+        below.mkdir(parents=True)
+        for number in range(start, min(start + per_folder, files)):
+            (below / f"answer_{number:07d}.txt").write_bytes(b"answer %012d\n" % number)
 
 
 def change_tiny(folder: Path, turn: int) -> None:

@@ -51,7 +51,7 @@ class Rig:
         """A lab with fresh repositories and these roots as its domains; local unless `target` says otherwise."""
         folder = self.new_folder("lab")
         secret = target.pop("env", {})
-        policy = {"provider": "local", "path": str(folder / "store")} | target
+        policy = target if "provider" in target else {"provider": "local", "path": str(folder / "store"), **target}
         lab = Lab(
             folder,
             self.restic,
@@ -91,6 +91,11 @@ def installed_rw() -> str:
 def rw(lab: Lab, *arguments: str) -> Sample:
     """`rw …` from the command line."""
     return command([installed_rw(), *arguments], env=lab.env, cwd=lab.folder)
+
+
+def rw_backup(lab: Lab) -> Sample:
+    """`rw backup` from the command line."""
+    return rw(lab, "backup", "--quiet")
 
 
 def rw_inside(lab: Lab) -> Sample:

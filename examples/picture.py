@@ -50,7 +50,7 @@ def report_of(folder: Path) -> StatusReport:
     clock = FixedClock(START)
     with house(PROJECT / "policies", "local", watcher_for(False, True, False), env=env, clock=clock) as built:
         make(folder / "teaching")
-        init(built.context, built.password.ensure)
+        init(built.context, built.password)
         back_up(built)
         clock.sleep(FOUR_MINUTES)
         make(folder / "teaching", "--change", "1")

@@ -49,8 +49,9 @@ def mask(text: str, secrets: Iterable[str]) -> str:
 
 
 def shown(argv: Sequence[str | bytes], secrets: Iterable[str] = ()) -> str:
-    """A command as a person would type it, secrets masked."""
-    return mask(shlex.join(os.fsdecode(word) for word in argv), secrets)
+    """A command as a person would type it, on one line, secrets masked."""
+    text = mask(shlex.join(os.fsdecode(word) for word in argv), secrets)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def run(
@@ -74,7 +75,8 @@ def run(
 ) -> Result:
     """Run a child to its end and say how it ended; a non-zero exit is for the caller to judge.
 
-    `timeout` and `grace`, the time to clean up after SIGINT, are in seconds. `on_start` gets the pid, `on_stdout` and `on_stderr` whole lines without their end,
+    `timeout` and `grace`, the time to clean up after SIGINT, are in seconds. `on_start` gets the pid, `on_stdout`
+    and `on_stderr` whole lines without their end,
     `on_tick` is called about five times a second; what any of them raises stops the child and is raised again.
 
     The command and its exit code are logged (`-v`) with secrets masked; a `private` one by its name alone.

@@ -47,7 +47,13 @@ def examine(house: "House", domains: tuple[str, ...]) -> "DoctorReport":
 
 def questions(house: "House", domains: tuple[str, ...]) -> "list[Question]":
     """What is asked, in the order in which it makes sense to mend it."""
+    return [*of_machine(house, domains), *of_target(house, domains)]
+
+
+def of_machine(house: "House", domains: tuple[str, ...]) -> "list[Question]":
+    """Questions that the target need not answer."""
     from resticwrap.host import space
+    from resticwrap.host.journals import FileJournals
     from resticwrap.model.policy import LocalTarget
     from resticwrap.restic.install import dotted, restic_version
     from resticwrap.services import doctor
@@ -62,10 +68,45 @@ def questions(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         where = f"{read.folder}: target {house.target_name} ({house.target.provider}), {len(wanted)} domains"
         return [doctor.ok("policies", where)]
 
+    def room() -> "Iterable[Check]":
+        places = {"state": read.state_dir, "cache": read.cache_dir}
+        if isinstance(house.target, LocalTarget):
+            places["target"] = house.target.path
+        return doctor.space({what: (path, space.free_bytes(path)) for what, path in places.items()})
+
+    def records() -> "Iterable[Check]":
+        house.catalog.jobs(house.target_name, limit=1)
+        return [doctor.private("state", read.state_dir), doctor.ok("catalogue", "answers")]
+
+    def kept() -> "Iterable[Check]":
+        waiting = [manifest.job_id for manifest in house.state.kept_manifests(house.target_name)]
+        return [*doctor.kept_trees(FileJournals(read.state_dir).all()), *doctor.kept_manifests(waiting)]
+
+    return [
+        ("policies", policies),
+        ("restic", restic),
+        ("state", records),
+        ("space", room),
+        ("sources", lambda: doctor.sources(wanted)),
+        ("left over", kept),
+    ]
+
+
+def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":
+    """Questions about the target and the way to it."""
+    from resticwrap.host import space
+    from resticwrap.model.policy import LocalTarget
+    from resticwrap.services import doctor
+
     def credentials() -> "Iterable[Check]":
         house.store.restic_access()
         house.store.probe()
         return [doctor.ok("target", f"{house.target_name} ({house.target.provider}) answers and lets us in")]
+
+    def disk() -> "Iterable[Check]":
+        if not isinstance(house.target, LocalTarget):
+            return []
+        return doctor.other_disk(house.target.path, house.settings.select_domains(domains), space.device)
 
     def clock() -> "Iterable[Check]":
         theirs = house.store.time()
@@ -83,27 +124,7 @@ def questions(house: "House", domains: tuple[str, ...]) -> "list[Question]":
                 raise errors.OtherRepository(f"The {tier} repository is another one than was pinned.")
             yield doctor.ok(f"repository {tier}", f"{pin.repository_id[:8]} is the pinned one and opens")
 
-    def room() -> "Iterable[Check]":
-        places = {"state": read.state_dir, "cache": read.cache_dir}
-        if isinstance(house.target, LocalTarget):
-            places["target"] = house.target.path
-        return doctor.space({what: (path, space.free_bytes(path)) for what, path in places.items()})
-
-    def disk() -> "Iterable[Check]":
-        if not isinstance(house.target, LocalTarget):
-            return []
-        return doctor.other_disk(house.target.path, wanted, space.device)
-
-    def records() -> "Iterable[Check]":
-        house.catalog.jobs(house.target_name, limit=1)
-        return [doctor.private("state", read.state_dir), doctor.ok("catalogue", "answers")]
-
     return [
-        ("policies", policies),
-        ("restic", restic),
-        ("state", records),
-        ("space", room),
-        ("sources", lambda: doctor.sources(wanted)),
         ("target", credentials),
         ("disk", disk),
         ("clock", clock),

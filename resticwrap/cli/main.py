@@ -1,6 +1,8 @@
 """`rw`: one group whose commands are imported when they are called. Loads click and nothing else."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -32,19 +34,14 @@ class Lazy(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[JSON] = "--json" in args
-        return super().parse_args(ctx, args)
+        with _told(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """A wrong option with --json is told as JSON too; Ctrl-C before a command has begun is an interruption."""
+        """As any group; Ctrl-C before a command has begun its work is an interruption too."""
         try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            if ctx.meta[JSON] and not isinstance(error, click.exceptions.NoArgsIsHelpError):
-                from resticwrap.cli.edge import put_failure
-
-                at = error.ctx.command_path if error.ctx else "rw"
-                put_failure(errors.UsageError(error.format_message(), hint=f"{at} --help"))
-            raise
+            with _told(ctx):
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(errors.INTERRUPTED)
 
@@ -62,6 +59,20 @@ class Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@contextmanager
+def _told(ctx: click.Context) -> Iterator[None]:
+    """A wrong option is told as JSON as well where --json was given."""
+    try:
+        yield
+    except click.UsageError as error:
+        if ctx.meta[JSON] and not isinstance(error, click.exceptions.NoArgsIsHelpError):
+            from resticwrap.cli.edge import put_failure
+
+            at = error.ctx.command_path if error.ctx else "rw"
+            put_failure(errors.UsageError(error.format_message(), hint=f"{at} --help"))
+        raise
 
 
 EPILOG = """\b

@@ -16,7 +16,7 @@ def group() -> None:
     epilog=epilog(
         "rw manifest show latest",
         "0 1 2 10 11 12 22",
-    )
+    ),
 )
 @common
 @click.argument("job")

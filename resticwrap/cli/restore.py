@@ -72,12 +72,10 @@ def command(
         if accept:
             return restoreplace.accept(house.context, accept)
         wish = service.Wish(common.domains, paths, snapshot, at, job, tier)
-        place = None if in_place else (to or Path(f"restore-{house.clock.now():%Y%m%dT%H%M%SZ}")).absolute()
-        if dry_run:
-            return service.preview(house.context, wish, place)
-        if place is None:
-            return restoreplace.restore(house.context, wish)
-        return service.restore(house.context, wish, place)
+        if in_place:
+            return (restoreplace.preview if dry_run else restoreplace.restore)(house.context, wish)
+        place = (to or Path(f"restore-{house.clock.now():%Y%m%dT%H%M%SZ}")).absolute()
+        return (service.preview if dry_run else service.restore)(house.context, wish, place)
 
     def code(report: "RestoreReport") -> int:
         return errors.OK if all(service.good(restored) for restored in report.domains) else errors.PARTIAL

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WHAT = {
-    "planned": "Dry run of a restore",
     "beside": "Restore",
     "in-place": "Restore in place",
     "undo": "Undo of a restore in place",
@@ -24,6 +23,13 @@ WHAT = {
 def restore(console: "Console", report: RestoreReport, *, zone: tzinfo | None = None) -> None:
     """Compared N of N, by domain; every mismatch by name."""
     with Page(console, zone) as page:
+        if report.mode == "planned":
+            page.say(
+                ("Dry run: ", STRONG), f"restore from {report.job.target}, "
+                f"{fmt.plural(len(report.domains), 'domain')}. Nothing is written.",
+            )  # fmt: skip
+            _table(page, report)
+            return
         headline(page, WHAT[report.mode], report.job)
         if report.domains:
             _table(page, report)
@@ -37,26 +43,27 @@ def restore(console: "Console", report: RestoreReport, *, zone: tzinfo | None = 
 
 
 def _table(page: Page, report: RestoreReport) -> None:
+    done = report.mode != "planned"
     columns = (
         Column("Domain", least=18, cut="middle", style=NAME),
         Column("Snapshot", rank=1),
         Column(page.time_title("As of", [domain.time for domain in report.domains])),
         Column("Files", right=True, rank=2),
         Column("Size", right=True),
-        Column("Compared", right=True),
+        *((Column("Compared", right=True),) if done else ()),
         Column("Place", least=20, cut="middle", rank=3),
     )
     rows: list[list[Part]] = [
         [
             domain.domain, page.id(domain.snapshot), page.time(domain.time), fmt.count(domain.files),
-            fmt.size(domain.size), _compared(domain), domain.place,
+            fmt.size(domain.size), *([_compared(domain)] if done else []), domain.place,
         ]
         for domain in report.domains
     ]  # fmt: skip
     page.table(columns, rows)
     places = sorted({domain.place for domain in report.domains if domain.place})
     if not page.plain:
-        page.listing(["restored to"], places)
+        page.listing(["restored to" if done else "would be restored to"], places)
 
 
 def _compared(domain: RestoredDomain) -> tuple[str, str]:

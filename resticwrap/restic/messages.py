@@ -3,7 +3,7 @@
 Source: restic 0.19.1, doc/075_scripting.rst; zero fields are left out by restic, hence the defaults.
 """
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -144,7 +144,7 @@ def message_type(line: bytes) -> str | None:
 
 def decode(line: bytes, kind: type[M]) -> M:
     """Raises ResticFailed where the line is not such a message; what it says is in neither sentence nor hint."""
-    return _decoded(line, kind, kind)
+    return cast(M, _decoded(line, kind, kind))
 
 
 def decode_list(data: bytes, kind: type[M]) -> list[M]:

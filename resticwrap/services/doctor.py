@@ -8,6 +8,8 @@ from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import Check, DoctorReport
+from resticwrap.model.swap import Journal
+from resticwrap.planning import inplace
 
 CLOCK_LIMIT = 600.0
 """Seconds that the clock may be off the store's: S3 and OSS refuse signatures after 15 minutes."""
@@ -100,15 +102,18 @@ def other_disk(target: Path, domains: Mapping[str, Domain], device: Callable[[Pa
     """A local target on the disk of what it protects is lost together with it."""
     own = device(target)
     same = [
-        name for name, domain in domains.items() if os.path.exists(domain.source.root) and device(domain.source.root) == own
+        name
+        for name, domain in domains.items()
+        if os.path.exists(domain.source.root) and device(domain.source.root) == own
     ]
     if not same:
         return [ok("disk", f"{target} is on another disk than what it protects")]
+    named = ", ".join(same[:3]) + (" …" if len(same) > 3 else "")
     return [
         Check(
             name="disk",
             verdict="warn",
-            detail=f"{target} is on the same disk as {len(same)} of the domains it protects ({', '.join(same[:3])}{' …' if len(same) > 3 else ''})",
+            detail=f"{target} is on the same disk as {len(same)} of the domains it protects ({named})",
             hint="Mount another disk there (RW_LOCAL_PATH), or back up to s3 or oss as well, in a job of its own.",
         )
     ]
@@ -130,3 +135,31 @@ def private(what: str, path: Path) -> Check:
             hint=f"chmod go= {path}",
         )
     return ok(what, f"{path} is private")
+
+
+def kept_trees(journals: Iterable[Journal]) -> list[Check]:
+    """Trees that in-place restores put aside take room until somebody accepts or undoes them."""
+    return [
+        Check(
+            name="left over",
+            verdict="warn",
+            detail=f"in-place restore {journal.job} ({journal.phase}) keeps {', '.join(paths)}",
+            hint=f"rw restore --accept {journal.job}   (or --undo {journal.job})",
+        )
+        for journal in journals
+        if (paths := inplace.kept_paths(journal))
+    ]
+
+
+def kept_manifests(jobs: Sequence[str]) -> list[Check]:
+    """Manifests that the target did not take yet."""
+    if not jobs:
+        return []
+    return [
+        Check(
+            name="left over",
+            verdict="warn",
+            detail=f"{len(jobs)} manifests are not in the target yet, the oldest of {jobs[0]}",
+            hint="rw backup   (the next job writes them)",
+        )
+    ]

@@ -158,25 +158,26 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
     return RestoreReport(job=job, mode="beside", domains=tuple(done))
 
 
-def preview(context: Context, wish: Wish, to: Path | None) -> RestoreReport:
+def preview(context: Context, wish: Wish, to: Path) -> RestoreReport:
     """What a restore would bring back, from which snapshot and to where; nothing is written or recorded."""
+    refuse_full(to)
     context.check_pin(wish.tier)
-    planned = []
-    for choice in choose(context, wish):
-        files = [entry for entry in entries(context, wish.tier, choice) if entry.kind == "file"]
-        live = live_root(context, choice.domain) if to is None else to / choice.domain
-        planned.append(
-            RestoredDomain(
-                domain=choice.domain,
-                snapshot=choice.snapshot.original,
-                time=choice.snapshot.time,
-                place=str(live),
-                files=len(files),
-                size=sum(entry.size for entry in files),
-                compared=0,
-            )
-        )
-    return RestoreReport(job=context.new_job("restore"), mode="planned", domains=tuple(planned))
+    domains = tuple(planned(context, wish.tier, choice, to / choice.domain) for choice in choose(context, wish))
+    return RestoreReport(job=context.new_job("restore"), mode="planned", domains=domains)
+
+
+def planned(context: Context, tier: str, choice: Choice, place: Path) -> RestoredDomain:
+    """A choice as it is in its snapshot, not compared with anything yet."""
+    files = [entry.size for entry in entries(context, tier, choice) if entry.kind == "file"]
+    return RestoredDomain(
+        domain=choice.domain,
+        snapshot=choice.snapshot.original,
+        time=choice.snapshot.time,
+        place=str(place),
+        files=len(files),
+        size=sum(files),
+        compared=0,
+    )
 
 
 def live_root(context: Context, domain: str) -> Path:
@@ -246,7 +247,7 @@ def entries(context: Context, tier: str, choice: Choice) -> Iterator[Entry]:
 def check(
     context: Context, tier: str, choice: Choice, place: bytes, *, set_aside: bool = False
 ) -> tuple[int, list[Mismatch], int]:
-    """Compare all of a choice with what lies below `place`: how many, what is wrong, and the bytes that compared well.
+    """Compare all of a choice with what lies below `place`: how many files, what is wrong, how many bytes are right.
 
     With `set_aside`, a file with wrong content is renamed so that nobody takes it for the real one.
     """
@@ -254,7 +255,7 @@ def check(
     compared, size = 0, 0
     wrong: list[Mismatch] = []
     for entry, mismatch in compare(trees, entries(context, tier, choice), place, choice.domain):
-        compared += 1
+        compared += entry.kind == "file"
         if mismatch is None:
             size += entry.size
             continue

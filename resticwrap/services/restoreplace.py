@@ -15,7 +15,7 @@ from resticwrap.services.compare import compare
 from resticwrap.services.context import Context
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Work
-from resticwrap.services.restore import NOT_RESTORED, Choice, Wish, choose, entries, live_root
+from resticwrap.services.restore import NOT_RESTORED, Choice, Wish, choose, entries, live_root, planned
 
 LOCK = "in-place restore"
 
@@ -90,6 +90,16 @@ def restore(context: Context, wish: Wish) -> RestoreReport:
         return _close(context, job, "in-place", result, domains)
 
 
+def preview(context: Context, wish: Wish) -> RestoreReport:
+    """What an in-place restore would do, checked as a run checks it; writes nothing. Raises what a run would raise."""
+    context.check_pin(wish.tier)
+    choices = choose(context, wish)
+    job = context.new_job("restore")
+    _, notes = context.in_place(DomainWork(context)).check(job.id, pieces(context, wish, choices))
+    domains = tuple(planned(context, wish.tier, choice, live_root(context, choice.domain)) for choice in choices)
+    return RestoreReport(job=job, mode="planned", domains=domains, notes=notes)
+
+
 def undo(context: Context, restored: str) -> RestoreReport:
     """Exchange an in-place restore back."""
     return _again(context, "undo", lambda engine: engine.undo(restored))
@@ -130,17 +140,9 @@ def pieces(context: Context, wish: Wish, choices: Sequence[Choice]) -> list[Piec
 
 
 def _restored(context: Context, wish: Wish, choice: Choice) -> RestoredDomain:
-    listed = list(entries(context, wish.tier, choice))
-    files = [entry for entry in listed if entry.kind == "file"]
-    return RestoredDomain(
-        domain=choice.domain,
-        snapshot=choice.snapshot.original,
-        time=choice.snapshot.time,
-        place=str(live_root(context, choice.domain)),
-        files=len(files),
-        size=sum(entry.size for entry in files),
-        compared=len(listed),
-    )
+    """The engine has compared all of it, and raises where anything differs."""
+    whole = planned(context, wish.tier, choice, live_root(context, choice.domain))
+    return msgspec.structs.replace(whole, compared=whole.files)
 
 
 def _close(
