@@ -40,9 +40,9 @@ def tiny(folder: Path, files: int, *, per_folder: int = 500) -> None:
             (below / f"answer_{number:07d}.txt").write_bytes(b"answer %012d\n" % number)
 
 
-def change_tiny(folder: Path, turn: int) -> None:
-    """Change one file in every folder of `tiny`, so that a comparison has to read all of them."""
-    for below in sorted(folder.iterdir()):
+def change_tiny(folder: Path, turn: int, folders: int | None = None) -> None:
+    """Change one file in each of so many folders of `tiny`; in all of them, a comparison has to read every tree."""
+    for below in sorted(folder.iterdir())[:folders]:
         next(iter(sorted(below.iterdir()))).write_bytes(b"changed in turn %06d\n" % turn)
 
 

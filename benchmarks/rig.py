@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.measure import Sample, call, command
 from resticwrap.services import backup as service
+from resticwrap.services import repositories
 from tests.lab import Lab, template
 
 NUMBERS = count(1)
@@ -70,7 +71,7 @@ class Rig:
                 for path in sorted(self.empty.rglob("*")):
                     if path.is_file():
                         house.store.put(f"{lab.namespace}/{path.relative_to(self.empty)}", path.read_bytes())
-        lab.rw("init")
+            repositories.init(house.context, house.password)
         return lab
 
     def remove(self, lab: Lab) -> None:

@@ -2,8 +2,8 @@
 
     .venv/bin/python examples/picture.py docs/status.svg
 
-The clock stands still while restic works, so the picture is the same on every machine and every day. Only the stored
-sizes may differ in their last digit: restic's trees hold inode numbers and times.
+The clock stands still while restic works and is set to one day afterwards, so the picture is the same on every machine
+and every day. Only the stored sizes may differ in their last digit: restic's trees hold inode numbers and times.
 """
 
 import os
@@ -26,7 +26,8 @@ from resticwrap.services.status import status
 from resticwrap.services.verify import verify
 
 PROJECT = Path(__file__).resolve().parents[1]
-START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+SHOWN = datetime(2026, 11, 23, 8, 5, tzinfo=UTC)
+"""The time in the picture."""
 FOUR_MINUTES = 240.0
 NAMES = {"hot": "1f6d3c0a", "cold": "b84e92d7"}
 """Repositories have random ids; these stand for them."""
@@ -47,7 +48,7 @@ def report_of(folder: Path) -> StatusReport:
         "RW_STATE_DIR": str(folder / "state"),
         "RESTIC_CACHE_DIR": str(folder / "cache"),
     }
-    clock = FixedClock(START)
+    clock = FixedClock(datetime.now(UTC))
     with house(PROJECT / "policies", "local", watcher_for(False, True, False), env=env, clock=clock) as built:
         make(folder / "teaching")
         init(built.context, built.password)
@@ -60,8 +61,28 @@ def report_of(folder: Path) -> StatusReport:
         verify(built.context, "hot", everything, (), seed=1)
         clock.sleep(30)
         report = status(built.records, (), clock.now())
-    tiers = tuple(msgspec.structs.replace(tier, repository=NAMES[tier.tier]) for tier in report.tiers)
-    return msgspec.structs.replace(report, tiers=tiers)
+    return shown(report)
+
+
+def shown(report: StatusReport) -> StatusReport:
+    """The same report with the time and the repositories of the picture."""
+    moved = SHOWN - report.at
+
+    def at(time: datetime | None) -> datetime | None:
+        return time and time + moved
+
+    return msgspec.structs.replace(
+        report,
+        at=SHOWN,
+        domains=tuple(
+            msgspec.structs.replace(one, last_looked_at=at(one.last_looked_at), proven_at=at(one.proven_at))
+            for one in report.domains
+        ),
+        tiers=tuple(
+            msgspec.structs.replace(one, repository=NAMES[one.tier], last_verify=at(one.last_verify))
+            for one in report.tiers
+        ),
+    )
 
 
 def make(where: Path, *more: str) -> None:

@@ -21,7 +21,7 @@ from resticwrap.host.locks import FlockLocks
 from resticwrap.host.space import HostSpace
 from resticwrap.model.policy import LocalTarget, Target
 from resticwrap.ports import Catalog, TargetStore, Watcher
-from resticwrap.restic.install import dotted, find_restic, restic_version
+from resticwrap.restic.install import dotted, find_restic, known_version
 from resticwrap.restic.password import Password
 from resticwrap.restic.repository import ResticRepository
 from resticwrap.restic.runner import Limits, Setting
@@ -58,6 +58,10 @@ class House:
         return FolderState(self.settings.state_dir)
 
     @cached_property
+    def journals(self) -> FileJournals:
+        return FileJournals(self.settings.state_dir)
+
+    @cached_property
     def catalog(self) -> "SqlCatalog":
         """Opened when first asked for: importing the database layer costs as much as a short restic command."""
         from resticwrap.catalog.database import default_url
@@ -85,6 +89,7 @@ class House:
             target_name=self.target_name,
             target=self.target,
             state=self.state,
+            journals=self.journals,
             catalog=lambda: self.catalog,
             clock=self.clock,
         )
@@ -94,7 +99,7 @@ class House:
         """The target with its adapters, for services."""
         locks = FlockLocks(self.settings.state_dir, self.clock)
         target = self.target
-        version = restic_version(self.binary)
+        version = known_version(self.binary, self.settings.env)
         if target.compression in ("fastest", "better") and version < (0, 19, 0):
             raise errors.ResticMissing(
                 f"compression: {target.compression} needs restic 0.19.0, and {self.binary} is {dotted(version)}.",
@@ -113,6 +118,7 @@ class House:
             cold=self._repository("cold", locks),
             manifests=BucketManifests(self.store, target.environment or target.namespace),
             state=self.state,
+            journals=self.journals,
             catalog=catalog,
             recorder=Recorder(self.state, catalog),
             locks=locks,
@@ -121,7 +127,7 @@ class House:
             watcher=self.watcher,
             cancelled=lambda: self.cancel.is_set,
             in_place=lambda work: InPlace(
-                journals=FileJournals(self.settings.state_dir),
+                journals=self.journals,
                 exchanger=Exchange(),
                 holders=ProcHolders(),
                 space=HostSpace(),

@@ -4,6 +4,7 @@ Exit codes are restic's own where restic has one; the rest are ours (`docs/archi
 Nothing below the command line prints; it raises one of these.
 """
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -141,6 +142,24 @@ class RestoreRefused(Failure):
 
 class NotFound(Failure):
     """No snapshot, job, domain or path by that name."""
+
+
+class EmptySource(Failure):
+    """A root that held files holds nothing any more: most likely it is not mounted."""
+
+
+class Unforeseen(Failure):
+    """A fault of ours."""
+
+
+def unforeseen(error: Exception) -> Unforeseen:
+    """A fault of ours as a failure: its kind and place, but not its text, which may hold a secret."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "?"
+    return Unforeseen(
+        f"rw met something that it did not foresee: {type(error).__name__} at {place}.",
+        hint="Nothing stored is lost. Run it again with -v, and report it with what was printed.",
+    )
 
 
 class ObjectMissing(Failure):

@@ -15,6 +15,7 @@ from resticwrap.model.job import Job, Latest, Manifest, Pin
 from resticwrap.model.objects import Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
 from resticwrap.model.snapshot import Snapshot, Tags
+from resticwrap.model.verified import VerifyRecord, Written
 
 
 class ObjectInfo(Value, frozen=True):
@@ -117,6 +118,8 @@ class BackupResult(Value, frozen=True):
     files_new: int = 0
     files_changed: int = 0
     duration: float = 0.0
+    would_read: tuple[int, int] = (0, 0)
+    """Of a dry run: the files and bytes that are new or changed."""
 
 
 class RestoreResult(Value, frozen=True):
@@ -128,11 +131,10 @@ class RestoreResult(Value, frozen=True):
 
 
 class CheckResult(Value, frozen=True):
-    """What `restic check` said. `read` is whether any pack was read back."""
+    """What `restic check` said. After some faults of the structure it ends before it has read any pack back."""
 
     errors: int
     broken_packs: tuple[str, ...]
-    read: bool
     messages: tuple[str, ...] = ()
 
 
@@ -200,7 +202,7 @@ class Trees(Protocol):
         """Every pack that the index names, with the size in bytes that its file must have."""
 
     def blobs_in(self, packs: Iterable[str]) -> Sequence[PackBlob]:
-        """The blobs that lie in these packs and in no other."""
+        """The blobs that lie in these packs and in no other. One that lies in several of them stands there for each."""
 
     def affected(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, Sequence[bytes]]:
         """By tree of a snapshot: the paths that need any of these blobs. A shared subtree is read once."""
@@ -224,6 +226,9 @@ class Repository(Protocol):
     def config(self) -> Pin:
         """Open the repository with the password and say who it is."""
 
+    def open(self) -> None:
+        """Open it with the password now, which reading its trees would do later and waits half a second for."""
+
     def backup(self, request: BackupRequest, on_progress: Callable[[Progress], None]) -> BackupResult:
         """Raises ResticFailed and kin where no snapshot was written."""
 
@@ -236,7 +241,7 @@ class Repository(Protocol):
     def snapshot(self, snapshot: str) -> Snapshot:
         """One snapshot by its full id. Raises ObjectMissing, Damaged."""
 
-    def entries(self, snapshot: Snapshot, under: bytes = b"") -> Iterator[Entry]:
+    def entries(self, snapshot: str, tree: str, under: bytes = b"") -> Iterator[Entry]:
         """Every node of a snapshot as `Trees.walk` gives them; by restic's own `find` where our reader fails."""
 
     def restore(
@@ -276,6 +281,9 @@ class Lease(Protocol):
     @property
     def fd(self) -> int: ...
 
+    @property
+    def name(self) -> str: ...
+
     def started(self, pid: int) -> None:
         """Note the child's pid."""
 
@@ -302,6 +310,7 @@ class Look(Value, frozen=True):
     cwd: bytes
     name: bytes
     identity: tuple[int, ...]
+    empty: bool = False
 
     @property
     def root(self) -> str:
@@ -352,14 +361,16 @@ class Catalog(Protocol):
     ) -> Sequence[HistoryRow]:
         """Runs of domains, newest first, across backup jobs."""
 
-    def last_runs(self, target: str) -> "Mapping[str, tuple[HistoryRow, Time | None]]":
-        """By domain: the newest run, however it ended, and the start of the newest complete look (None: never)."""
+    def last_runs(self, target: str, until: Time | None = None) -> "Mapping[str, tuple[HistoryRow, Time | None]]":
+        """By domain: the newest run, however it ended, and the start of the newest complete look (None: never).
+        Looks after `until` do not count: a clock was wrong then."""
 
     def days(self, target: str, domains: Sequence[str], since: Time | None, tz: tzinfo) -> Sequence[HistoryDay]:
         """The runs of each day of `tz` and domain, oldest day first. No `domains`: all of them."""
 
     def put_snapshots(self, target: str, tier: str, found: Iterable[tuple[Snapshot, bool]]) -> None:
-        """Record snapshots, each with whether it is complete; known ones are updated, keeping when they were proven."""
+        """Record snapshots, each with whether it is known to be complete; known ones are updated. One that was proven
+        stays so, and so does one that was complete."""
 
     def sums(self, target: str, tier: str) -> "Mapping[str, DomainSums]":
         """By domain: its snapshots in this tier, summed."""
@@ -379,8 +390,8 @@ class Catalog(Protocol):
     def reads(self, target: str, tier: str) -> Mapping[int, Time]:
         """When the packs beginning with each byte were last read back."""
 
-    def forget_target(self, target: str) -> None:
-        """Remove all that a rebuild brings back (not pins)."""
+    def forget_snapshots(self, target: str, tier: str, originals: Iterable[str]) -> None:
+        """These are no longer in the repository. Ones that are not known are no error."""
 
 
 class DomainSums(Value, frozen=True):
@@ -433,13 +444,13 @@ class StateFiles(Protocol):
 
     def put_latest(self, latest: Latest) -> None: ...
 
-    def keep_manifest(self, manifest: Manifest) -> None:
-        """Keep a manifest until it is in the store."""
+    def keep(self, written: Written) -> None:
+        """Keep a manifest or a record until it is in the store."""
 
-    def kept_manifests(self, target: str) -> Sequence[Manifest]:
-        """Those that are not in the store yet, oldest first."""
+    def kept(self, target: str) -> Sequence[Written]:
+        """Those that are not in the store yet, manifests first, oldest first."""
 
-    def drop_manifest(self, manifest: Manifest) -> None:
+    def drop(self, written: Written) -> None:
         """It is in the store now; one that is not kept is no error."""
 
     def pins(self, target: str) -> Mapping[str, Pin]:
@@ -449,10 +460,10 @@ class StateFiles(Protocol):
 
 
 class Manifests(Protocol):
-    """The manifests of jobs in the target's store."""
+    """The manifests of backups in the target's store, and beside them the records of verifies."""
 
-    def put(self, manifest: Manifest) -> str:
-        """Write it if absent, returns its key. The same manifest again is no error."""
+    def put(self, written: Written) -> str:
+        """Write it if absent, returns its key. The same again is no error; another one of the job is ObjectExists."""
 
     def get(self, key: str) -> Manifest:
         """Raises ObjectMissing, Damaged."""
@@ -461,4 +472,10 @@ class Manifests(Protocol):
         """The key of a job's manifest (its day is in the job's id)."""
 
     def keys(self) -> Iterator[str]:
-        """All of them, oldest day first."""
+        """All manifests, oldest day first."""
+
+    def record(self, key: str) -> VerifyRecord:
+        """Raises ObjectMissing, Damaged."""
+
+    def record_keys(self) -> Iterator[str]:
+        """All records, oldest day first."""

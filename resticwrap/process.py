@@ -20,8 +20,8 @@ from resticwrap import errors
 from resticwrap.cancel import Cancel
 from resticwrap.clock import Clock, SystemClock
 
-LINE_LIMIT = 64 * 1024 * 1024
-"""Longest line that is kept whole, in bytes: `restic snapshots --json` prints one line for the whole repository."""
+LINE_LIMIT = 512 * 1024 * 1024
+"""Longest line that is kept whole, in bytes: `restic snapshots` and `restic find` print one line for all there is."""
 TAIL_LINES = 50
 GRACE_SECONDS = 20.0
 """How long a child may take to clean up after SIGINT before it gets SIGKILL."""
@@ -50,7 +50,8 @@ def mask(text: str, secrets: Iterable[str]) -> str:
 
 def shown(argv: Sequence[str | bytes], secrets: Iterable[str] = ()) -> str:
     """A command as a person would type it, on one line, secrets masked."""
-    text = mask(shlex.join(os.fsdecode(word) for word in argv), secrets)
+    secrets = tuple(secrets)
+    text = shlex.join(mask(os.fsdecode(word), secrets) for word in argv)
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
@@ -181,6 +182,7 @@ def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> Iterabl
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ, out)
         selector.register(child.stderr, selectors.EVENT_READ, err)
+        gone = False
         while selector.get_map():
             ready = selector.select(TICK_SECONDS)
             for key, _ in ready:
@@ -191,9 +193,13 @@ def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> Iterabl
                     selector.unregister(key.fileobj)
                     key.data.end()
             # A grandchild may hold the pipes open after the child itself has gone.
-            if not ready and child.poll() is not None:
+            if not ready and gone:
                 break
+            # Asked before the next look at the pipes: what it wrote last may have come after this one.
+            gone = child.poll() is not None
             yield
+    out.end()
+    err.end()
     # It may have closed both and work on.
     while True:
         try:

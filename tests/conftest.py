@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from resticwrap.restic.install import dotted, installed
 from tests.lab import Lab, template, template_files
 from tests.servers.oss import OssServer, start_oss
 from tests.servers.weed import S3Server, start_weed
 
+# How long an example takes says more of what else runs on the machine than of the code.
+settings.register_profile("resticwrap", deadline=None)
+settings.load_profile("resticwrap")
 NUMBERS = itertools.count(1)
 KNOWN = installed(os.environ)
 """What `make test` fetched, oldest first."""

@@ -1,12 +1,13 @@
 """The catalogue: jobs, their runs of domains, snapshots, and what was read back when."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from resticwrap.catalog.database import Database
 from resticwrap.catalog.rows import (
@@ -109,7 +110,7 @@ class SqlCatalog:
         with self.database.reading() as connection:
             return [history_row(row) for row in connection.execute(query.limit(limit))]
 
-    def last_runs(self, target: str) -> Mapping[str, tuple[HistoryRow, Time | None]]:
+    def last_runs(self, target: str, until: Time | None = None) -> Mapping[str, tuple[HistoryRow, Time | None]]:
         """By domain: the newest run, however it ended, and the start of the newest complete look (None: never)."""
         runs = domain_runs.c
         newest = (
@@ -118,7 +119,7 @@ class SqlCatalog:
                 func.max(runs.looked_at).label("looked_at"),
                 func.max(case((runs.complete, runs.looked_at))).label("complete_at"),
             )
-            .where(runs.target == target)
+            .where(runs.target == target, runs.looked_at <= (sys.maxsize if until is None else to_micros(until)))
             .group_by(runs.domain)
             .subquery()
         )
@@ -158,7 +159,7 @@ class SqlCatalog:
     # Snapshots
 
     def put_snapshots(self, target: str, tier: str, found: Iterable[tuple[Snapshot, bool]]) -> None:
-        """Many snapshots, each with whether it is complete; a few hundred in a transaction."""
+        """Many snapshots, a few hundred in a transaction."""
         for batch in _batches(found):
             rows = {
                 snapshot.original: snapshot_values(target, tier, snapshot, complete) for snapshot, complete in batch
@@ -233,15 +234,6 @@ class SqlCatalog:
         query = select(pack_reads.c.first_byte, pack_reads.c.read_at).where(*_of_tier(pack_reads, target, tier))
         with self.database.reading() as connection:
             return {first_byte: from_micros(read_at) for first_byte, read_at in connection.execute(query)}
-
-    def forget_target(self, target: str) -> None:
-        """Its snapshots, and the backup jobs that have a manifest. Proofs, what was read back, and jobs that no
-        manifest tells of stay: no rebuild could bring them back."""
-        rebuilt = and_(jobs.c.target == target, jobs.c.kind == "backup", jobs.c.manifest.is_not(None))
-        with self.database.writing() as connection:
-            connection.execute(delete(domain_runs).where(domain_runs.c.job.in_(select(jobs.c.id).where(rebuilt))))
-            connection.execute(delete(jobs).where(rebuilt))
-            connection.execute(delete(snapshots).where(snapshots.c.target == target))
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:
@@ -323,7 +315,7 @@ def _counted(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _update_snapshots(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Counts that are not known now stay as they were."""
+    """Counts that are not known now stay as they were, and so does one that was known to be complete."""
     if not rows:
         return
     keys = ("target", "tier", "original")
@@ -333,6 +325,7 @@ def _update_snapshots(connection: Connection, rows: Sequence[Mapping[str, Any]])
         for name in rows[0]
         if name not in keys
     }
+    values["complete"] = or_(snapshots.c.complete, bindparam("new_complete"))
     query = update(snapshots).where(*(snapshots.c[name] == bindparam(f"new_{name}") for name in keys)).values(values)
     connection.execute(query, [{f"new_{name}": value for name, value in row.items()} for row in rows])
 

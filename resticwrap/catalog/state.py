@@ -14,16 +14,19 @@ from typing import TypeVar
 from resticwrap.errors import DiskFull, Failure
 from resticwrap.model.base import from_json, to_json
 from resticwrap.model.job import Job, Latest, Manifest, Pin
+from resticwrap.model.verified import VerifyRecord, Written
 
 PROGRESS = ".progress"
 UNREADABLE = ".unreadable"
+KEPT: Mapping[type[Written], str] = {Manifest: "manifests", VerifyRecord: "records"}
+"""The folders of what is on its way to the store."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 T = TypeVar("T")
 
 
 class FolderState:
-    """The port `StateFiles` in a folder: `spool/{job}.json`, `latest_{target}.json`, `pins/{target}.json`, and
-    `manifests/{target}/{job}.json` of those that are on their way to the store.
+    """The port `StateFiles` in a folder: `spool/{job}.json`, `latest_{target}.json`, `pins/{target}.json`, and of what
+    is on its way to the store `manifests/{target}/{job}.json` and `records/{target}/{job}.json`.
 
     Files are 0600 and folders 0700. Raises DiskFull where there is no room, Failure where the folder cannot be used.
     """
@@ -32,7 +35,6 @@ class FolderState:
         self._root = state_dir
         self._spool = state_dir / "spool"
         self._pins = state_dir / "pins"
-        self._manifests = state_dir / "manifests"
 
     def spool(self, job: Job, *, flush: bool = True) -> None:
         """Write a job's record ahead of the catalogue.
@@ -55,7 +57,8 @@ class FolderState:
     def _read_spool(self) -> Iterator[Job]:
         for record, job in self._read_all(Job, self._spool):
             if job.outcome == "running":
-                yield self._read(Job, _progress_of(record)) or job
+                later = self._read(Job, _progress_of(record))
+                yield later if later is not None and len(later.domains) >= len(job.domains) else job
             else:
                 yield job
 
@@ -73,21 +76,25 @@ class FolderState:
     def put_latest(self, latest: Latest) -> None:
         self._write(self._latest(latest.target), to_json(latest))
 
-    def keep_manifest(self, manifest: Manifest) -> None:
-        self._write(self._kept(manifest), to_json(manifest))
+    def keep(self, written: Written) -> None:
+        self._write(self._kept(written), to_json(written))
 
-    def kept_manifests(self, target: str) -> Sequence[Manifest]:
-        """Oldest first. An unreadable file is renamed aside, never deleted."""
-        kept = [manifest for _, manifest in self._read_all(Manifest, self._manifests / _plain(target))]
-        return sorted(kept, key=lambda manifest: (manifest.started_at, manifest.job_id))
+    def kept(self, target: str) -> Sequence[Written]:
+        """Manifests first, oldest first. An unreadable file is renamed aside, never deleted."""
+        manifests = [one for _, one in self._read_all(Manifest, self._root / KEPT[Manifest] / _plain(target))]
+        records = [one for _, one in self._read_all(VerifyRecord, self._root / KEPT[VerifyRecord] / _plain(target))]
+        return [
+            *sorted(manifests, key=lambda manifest: (manifest.started_at, manifest.job_id)),
+            *sorted(records, key=lambda record: (record.job.started_at, record.job_id)),
+        ]
 
-    def drop_manifest(self, manifest: Manifest) -> None:
-        file = self._kept(manifest)
+    def drop(self, written: Written) -> None:
+        file = self._kept(written)
         with self._guarded(file):
             file.unlink(missing_ok=True)
 
-    def _kept(self, manifest: Manifest) -> Path:
-        return self._manifests / _plain(manifest.target) / f"{_plain(manifest.job_id)}.json"
+    def _kept(self, written: Written) -> Path:
+        return self._root / KEPT[type(written)] / _plain(written.target) / f"{_plain(written.job_id)}.json"
 
     def pins(self, target: str) -> Mapping[str, Pin]:
         file = self._pins / f"{_plain(target)}.json"

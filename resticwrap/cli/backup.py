@@ -48,6 +48,6 @@ def command(common: Common, kind: str, dry_run: bool) -> None:
         return service.backup(house.context, plan(house))
 
     if dry_run:
-        run(common, lambda house: service.measure(house.context, plan(house)), text.plan)
+        run(common, lambda house: service.measure(house.context, plan(house)), text.plan, service.plan_exit_code)
     else:
         run(common, work, text.backup, service.exit_code)

@@ -2,6 +2,7 @@
 
 import click
 
+from resticwrap import errors
 from resticwrap.cli.edge import run
 from resticwrap.cli.options import Common, common, epilog
 
@@ -14,7 +15,8 @@ def group() -> None:
 @group.command(
     epilog=epilog(
         "rw catalog rebuild --target oss",
-        "0 1 2 10 11 12 22",
+        "0 1 2 3 10 11 12 22",
+        code_3="something in the target could not be read; it is named",
     )
 )
 @common
@@ -23,4 +25,9 @@ def rebuild(common: Common) -> None:
     from resticwrap.report import text
     from resticwrap.services.rebuild import rebuild as service
 
-    run(common, lambda house: service(house.context), text.rebuild)
+    run(
+        common,
+        lambda house: service(house.context),
+        text.rebuild,
+        lambda report: errors.PARTIAL if report.skipped else errors.OK,
+    )

@@ -79,7 +79,7 @@ def of_machine(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         return [doctor.private("state", read.state_dir), doctor.ok("catalogue", "answers")]
 
     def kept() -> "Iterable[Check]":
-        waiting = [manifest.job_id for manifest in house.state.kept_manifests(house.target_name)]
+        waiting = [written.job_id for written in house.state.kept(house.target_name)]
         return [*doctor.kept_trees(FileJournals(read.state_dir).all()), *doctor.kept_manifests(waiting)]
 
     return [

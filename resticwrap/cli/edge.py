@@ -4,10 +4,9 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -43,6 +42,13 @@ def run_lines(common: Common) -> Iterator["House"]:
     """For commands that print as they go; the rest as `run`."""
     with guarded(common), built(common) as house, signals(house.cancel):
         yield house
+
+
+def unless(house: "House", rows: Iterable[R]) -> Iterator[R]:
+    """The rows, unless somebody interrupts: raises Interrupted between two of them."""
+    for row in rows:
+        house.cancel.check()
+        yield row
 
 
 def built(common: Common) -> AbstractContextManager["House"]:
@@ -92,21 +98,16 @@ def guarded(common: Common) -> Iterator[None]:
     except errors.Failure as failure:
         fail(common, failure)
     except Exception as error:  # noqa: BLE001 - the edge is where everything is caught
-        fail(common, unforeseen(error))
+        foreseen(error)
+        fail(common, errors.unforeseen(error))
 
 
-def unforeseen(error: Exception) -> errors.Failure:
-    """A fault of ours: its kind and place, but not its text, which may hold a secret."""
+def foreseen(error: Exception) -> None:
+    """click's own ways out are let through; of the rest, `-v` says where it came from."""
     if isinstance(error, click.ClickException | click.exceptions.Exit | BrokenPipeError):
         raise error
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in frames:
+    for frame in traceback.extract_tb(error.__traceback__):
         log.info("  %s:%d in %s", frame.filename, frame.lineno, frame.name)
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
-    return errors.Failure(
-        f"rw met something that it did not foresee: {type(error).__name__} at {place}.",
-        hint="Nothing stored is lost. Run it again with -v, and report it with what was printed.",
-    )
 
 
 def fail(common: Common, failure: errors.Failure) -> NoReturn:

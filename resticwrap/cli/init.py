@@ -33,7 +33,8 @@ def command(common: Common) -> None:
     def work(house: "House") -> "InitReport":
         report = init(house.context, house.password)
         if report.adopted:
-            rebuild(house.context)
+            for line in rebuild(house.context).skipped:
+                house.watcher.note(line)
         return report
 
     run(common, work, text.init)

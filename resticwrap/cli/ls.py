@@ -4,14 +4,14 @@ from datetime import datetime
 
 import click
 
-from resticwrap.cli.edge import TIME, put, run_lines
+from resticwrap.cli.edge import TIME, put, run_lines, unless
 from resticwrap.cli.options import Common, common, epilog
 
 
 @click.command(
     epilog=epilog(
         "rw ls --domain exam_uploads --snapshot latest exam_042",
-        "0 1 2 10 11 12 22",
+        "0 1 2 10 11 12 22 130",
         code_1="failed, or no such path",
     )
 )
@@ -32,9 +32,9 @@ def command(common: Common, paths: tuple[str, ...], snapshot: str, at: datetime 
     with run_lines(common) as house:
         for found in listing.ls(house.context, Wish(common.domains, paths, snapshot, at, tier=tier)):
             if common.json:
-                for entry in found.entries:
+                for entry in unless(house, found.entries):
                     put(listing.row(entry, found))
             else:
                 if len(common.domains) != 1:
                     click.echo(f"{found.domain} {found.snapshot}")
-                text.ls(text.console(), found.entries, found.chunker)
+                text.ls(text.console(), unless(house, found.entries), found.chunker)

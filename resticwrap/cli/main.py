@@ -1,6 +1,8 @@
 """`rw`: one group whose commands are imported when they are called. Loads click and nothing else."""
 
 import importlib
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +35,7 @@ class Lazy(click.Group):
     """Imports a command's module when the command is called."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _fill_streams()
         ctx.meta[JSON] = "--json" in args
         with _told(ctx):
             return super().parse_args(ctx, args)
@@ -59,6 +62,16 @@ class Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+def _fill_streams() -> None:
+    """Where a standard stream was closed, put one that goes nowhere: else the next file to be opened takes its number,
+    and what a child is handed by that number is lost."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "w" if number else "r"))
 
 
 @contextmanager

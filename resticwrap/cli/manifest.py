@@ -2,7 +2,7 @@
 
 import click
 
-from resticwrap.cli.edge import put, run_lines
+from resticwrap.cli.edge import put, run_lines, unless
 from resticwrap.cli.options import Common, common, epilog
 
 
@@ -15,7 +15,7 @@ def group() -> None:
     short_help="Show a job's manifest and its object list.",
     epilog=epilog(
         "rw manifest show latest",
-        "0 1 2 10 11 12 22",
+        "0 1 2 10 11 12 22 130",
     ),
 )
 @common
@@ -32,7 +32,7 @@ def show(common: Common, job: str, no_objects: bool) -> None:
 
     with run_lines(common) as house:
         found = manifest.load(house.context, manifest.resolve(house.context, job))
-        rows = iter(()) if no_objects else manifest.rows(house.context, found, common.domains)
+        rows = iter(()) if no_objects else unless(house, manifest.rows(house.context, found, common.domains))
         if common.json:
             put(found)
             for row in rows:

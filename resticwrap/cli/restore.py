@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 @click.option("--in-place", is_flag=True, help="Put it where the live data is; the old is kept until --accept.")
 @click.option("--undo", metavar="JOB", help="Exchange an in-place restore back.")
 @click.option("--accept", metavar="JOB", help="Remove what an in-place restore kept.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="In place: though rw cannot see who uses the place. --accept: though no snapshot has all that is removed.",
+)
 @click.option("--dry-run", is_flag=True, help="Show which snapshots would be restored where; write nothing.")
 def command(
     common: Common,
@@ -48,6 +53,7 @@ def command(
     in_place: bool,
     undo: str | None,
     accept: str | None,
+    force: bool,
     dry_run: bool,
 ) -> None:
     """Bring back PATHs of a domain, whole domains, or everything, and compare every file with its content id.
@@ -59,8 +65,15 @@ def command(
     from resticwrap.services import restore as service
     from resticwrap.services import restoreplace
 
+    for option, value in (("--undo", undo), ("--accept", accept), ("--job", job), ("--snapshot", snapshot)):
+        if value == "":  # a script's empty variable: not the same as an option that is not given
+            raise click.UsageError(f"{option} needs an id.")
     if sum(bool(option) for option in (to, in_place, undo, accept)) > 1:
         raise click.UsageError("--to, --in-place, --undo and --accept exclude each other.")
+    if dry_run and (undo or accept):
+        raise click.UsageError("--dry-run does not go with --undo or --accept.")
+    if force and not (in_place or undo or accept):
+        raise click.UsageError("--force belongs to --in-place, --undo or --accept.")
     if (snapshot != "latest") + (at is not None) + (job is not None) > 1:
         raise click.UsageError("--snapshot, --at and --job exclude each other.")
 
@@ -68,12 +81,12 @@ def command(
         if not dry_run:
             restoreplace.recover(house.context)
         if undo:
-            return restoreplace.undo(house.context, undo)
+            return restoreplace.undo(house.context, undo, force=force)
         if accept:
-            return restoreplace.accept(house.context, accept)
+            return restoreplace.accept(house.context, accept, force=force)
         wish = service.Wish(common.domains, paths, snapshot, at, job, tier)
         if in_place:
-            return (restoreplace.preview if dry_run else restoreplace.restore)(house.context, wish)
+            return (restoreplace.preview if dry_run else restoreplace.restore)(house.context, wish, force=force)
         place = (to or Path(f"restore-{house.clock.now():%Y%m%dT%H%M%SZ}")).absolute()
         return (service.preview if dry_run else service.restore)(house.context, wish, place)
 

@@ -71,6 +71,16 @@ def place_of(live: Path, *, always_inside: bool = False) -> Place:
     return Place(live=path, whole=False, container=path)
 
 
+def overlap(one: Path, other: Path) -> bool:
+    """Whether one is the other or lies inside it: by their real paths, or inside one file system by another mount."""
+    first, second = (os.path.realpath(os.fsencode(path)) for path in (one, other))
+    if mounts.inside(first, second) or mounts.inside(second, first):
+        return True
+    table = mounts.read()
+    a, b = mounts.locate(table, first), mounts.locate(table, second)
+    return a is not None and b is not None and a[0] == b[0] and (mounts.inside(a[1], b[1]) or mounts.inside(b[1], a[1]))
+
+
 def plan_swap(live: Path, staged: Path, *, whole: bool, new_root: RootMeta | None = None) -> Swap:
     """What exchanging the two means, from what is there now; either may be missing where the exchange is `whole`.
 
@@ -106,7 +116,7 @@ def plan_swap(live: Path, staged: Path, *, whole: bool, new_root: RootMeta | Non
 def state(swap: Swap) -> SwapState:
     """How far a swap is. Raises Failure where an entry is neither here nor there."""
     with _folders(swap) as (container, stage):
-        sides = {_side(swap, entry, container, stage) for entry in swap.entries}
+        sides = {"before" if side == "back" else side for side in _sides(swap, container, stage)}
     if len(sides) > 1:
         return "between"
     root = read_root(swap.container) if swap.new_root else None
@@ -127,12 +137,15 @@ def revert(swap: Swap, rename: Rename = renameat2) -> None:
 
 def _move(swap: Swap, which: str, root: RootMeta | None, rename: Rename) -> None:
     with _folders(swap) as (container, stage):
-        for entry in swap.entries:
-            if _side(swap, entry, container, stage) == which:
-                try:
-                    _toggle(container, stage, entry, rename)
-                except OSError as error:
-                    raise _not_exchanged(os.path.join(swap.container, entry.name), error) from error
+        # All are looked at before the first is moved: one that is strange leaves the others where they are.
+        sides = _sides(swap, container, stage)
+        if which == "before" and "back" in sides:
+            raise _strange(swap, swap.entries[sides.index("back")])
+        for entry in [entry for entry, side in zip(swap.entries, sides, strict=True) if side == which]:
+            try:
+                _toggle(container, stage, entry, rename)
+            except OSError as error:
+                raise _not_exchanged(os.path.join(swap.container, entry.name), error) from error
         if root is not None:
             try:
                 write_root(swap.container, root)
@@ -153,14 +166,20 @@ def _toggle(container: int, stage: int, entry: SwapEntry, rename: Rename) -> Non
         rename(stage, entry.staged, container, entry.name, _NOREPLACE)
 
 
-def _side(swap: Swap, entry: SwapEntry, container: int, stage: int) -> str:
-    found = decide.side(entry, _inode(entry.name, container), _inode(entry.staged, stage))
-    if found == "strange":
-        raise errors.Failure(
-            f"{os.fsdecode(os.path.join(swap.container, entry.name))} was changed by somebody else during an exchange.",
-            hint=f"What was restored or live before is in {os.fsdecode(swap.stage)}; move what you want by hand.",
-        )
+def _sides(swap: Swap, container: int, stage: int) -> list[str]:
+    found: list[str] = []
+    for entry in swap.entries:
+        found.append(decide.side(entry, _inode(entry.name, container), _inode(entry.staged, stage)))
+        if found[-1] == "strange":
+            raise _strange(swap, entry)
     return found
+
+
+def _strange(swap: Swap, entry: SwapEntry) -> errors.Failure:
+    return errors.Failure(
+        f"{os.fsdecode(os.path.join(swap.container, entry.name))} was changed by somebody else during an exchange.",
+        hint=f"What was restored or live before is in {os.fsdecode(swap.stage)}; move what you want by hand.",
+    )
 
 
 def all_kept(swap: Swap) -> bool:
@@ -271,6 +290,11 @@ def _folders(swap: Swap) -> Iterator[tuple[int, int]]:
             except OSError as error:
                 raise _not_exchanged(path, error) from error
             stack.callback(os.close, descriptor)
+            if os.path.realpath(path) != path:
+                raise errors.RestoreRefused(
+                    f"{os.fsdecode(path)} leads to {os.fsdecode(os.path.realpath(path))} by a symlink made meanwhile.",
+                    hint="Nothing was moved through it. Put the folder back where the link is.",
+                )
             opened.append(descriptor)
         container, stage = opened
         if os.fstat(container).st_dev != os.fstat(stage).st_dev:
@@ -345,6 +369,9 @@ class Exchange:
 
     def place(self, live: Path) -> Place:
         return place_of(live, always_inside=self._always_inside)
+
+    def overlap(self, one: Path, other: Path) -> bool:
+        return overlap(one, other)
 
     def exists(self, path: Path) -> bool:
         return os.path.lexists(path)

@@ -28,13 +28,13 @@ class ProcHolders:
 
 
 def find(path: Path, *, renamed: bool = True) -> HolderReport:
-    """Who uses a path or what lies below it; ourselves left out. Nothing is there: nobody does.
+    """Who uses a path or what lies below it; ourselves left out. Nothing is there: nobody does, seen or unseen.
 
     With `renamed` the path itself will be renamed, so a mount of exactly it elsewhere (a container's volume) counts
     as well: it would go on showing the old tree.
     """
     if not os.path.lexists(path):
-        return HolderReport(namespaced=_namespaced())
+        return HolderReport()
     real = os.path.join(os.path.realpath(os.fsencode(path.parent)), os.fsencode(path.name))
     ours = mounts.read()
     place = mounts.locate(ours, real)

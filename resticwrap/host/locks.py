@@ -51,6 +51,10 @@ class FileLease:
     def fd(self) -> int:
         return self._fd
 
+    @property
+    def name(self) -> str:
+        return self._path.stem
+
     def started(self, pid: int) -> None:
         self._owner = _Owner(
             pid=pid, host=self._owner.host, created=self._owner.created, namespace=self._owner.namespace

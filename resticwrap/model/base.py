@@ -11,8 +11,19 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_json(value: Any) -> bytes:
-    """One line of JSON; times in ISO 8601 with their zone."""
-    return msgspec.json.encode(value)
+    """One line of JSON; times in ISO 8601 with their zone. Text of others that is not Unicode is escaped."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_unicode(msgspec.to_builtins(value)))
+
+
+def _unicode(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {_unicode(key): _unicode(item) for key, item in value.items()}
+    return [_unicode(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 T = TypeVar("T")

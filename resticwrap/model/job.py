@@ -51,6 +51,7 @@ class DomainRun(Value, frozen=True):
     missed: tuple[str, ...] = ()
     missed_count: int = 0
     bitrot: tuple[str, ...] = ()
+    bitrot_count: int = 0
     schema_versions: dict[str, int] = {}
     error: ErrorInfo | None = None
 
@@ -76,6 +77,8 @@ class Job(Value, frozen=True):
     error: ErrorInfo | None = None
     details: dict[str, Any] = {}
     manifest: str | None = None
+    lease: str = ""
+    """The lease that its process holds: the job lives as long as that is held."""
 
 
 class ManifestDomain(Value, frozen=True):
@@ -132,13 +135,14 @@ class LatestDomain(Value, frozen=True):
     tree: str
     looked_at: Time
     root: str
+    files: int = 0
 
 
 class Latest(Value, frozen=True):
     """`latest_{target}.json` in the state directory: enough to start the next backup without the catalogue.
 
-    It speaks of one hot `repository` (its id) and of no other. `unindexed` are the bytes that the last job had read of
-    domains which it did not finish: what it uploaded of them no index names yet.
+    It speaks of one hot `repository` (its id) and of no other. `unindexed` are the bytes that jobs had read of domains
+    which they did not finish: what they uploaded of them no index names until a `repair index`.
     """
 
     target: str

@@ -8,7 +8,10 @@ from resticwrap.model.snapshot import Snapshot
 
 
 class PlannedDomain(Value, frozen=True):
-    """One domain of a backup plan, with the reasons for what will be done."""
+    """One domain of a backup plan, with the reasons for what will be done.
+
+    Measured by a dry run: `files` and `size` would be read, out of `total_files` and `total_size` that are looked at.
+    """
 
     domain: str
     priority: str
@@ -20,6 +23,9 @@ class PlannedDomain(Value, frozen=True):
     why: str = ""
     files: int | None = None
     size: int | None = None
+    total_files: int | None = None
+    total_size: int | None = None
+    error: ErrorInfo | None = None
 
 
 class BackupPlan(Value, frozen=True):
@@ -44,6 +50,7 @@ class Mismatch(Value, frozen=True):
     domain: str
     path: str
     why: str
+    what: Literal["missing", "kind", "link", "mode", "size", "content", "unreadable"] = "content"
 
 
 class RestoredDomain(Value, frozen=True):
@@ -78,7 +85,7 @@ class RestoreReport(Value, frozen=True):
 class Damage(Value, frozen=True):
     """One damaged or missing pack or index, what it costs, what to do."""
 
-    kind: Literal["pack_damaged", "pack_missing", "pack_truncated", "index", "snapshot", "structure"]
+    kind: Literal["pack_damaged", "pack_missing", "pack_truncated", "config", "key", "index", "snapshot", "structure"]
     name: str
     files: int = 0
     snapshots: tuple[str, ...] = ()
@@ -172,13 +179,28 @@ class HistoryRow(Value, frozen=True):
     error: str = ""
 
 
+class HistoryJob(Value, frozen=True):
+    """A restore or a verify in the history. `what` says what it was and what it left, `next` what to run because of it:
+    how an in-place restore whose old tree is still kept is accepted or undone."""
+
+    job: str
+    kind: str
+    time: Time
+    outcome: str
+    duration: float | None
+    what: str
+    next: str = ""
+
+
 class HistoryReport(Value, frozen=True):
-    """Rows newest first, and for the calendar the worst outcome and the sums of each day and domain."""
+    """Rows newest first, and for the calendar the worst outcome and the sums of each day and domain. `jobs` are the
+    restores and verifies, newest first."""
 
     target: str
     rows: tuple[HistoryRow, ...]
     days: tuple["HistoryDay", ...] = ()
     time_zone: str = "UTC"
+    jobs: tuple[HistoryJob, ...] = ()
 
 
 class HistoryDay(Value, frozen=True):

@@ -9,14 +9,15 @@ from resticwrap.model.base import Time, Value
 
 SwapState = Literal["before", "between", "after"]
 Phase = Literal[
-    "staging", "exchanging", "exchanged", "reverting", "cleaning", "kept", "undoing", "undone", "accepting",
+    "staging", "exchanging", "exchanged", "reverting", "reverted", "cleaning", "kept", "undoing", "undone", "accepting",
     "failed", "accepted",
 ]  # fmt: skip
 """Where an in-place restore stands; each is written before what it names is begun.
 
-staging: live is untouched. exchanging, exchanged: new trees go in, are in but not yet compared. reverting: back again.
-cleaning: live is the old tree, the stage is being removed. kept: done, old tree kept. undoing, undone: the old tree
-goes back in, is back and the other one kept. accepting: the kept tree is being removed. failed, accepted: closed.
+staging: live is untouched. exchanging, exchanged: new trees go in, are in but not yet compared. reverting, reverted:
+the old trees go back in, are back and the new ones kept, since something may have been written to them. cleaning: live
+was never touched, the stage is being removed. kept: done, old tree kept. undoing, undone: the old tree goes back in,
+is back and the other one kept. accepting: the kept tree is being removed. failed, accepted: closed.
 """
 STAGE_PREFIX = ".rw-restore-"
 """What every staging folder's name begins with. Backups leave such names out, exchanges leave them in place."""
@@ -70,11 +71,13 @@ class Place(Value, frozen=True):
 
 
 class Piece(Value, frozen=True):
-    """One thing to put back: the path `inside` a snapshot goes to `live`. `size` is what it needs, in bytes."""
+    """One thing to put back: the path `inside` a snapshot goes to `live`, which is the domain's `root` (resolved) or
+    lies below it. `size` is what it needs, in bytes."""
 
     domain: str
     snapshot: str
     inside: bytes
+    root: bytes
     live: bytes
     size: int
     tier: str = "hot"
@@ -97,7 +100,11 @@ class JournalPiece(Value, frozen=True):
 
 
 class Journal(Value, frozen=True):
-    """The record of one in-place restore, `journals/<job>.json` in the state directory."""
+    """The record of one in-place restore, `journals/<job>.json` in the state directory.
+
+    `reason`: why it did not end well, or what is strange about what it put in place. `forced`: a person said that
+    nothing uses the place though not every process could be looked into.
+    """
 
     job: str
     target: str
@@ -106,6 +113,7 @@ class Journal(Value, frozen=True):
     changed_at: Time
     pieces: tuple[JournalPiece, ...]
     reason: str = ""
+    forced: bool = False
 
 
 class Safety(Value, frozen=True):
@@ -132,6 +140,13 @@ class HolderReport(Value, frozen=True):
     namespaced: bool = False
 
 
+class Unsaved(Value, frozen=True):
+    """What a tree has and a snapshot has not, or has with other content: how many, and the first of them by name."""
+
+    count: int = 0
+    named: tuple[str, ...] = ()
+
+
 class InPlaceResult(Value, frozen=True):
     """How an in-place restore, its undo or its acceptance ended. `kept` names the trees that were put aside."""
 
@@ -143,7 +158,8 @@ class InPlaceResult(Value, frozen=True):
 
 
 class Recovered(Value, frozen=True):
-    """What a later start did with a restore that a crash left open; `error` where it could not (yet) be closed."""
+    """What a later start did with a restore that a crash left open. `error` where it could not (yet) be closed,
+    `reason` where it was, and a person should look."""
 
     job: str
     was: Phase
@@ -151,3 +167,4 @@ class Recovered(Value, frozen=True):
     kept: tuple[str, ...] = ()
     error: str = ""
     hint: str = ""
+    reason: str = ""

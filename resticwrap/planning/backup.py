@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from resticwrap.errors import FAILED, INTERRUPTED, OK, PARTIAL
-from resticwrap.model.job import DomainRun, LatestDomain, Outcome
+from resticwrap.model.base import Time
+from resticwrap.model.job import DomainRun, Job, Latest, LatestDomain, Outcome
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import BackupPlan, PlannedDomain
 from resticwrap.model.snapshot import SnapshotType
@@ -19,23 +20,27 @@ def plan_backup(
     domains: Mapping[str, Domain],
     latest: Mapping[str, LatestDomain],
     parallel: int,
+    roots: Mapping[str, Path],
 ) -> BackupPlan:
-    """P0 first, then by name. A domain waits for every earlier one whose root overlaps its own, since two runs side
-    by side do not deduplicate against each other (measured). Without a parent an incremental is a full."""
+    """P0 first, then by name. `roots` are where the domains really lie, symlinks resolved.
+
+    A domain waits for every earlier one whose root overlaps its own, since two runs side by side do not deduplicate
+    against each other (measured). Without a parent an incremental is a full.
+    """
     order = sorted(domains.items(), key=lambda item: (item[1].priority, item[0]))
     planned: list[PlannedDomain] = []
     for name, domain in order:
         parent = latest.get(name)
-        root = domain.source.root
+        root = roots[name]
         planned.append(
             PlannedDomain(
                 domain=name,
                 priority=domain.priority,
                 layer=domain.layer,
                 type="incremental" if parent and type == "incremental" else "full",
-                root=str(root),
+                root=str(domain.source.root),
                 parent=parent.snapshot if parent else None,
-                after=tuple(p.domain for p in planned if overlap(root, Path(p.root))),
+                after=tuple(p.domain for p in planned if overlap(root, roots[p.domain])),
                 why=_why(type, parent),
             )
         )
@@ -80,3 +85,36 @@ def exit_code_of(outcome: Outcome, runs: Sequence[DomainRun]) -> int:
         return fixed[outcome]
     codes = {run.error.exit_code for run in runs if run.error}
     return codes.pop() if len(codes) == 1 else FAILED
+
+
+def merged_latest(before: Latest | None, job: Job, repository: str, *, now: Time, unindexed: int) -> Latest:
+    """The newest complete look at every domain, after a job.
+
+    What is known already stays where this job did not look or did not see everything, and where another job that ended
+    before this one has looked later; but not where that look lies in the future, for then a clock was wrong.
+    """
+    domains = dict(before.domains) if before else {}
+    for run in job.domains:
+        if not run.complete or not run.snapshot or not run.tree:
+            continue
+        known = domains.get(run.domain)
+        if known and run.looked_at < known.looked_at <= now:
+            continue
+        same = known is not None and known.snapshot == run.snapshot
+        domains[run.domain] = LatestDomain(
+            snapshot=run.snapshot,
+            # A new snapshot has no other id yet; an old one may have been tagged since.
+            current_id=known.current_id if known and same else run.snapshot,
+            tree=run.tree,
+            looked_at=run.looked_at,
+            root=run.root,
+            files=run.files,
+        )
+    return Latest(
+        target=job.target,
+        job_id=job.id,
+        finished_at=job.finished_at or now,
+        domains=domains,
+        repository=repository,
+        unindexed=(before.unindexed if before else 0) + unindexed,
+    )

@@ -7,7 +7,17 @@ from typing import Literal
 
 from resticwrap import errors
 from resticwrap.model.reports import Mismatch
-from resticwrap.model.swap import STAGE_PREFIX, HolderReport, Journal, JournalPiece, Phase, Swap, SwapEntry
+from resticwrap.model.swap import (
+    STAGE_PREFIX,
+    HolderReport,
+    Journal,
+    JournalPiece,
+    Phase,
+    Piece,
+    Swap,
+    SwapEntry,
+    Unsaved,
+)
 
 Step = Literal["nothing", "clean", "forward", "compare", "back", "undo", "remove"]
 _ON_CRASH: Mapping[Phase, Step] = {
@@ -28,19 +38,29 @@ def on_crash(phase: Phase) -> Step:
     return _ON_CRASH.get(phase, "nothing")
 
 
-def side(entry: SwapEntry, at_live: int | None, at_stage: int | None) -> Literal["before", "after", "strange"]:
+def side(
+    entry: SwapEntry, at_live: int | None, at_stage: int | None
+) -> Literal["before", "after", "back", "strange"]:
     """Whether an entry was exchanged, from the inodes that its two names have now.
 
-    What we placed ourselves decides, so that a file which a service rewrote meanwhile (a new inode under a live name)
-    does not confuse it. `strange`: the new one is neither here nor there, so exchanging could lose something.
+    Where the old or the new one is decides, so that a file which a service rewrote or removed meanwhile (another inode
+    under a name) does not confuse it. `back`: it was exchanged and is back, but what went in is not what came out
+    again, so that applying it once more would put in something else. `strange`: neither is here nor there.
     """
-    if entry.new is None:
-        return "after" if at_stage is not None or at_live is None else "before"
-    if at_stage == entry.new:
-        return "before"
-    if at_live == entry.new or (entry.live is not None and at_stage == entry.live):
+    old, new = entry.live, entry.new
+    if new is not None and at_live == new:
         return "after"
-    return "strange"
+    if new is not None and at_stage == new:
+        return "before"
+    if old is not None and at_live == old:
+        return "before" if new is None else "back"
+    if old is not None and at_stage == old:
+        return "after"
+    if new is None:
+        return "after" if at_stage is not None or at_live is None else "before"
+    if old is None and at_stage is None:
+        return "after"
+    return "back" if old is None and at_live is None else "strange"
 
 
 def stage_path(container: bytes, job: str, number: int) -> bytes:
@@ -82,6 +102,24 @@ def busy(journals: Sequence[Journal], lives: Sequence[bytes]) -> errors.Failure 
     return None
 
 
+def outside(live: bytes, piece: Piece) -> errors.Failure | None:
+    """A symlink on the way leads out of the domain: what is there is somebody else's, and no snapshot of ours."""
+    if PurePath(os.fsdecode(live)).is_relative_to(os.fsdecode(piece.root)):
+        return None
+    return errors.RestoreRefused(
+        f"{os.fsdecode(piece.live)} leads to {os.fsdecode(live)}, which is outside of the domain {piece.domain}.",
+        hint="Restore beside the live data (--to), and copy it where it belongs.",
+    )
+
+
+def own(live: Path, place: Path) -> errors.Failure:
+    """Exchanging what rw itself lives on would pull its state, its password or the repository from under it."""
+    return errors.RestoreRefused(
+        f"{live} holds, is or lies in {place}, which rw itself lives on.",
+        hint="Restore it beside (--to), stop every rw, and put it in place by hand.",
+    )
+
+
 def held(live: Path, report: HolderReport) -> errors.Failure | None:
     """Refuse while a process uses something there: it would go on in the tree that is put aside."""
     if not report.holders:
@@ -95,16 +133,53 @@ def held(live: Path, report: HolderReport) -> errors.Failure | None:
     )
 
 
-def unseen_note(report: HolderReport) -> str | None:
+def unseen(report: HolderReport) -> str | None:
     """What the check for open files could not see, as a sentence for a person."""
     if report.unseen:
-        return (
-            f"{report.unseen} processes of other users could not be looked into: make sure that none of them uses the "
-            "place, or run rw as root."
-        )
+        return f"{report.unseen} processes of other users could not be looked into, and any of them may use the place."
     if report.namespaced:
         return "rw runs in a PID namespace (a container): processes outside of it that use the place are not seen."
     return None
+
+
+def blind(live: Path, what: str) -> errors.Failure:
+    """Not knowing who uses a place is as bad as knowing that somebody does, until a person has looked."""
+    return errors.RestoreRefused(
+        f"Who uses {live} cannot be told: {what}",
+        hint="Stop what uses it, then the same with --force. As root on the machine itself, rw looks for itself.",
+    )
+
+
+def put_aside(live: Path, found: Unsaved) -> str | None:
+    """What the exchange moves away that no snapshot has, as a sentence for a person."""
+    if not found.count:
+        return None
+    return (
+        f"{found.count} in {live} are in no snapshot (left out by the policy, or made just now); they are put aside "
+        f"with the old tree and are not in the new one: {_some(found)}."
+    )
+
+
+def unsaved(job: str, place: Path, found: Unsaved) -> errors.Failure | None:
+    """A tree is not removed while it holds what nothing else has."""
+    if not found.count:
+        return None
+    return errors.RestoreRefused(
+        f"{found.count} in {place} are in no snapshot and would be lost: {_some(found)}.",
+        hint=f"Copy what you need of them. Then: rw restore --accept {job} --force",
+    )
+
+
+def unknown(job: str, place: Path, why: str) -> errors.Failure:
+    """Whether a tree holds what nothing else has could not be found out."""
+    return errors.RestoreRefused(
+        f"Whether a snapshot has all of {place} cannot be told: {why}",
+        hint=f"Try again later; or rw restore --accept {job} --force removes it all the same.",
+    )
+
+
+def _some(found: Unsaved) -> str:
+    return ", ".join(found.named[:5]) + (" …" if found.count > 5 else "")
 
 
 def mismatched(place: Path, mismatches: Sequence[Mismatch]) -> errors.Failure | None:
@@ -114,7 +189,7 @@ def mismatched(place: Path, mismatches: Sequence[Mismatch]) -> errors.Failure | 
     first = mismatches[0]
     return errors.VerifyFailed(
         f"{len(mismatches)} paths below {place} are not what was backed up, first {first.path!r}: {first.why}.",
-        hint="Nothing live was changed for good. `rw verify` says whether the repository is damaged.",
+        hint="`rw verify` says whether the repository is damaged.",
     )
 
 
@@ -132,6 +207,9 @@ def may_undo(journal: Journal) -> errors.Failure | None:
             return errors.RestoreRefused(f"{journal.job} is undone already.", hint=hint)
         case "failed":
             return errors.RestoreRefused(f"{journal.job} changed nothing live: there is nothing to undo.")
+        case "reverted":
+            hint = f"rw restore --accept {journal.job} removes what it had restored."
+            return errors.RestoreRefused(f"{journal.job} was taken back: there is nothing to undo.", hint=hint)
         case _:
             return _unfinished(journal)
 
@@ -139,7 +217,7 @@ def may_undo(journal: Journal) -> errors.Failure | None:
 def may_accept(journal: Journal) -> errors.Failure | None:
     """Only a tree that was put aside for good can be removed."""
     match journal.phase:
-        case "kept" | "undone":
+        case "kept" | "undone" | "reverted":
             return None
         case "accepted" | "failed":
             return errors.RestoreRefused(f"{journal.job} keeps no tree: there is nothing to accept.")
@@ -164,14 +242,35 @@ def again(pieces: Sequence[JournalPiece]) -> str:
 
 def kept_paths(journal: Journal) -> tuple[str, ...]:
     """Where the trees that were put aside stand now."""
-    if journal.phase not in {"exchanged", "kept", "undone"}:
+    if journal.phase not in {"exchanged", "kept", "undone", "reverted"}:
         return ()
     found = []
     for piece in journal.pieces:
         swap: Swap | None = piece.undo if journal.phase == "undone" else piece.swap
-        if piece.staged is not None and swap is not None and any(entry.live is not None for entry in swap.entries):
+        if piece.staged is None or swap is None:
+            continue
+        if journal.phase == "reverted" or any(entry.live is not None for entry in swap.entries):
             found.append(os.fsdecode(piece.staged))
     return tuple(found)
+
+
+def standing(journal: Journal) -> tuple[str, str] | None:
+    """What a person should know of an in-place restore that is not over, and what to run; None where it is over."""
+    lives = ", ".join(os.fsdecode(piece.place.live) for piece in journal.pieces)
+    accept, undo = (f"rw restore {option} {journal.job} --target {journal.target}" for option in ("--accept", "--undo"))
+    if on_crash(journal.phase) != "nothing":
+        return (
+            f"in-place restore {journal.job} of {lives} is not finished ({journal.phase})",
+            f"If no rw restore runs now: rw backup --target {journal.target}   (every start closes it first)"
+            + (f"; or {undo}" if journal.phase == "exchanged" else ""),
+        )
+    kept = kept_paths(journal)
+    if not kept:
+        return None
+    why = f"; {journal.reason}" if journal.reason else ""
+    what = "what it had restored" if journal.phase == "reverted" else "what was live before"
+    said = f"in-place restore {journal.job} of {lives} ({journal.phase}) keeps {what} in {', '.join(kept)}{why}"
+    return said, f"{accept}   removes it" + (f"; {undo}   puts it back" if journal.phase == "kept" else "")
 
 
 def safety_snapshots(journal: Journal) -> dict[str, str]:

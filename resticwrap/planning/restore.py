@@ -1,10 +1,13 @@
 """Which snapshot a restore takes, and where its paths stand in it."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.snapshot import Snapshot
+
+CLOCK_SLACK = timedelta(minutes=10)
 
 
 def choose(
@@ -13,12 +16,14 @@ def choose(
     *,
     wanted: str = "latest",
     at: Time | None = None,
+    now: Time,
     complete: Callable[[Snapshot], bool],
 ) -> Snapshot:
     """The snapshot of a domain that is wanted: by (the beginning of) its id, the latest, or as it stood `at` a time.
 
     A snapshot stands for the time until its domain's next one. Latest and `at` mean complete snapshots; an id means
-    that one, complete or not. Raises NotFound, also where an id is not unambiguous.
+    that one, complete or not. What is dated in the future was made while a clock was wrong, and is never the latest.
+    Raises NotFound, also where an id is not unambiguous.
     """
     own = [snapshot for snapshot in snapshots if snapshot.domain == domain]
     if wanted != "latest":
@@ -29,7 +34,8 @@ def choose(
                 f"Domain {domain} has {many} whose id begins with {wanted}.", hint=f"rw snapshots --domain {domain}"
             )
         return found[-1]
-    fitting = [s for s in own if complete(s) and (at is None or s.time <= at)]
+    sound = [s for s in own if complete(s) and s.time <= now + CLOCK_SLACK]
+    fitting = [s for s in sound if at is None or s.time <= at]
     if not fitting:
         when = f" at or before {at:%Y-%m-%d %H:%M:%S %Z}" if at else ""
         raise errors.NotFound(

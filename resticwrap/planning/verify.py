@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from resticwrap.model.base import Time
 from resticwrap.model.reports import Coverage
+from resticwrap.model.verified import PackSums
 
 S = TypeVar("S")
 
@@ -30,25 +31,47 @@ def next_bucket(reads: Mapping[int, Time], parts: int) -> int:
     return min(range(1, parts + 1), key=lambda bucket: (*age(bucket), bucket))
 
 
-def coverage(packs: Mapping[str, tuple[int, Time]], reads: Mapping[int, Time], now: Time, days: int) -> Coverage:
-    """How much of the packs was read back in the last `days`. `packs`: id → (bytes, written at).
+def bytes_of(bucket: int, parts: int) -> tuple[int, ...]:
+    """The first bytes of the packs that belong to a part."""
+    return tuple(byte for byte in range(256) if in_bucket(byte, bucket, parts))
 
-    A pack counts when packs beginning with its first byte were read after it was written.
+
+def by_first_byte(packs: Mapping[str, tuple[int, Time]], reads: Mapping[int, Time]) -> dict[str, PackSums]:
+    """Packs summed by the first byte of their id. `packs`: id → (bytes, written at).
+
+    A pack counts as read when packs beginning with its first byte were read after it was written.
     """
-    since = now - timedelta(days=days)
-    read = 0
-    read_bytes = 0
+    sums: dict[str, PackSums] = {}
     for pack, (size, written) in packs.items():
         at = reads.get(int(pack[:2], 16))
-        if at is not None and at >= since and written <= at:
-            read += 1
-            read_bytes += size
+        read = at is not None and written <= at
+        known = sums.get(pack[:2], PackSums())
+        sums[pack[:2]] = PackSums(
+            packs=known.packs + 1,
+            size=known.size + size,
+            packs_read=known.packs_read + read,
+            size_read=known.size_read + size * read,
+        )
+    return sums
+
+
+def coverage(sums: Mapping[str, PackSums], listed: Time, reads: Mapping[int, Time], now: Time, days: int) -> Coverage:
+    """How much of the packs, summed as they were `listed`, was read back in the last `days` before `now`."""
+    since = now - timedelta(days=days)
+    packs, size = 0, 0
+    for byte, known in sums.items():
+        at = reads.get(int(byte, 16))
+        if at is None or at < since:
+            continue
+        # Read again since they were listed: all of them.
+        packs += known.packs if at > listed else known.packs_read
+        size += known.size if at > listed else known.size_read
     return Coverage(
         days=days,
-        bytes_read=read_bytes,
-        bytes_total=sum(size for size, _ in packs.values()),
-        packs_read=read,
-        packs_total=len(packs),
+        bytes_read=size,
+        bytes_total=sum(known.size for known in sums.values()),
+        packs_read=packs,
+        packs_total=sum(known.packs for known in sums.values()),
     )
 
 
@@ -83,9 +106,25 @@ def advice(kind: str, name: str, target: str, domains: Sequence[str]) -> tuple[s
     """
     again = [f"rw backup --target {target} --type full --domain {domain}" for domain in domains]
     last = f"rw verify --target {target} --share 1"
-    back = f"Bring data/{name[:2]}/{name} back from an older version of the bucket or another copy, if there is one."
-    if kind == "index":
+    older = "back from an older version of the bucket or another copy, if there is one."
+    if kind in ("index", "structure"):
         return ("restic repair index", last)
+    if kind in ("config", "key"):
+        what = "config" if kind == "config" else f"keys/{name}" if name != "all" else "keys/"
+        return (
+            f"Bring {what} {older} Nothing else opens what is stored.",
+            "Until then back up to a new place: another `namespace` in targets.yaml, rw init, rw backup --type full.",
+        )
+    if kind == "snapshot_missing":
+        return (f"Bring snapshots/{name} {older} restic's cache on the machine that made it has one.", *again, last)
+    if kind == "snapshot":
+        return (
+            f"Bring snapshots/{name} {older} restic's cache on the machine that made it has one.",
+            f"Else take snapshots/{name} out of the repository: what it named cannot be told any more.",
+            f"rw backup --target {target} --type full",
+            last,
+        )
+    back = f"Bring data/{name[:2]}/{name} {older}"
     if kind in ("pack_missing", "pack_truncated"):
         return (
             back,

@@ -30,8 +30,9 @@ def plan(console: "Console", report: BackupPlan) -> None:
             Column("Pri"),
             Column("Layer", rank=3),
             Column("Type", rank=1),
-            Column("Files", right=True),
+            Column("To read", right=True),
             Column("Size", right=True),
+            Column("Of files", right=True, rank=2),
             Column("Parent", rank=4),
             Column("Why", least=16),
             Column("Root", least=24, cut="middle", rank=5),
@@ -39,15 +40,21 @@ def plan(console: "Console", report: BackupPlan) -> None:
         rows: list[list[Part]] = [
             [
                 domain.domain, domain.priority, domain.layer, domain.type, _number(domain.files), _size(domain.size),
-                page.id(domain.parent), _why(domain), domain.root,
+                _number(domain.total_files), page.id(domain.parent), _why(domain), domain.root,
             ]
             for domain in report.domains
         ]  # fmt: skip
         known = [domain for domain in report.domains if domain.files is not None]
         files, size = sum(domain.files or 0 for domain in known), sum(domain.size or 0 for domain in known)
-        page.table(columns, rows, total=["in all", "", "", "", fmt.count(files), fmt.size(size), "", "", ""])
+        looked = sum(domain.total_files or 0 for domain in known)
+        total: list[Part] = ["in all", "", "", "", fmt.count(files), fmt.size(size), fmt.count(looked), "", "", ""]
+        page.table(columns, rows, total=total)
         if unknown := len(report.domains) - len(known):
             page.say((f"{fmt.plural(unknown, 'domain')} could not be counted and adds to neither sum.", POOR))
+        for domain in report.domains:
+            if domain.error is not None:
+                page.say(page.mark("failed", domain.domain), f": {domain.error.message}")
+                page.say(("what to do: ", STRONG), domain.error.hint, indent=2)
 
 
 def _why(domain: PlannedDomain) -> str:
@@ -134,12 +141,13 @@ def _trouble(page: Page, run: DomainRun) -> None:
         title: list[Part] = [page.mark("partial", run.domain), f": {fmt.plural(missed, 'item')} could not be read"]
         paths(page, title, run.missed, missed)
     if run.bitrot:
+        rotten = max(run.bitrot_count, len(run.bitrot))
         title = [
             page.mark("failed", run.domain),
-            f": {fmt.plural(len(run.bitrot), 'file')} changed though size and modification time did not (bit rot?).",
+            f": {fmt.plural(rotten, 'file')} changed though size and modification time did not (bit rot?).",
             " Compare with an older snapshot before trusting them.",
         ]
-        paths(page, title, run.bitrot, len(run.bitrot))
+        paths(page, title, run.bitrot, rotten)
 
 
 def paths(page: Page, title: list[Part], named: tuple[str, ...], counted: int) -> None:

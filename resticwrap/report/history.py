@@ -5,7 +5,7 @@ from datetime import date, timedelta, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from resticwrap.model.reports import HistoryDay, HistoryReport, HistoryRow
+from resticwrap.model.reports import HistoryDay, HistoryJob, HistoryReport, HistoryRow
 from resticwrap.report import format as fmt
 from resticwrap.report import layout
 from resticwrap.report.layout import Column, Line, Part
@@ -22,6 +22,7 @@ CELLS = {
     "none": (".", "dim"),
 }
 LEGEND = {"ok": "ok", "full": "ok, a full", "partial": "partial", "failed": "failed", "none": "none"}
+JOBS_SHOWN = 5
 NAME_LEAST, NAME_MOST = 12, 26
 
 
@@ -30,12 +31,16 @@ def history(
 ) -> None:
     """The table, newest first, and the calendar, which ends with `today` (else with the last day there is)."""
     with Page(console, _zone(report.time_zone)) as page:
-        if not report.rows and not report.days:
+        if not report.rows and not report.days and not report.jobs:
             page.say(f"Nothing has been backed up to {report.target} yet.")
             return
         if table and report.rows:
             _table(page, report.rows)
-        if table and calendar and report.rows and report.days:
+        if table and report.jobs:
+            if report.rows:
+                page.blank()
+            _jobs(page, report.jobs)
+        if table and calendar and (report.rows or report.jobs) and report.days:
             page.blank()
         if calendar and report.days:
             _calendar(page, report, today)
@@ -74,6 +79,34 @@ def _table(page: Page, rows: Sequence[HistoryRow]) -> None:
         for row in rows
     ]  # fmt: skip
     page.table(columns, shown)
+
+
+def _jobs(page: Page, jobs: Sequence[HistoryJob]) -> None:
+    """Restores and verifies; on a terminal the newest few, and all that wait for somebody."""
+    shown = [job for number, job in enumerate(jobs) if page.plain or number < JOBS_SHOWN or job.next]
+    columns = (
+        Column(page.time_title("Time", [job.time for job in jobs[:1]])),
+        Column("Kind"),
+        Column("Outcome"),
+        Column("Duration", right=True, rank=2),
+        Column("Job"),
+        Column("What", least=12, rank=1),
+    )
+    page.table(
+        columns,
+        [
+            [
+                page.time(job.time), job.kind, page.mark(job.outcome),
+                "-" if job.duration is None else fmt.duration(job.duration), job.job, job.what,
+            ]
+            for job in shown
+        ],
+    )  # fmt: skip
+    if left := len(jobs) - len(shown):
+        page.say((f"and {fmt.plural(left, 'restore or verify', 'restores and verifies')} more: --json", FAINT))
+    for job in shown:
+        if job.next:
+            page.say((f"{job.job}: ", STRONG), job.next, indent=2)
 
 
 def _some(number: int) -> str:

@@ -29,6 +29,7 @@ def restore(console: "Console", report: RestoreReport, *, zone: tzinfo | None = 
                 f"{fmt.plural(len(report.domains), 'domain')}. Nothing is written.",
             )  # fmt: skip
             _table(page, report)
+            _notes(page, report)
             return
         headline(page, WHAT[report.mode], report.job)
         if report.domains:
@@ -40,6 +41,13 @@ def restore(console: "Console", report: RestoreReport, *, zone: tzinfo | None = 
             page.listing([("What was live before is kept in", STRONG)], report.kept)
             if report.mode == "in-place":
                 page.say(f"rw restore --undo {report.job.id}  puts it back.", indent=2)
+                page.say(f"rw restore --accept {report.job.id}  removes it.", indent=2)
+        _notes(page, report)
+
+
+def _notes(page: Page, report: RestoreReport) -> None:
+    for note in report.notes:
+        page.say(page.mark("warn", "note"), f": {note}")
 
 
 def _table(page: Page, report: RestoreReport) -> None:

@@ -16,11 +16,13 @@ KINDS = {
     "pack_damaged": "damaged pack",
     "pack_missing": "missing pack",
     "pack_truncated": "pack cut short",
+    "config": "damaged config",
+    "key": "damaged key",
     "index": "damaged index",
     "snapshot": "damaged snapshot",
     "structure": "damaged structure",
 }
-STRUCTURE = frozenset({"index", "snapshot", "structure"})
+STRUCTURE = frozenset({"config", "key", "index", "snapshot", "structure"})
 
 
 def coverage_words(coverage: Coverage) -> str:
@@ -42,6 +44,7 @@ def verify(console: "Console", report: VerifyReport, *, zone: tzinfo | None = No
         packs = [damage for damage in report.damages if damage.kind not in STRUCTURE]
         _, _, parts = report.share.partition("/")
         part = f"part {report.bucket} of {parts} of the packs" if parts else "all packs"
+        part = part if report.bucket else "nothing"
         _row(page, "structure", _verdict(page, len(broken), "fault"))
         _row(page, "read back", f"{part}: ", _verdict(page, len(packs), "pack", " damaged or missing"))
         _row(page, "covered", coverage_words(report.coverage))

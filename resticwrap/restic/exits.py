@@ -3,6 +3,8 @@
 Source: restic 0.19.1, doc/075_scripting.rst.
 """
 
+import signal
+
 from resticwrap import errors
 
 OK = 0
@@ -35,8 +37,26 @@ SENTENCES: dict[int, str] = {
 }
 
 
+def unexplained(code: int) -> bool:
+    """Whether restic failed without saying by its exit code why."""
+    return code >= 0 and MEANING.get(code, errors.ResticFailed) is errors.ResticFailed
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def failure(code: int, *, command: str, url: str, target: str, said: str) -> errors.Failure:
     """The typed error of an exit code. `said` is what restic printed last, already masked; it is shown, never read."""
+    if code < 0:
+        return errors.ResticFailed(
+            f"restic {command} was killed from outside by {signal_name(-code)}.",
+            hint="Run the same command again. If nobody killed it, memory may be short: dmesg | grep -i oom",
+        )
     kind = MEANING.get(code, errors.ResticFailed)
     sentence = SENTENCES.get(code, "restic {command} failed with exit code {code}{said}.")
     return kind(

@@ -125,16 +125,17 @@ class Index:
         return {blob: rows[0][1] for blob, rows in found if rows}
 
     def only_in(self, packs: Iterable[str]) -> list[PackBlob]:
-        """The blobs that lie in these packs and in no other; of one that lies twice in them, the first place."""
+        """The blobs that lie in these packs and in no other. One that lies in several of them stands there for each."""
         self._read_all()
         numbers = (self._pack_numbers.get(bytes.fromhex(pack)) for pack in packs)
         wanted = {number for number in numbers if number is not None}
         found: list[PackBlob] = []
         for kind, table in (("data", self._data_table()), ("tree", self._trees)):
             for id_, rows in groupby(table, key=lambda row: row[0]):
-                places = [values[0] for _, values in rows]
-                if wanted.issuperset(places):
-                    found.append(PackBlob(id=id_.hex(), kind=kind, pack=self._pack_ids[places[0]].hex()))
+                places = {values[0] for _, values in rows}
+                if places <= wanted:
+                    packs_of = [self._pack_ids[number].hex() for number in sorted(places)]
+                    found += [PackBlob(id=id_.hex(), kind=kind, pack=pack) for pack in packs_of]
         return found
 
     def _read_next(self) -> bool:

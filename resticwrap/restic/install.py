@@ -73,19 +73,19 @@ def find_restic(env: Mapping[str, str]) -> Path:
     """
     if chosen := env.get("RW_RESTIC"):
         path = Path(chosen)
-        _require(path, _known_version(path, env))
+        _require(path, known_version(path, env))
         return path
     too_old: ResticMissing | None = None
     if found := shutil.which("restic", path=env.get("PATH", os.defpath)):
         path = Path(found)
         try:
-            _require(path, _known_version(path, env))
+            _require(path, known_version(path, env))
             return path
         except ResticMissing as error:
             too_old = error
     for path in reversed(installed(env).values()):
         try:
-            _require(path, _known_version(path, env))
+            _require(path, known_version(path, env))
             return path
         except ResticMissing:  # a cache in a home that machines share may hold another machine's binary
             continue
@@ -290,7 +290,7 @@ def _parse_version(text: object) -> Version | None:
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
-def _known_version(path: Path, env: Mapping[str, str]) -> Version:
+def known_version(path: Path, env: Mapping[str, str]) -> Version:
     """`restic_version`, remembered by path, size and mtime, which spares every command 20 ms."""
     try:
         stat = path.stat()

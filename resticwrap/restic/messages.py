@@ -34,6 +34,14 @@ class Status(_Message, frozen=True):
     current_files: list[str] | None = None
 
 
+class VerboseStatus(_Message, frozen=True):
+    """`verbose_status` of backup: one item that is new or modified. Folders end with a slash."""
+
+    action: str = ""
+    item: str = ""
+    data_size: int = 0
+
+
 class BackupSummary(_Message, frozen=True):
     """`summary` of backup. `snapshot_id` is missing where `--skip-if-unchanged` skipped."""
 
@@ -128,6 +136,12 @@ class LockJson(_Message, frozen=True):
     username: str = ""
     pid: int = 0
     exclusive: bool = False
+
+
+class KeyFile(_Message, frozen=True):
+    """What a key object says in clear."""
+
+    hostname: str
 
 
 M = TypeVar("M", bound=_Message)

@@ -6,7 +6,6 @@ It reaches restic through a descriptor, never through an argument list or an env
 import os
 import secrets
 import shlex
-import stat
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,18 @@ from resticwrap.model.policy import Target
 BYTES = 32
 """256 bits: what is generated cannot be guessed, whatever the key's cost."""
 COMMAND_TIMEOUT = 60.0
+FOR_COMMANDS = (
+    "USER",
+    "LOGNAME",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "GNUPGHOME",
+    "GPG_TTY",
+    "PASSWORD_STORE_DIR",
+    "VAULT_ADDR",
+    "VAULT_TOKEN",
+)
+"""What password commands are known to need, beside what restic gets."""
 
 
 class Password:
@@ -61,24 +72,13 @@ class Password:
             # One after the other: mkdir gives its mode to the last folder alone.
             file.parent.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
             file.parent.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as out:
-                out.write(secrets.token_urlsafe(BYTES) + "\n")
-                out.flush()
-                os.fsync(out.fileno())
+            _write_new(file, secrets.token_urlsafe(BYTES) + "\n")
         except OSError as error:
             raise errors.Failure(
                 f"The password file {file} cannot be written: {error.strerror}.",
                 hint="Set RW_STATE_DIR to a folder that is yours, or RESTIC_PASSWORD_FILE.",
             ) from error
         return file, True
-
-    def exposed(self) -> bool:
-        """Whether others than its owner may read the file."""
-        try:
-            return self.file is not None and bool(stat.S_IMODE(self.file.stat().st_mode) & 0o077)
-        except OSError:
-            return False
 
     def _read(self) -> str:
         file = self.file
@@ -130,3 +130,22 @@ class Password:
                 f"The password command of target {self._name} printed something that is no text.",
                 hint="Run the command by hand; rw shows neither it nor what it prints.",
             ) from None
+
+
+def _write_new(file: Path, content: str) -> None:
+    """Write a file that is there whole or not at all, after a crash too. Raises FileExistsError."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        os.link(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

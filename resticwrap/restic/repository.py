@@ -16,6 +16,7 @@ from resticwrap.ports import BackupRequest, BackupResult, CheckResult, Progress,
 from resticwrap.ports import Repository as RepositoryPort
 from resticwrap.restic import exits, find, locks, messages, tags
 from resticwrap.restic.crypto import MasterKey, chunker_fingerprint
+from resticwrap.restic.halfmade import clear_half_made
 from resticwrap.restic.repofiles import CacheThenStore, RepositoryFiles, StoreFiles
 from resticwrap.restic.runner import Runner, Setting
 from resticwrap.restic.trees import TreeReader
@@ -23,6 +24,7 @@ from resticwrap.restic.trees import TreeReader
 OWN_STAGING = ".rw-restore-*"
 """What an in-place restore puts beside live data; never part of a backup."""
 GLOB = frozenset(b"\\*?[")
+INIT_WAIT = 60.0
 
 
 class ResticRepository:
@@ -43,9 +45,11 @@ class ResticRepository:
 
     def init(self, chunker_from: RepositoryPort | None = None) -> str:
         copying = [] if chunker_from is None else ["--copy-chunker-params"]
-        result, _ = self._runner.run(
-            ["init", *copying], from_repository=None if chunker_from is None else chunker_from.url
-        )
+        with self._setting.locks.hold(f"init {self.url}", wait=INIT_WAIT):
+            clear_half_made(self._setting)
+            result, _ = self._runner.run(
+                ["init", *copying], from_repository=None if chunker_from is None else chunker_from.url
+            )
         return messages.decode(result.stdout, messages.Initialized).id
 
     def config_digest(self) -> str:
@@ -59,6 +63,9 @@ class ResticRepository:
         self.__dict__.pop("_config", None)
         return self._config
 
+    def open(self) -> None:
+        _ = self._config
+
     def backup(self, request: BackupRequest, on_progress: Callable[[Progress], None]) -> BackupResult:
         stream = _Stream("backup", messages.BackupSummary, on_progress)
         result, heard = self._runner.run(
@@ -69,7 +76,7 @@ class ResticRepository:
         )
         summary = stream.summary()
         return BackupResult(
-            complete=result.code == exits.OK and heard.missed_count == 0,
+            complete=result.code == exits.OK,
             snapshot=None if request.dry_run else summary.snapshot_id,
             missed=tuple(heard.missed),
             missed_count=heard.missed_count or heard.plain * (result.code == exits.PARTIAL),
@@ -79,6 +86,7 @@ class ResticRepository:
             files_new=summary.files_new,
             files_changed=summary.files_changed,
             duration=summary.total_duration,
+            would_read=(stream.new_files, stream.new_bytes),
         )
 
     def snapshots(self, *, no_lock: bool = True, no_cache: bool = False) -> Sequence[Snapshot]:
@@ -124,7 +132,6 @@ class ResticRepository:
         return CheckResult(
             errors=max(summary.num_errors, int(result.code != exits.OK)),
             broken_packs=tuple(summary.broken_packs or ()),
-            read=bucket is not None,
             messages=tuple(item.message for item in heard.missed),
         )
 
@@ -165,8 +172,8 @@ class ResticRepository:
             return False
         return True
 
-    def entries(self, snapshot: Snapshot, under: bytes = b"") -> Iterator[Entry]:
-        walk = self.trees().walk(snapshot.tree, under)
+    def entries(self, snapshot: str, tree: str, under: bytes = b"") -> Iterator[Entry]:
+        walk = self.trees().walk(tree, under)
         try:
             first = next(walk, None)
         except errors.Damaged as error:
@@ -177,11 +184,11 @@ class ResticRepository:
             yield first
             yield from walk
 
-    def entries_by_find(self, snapshot: Snapshot, under: bytes = b"") -> Iterator[Entry]:
+    def entries_by_find(self, snapshot: str, under: bytes = b"") -> Iterator[Entry]:
         """The same list out of restic's own `find` and `ls`: slower, without link targets, and no reader of ours."""
         packs = [name for name, _ in self._files(no_cache=False).names("data")]
-        found, _ = self._runner.run(find.find_arguments(snapshot.id, packs))
-        listed, _ = self._runner.run(["ls", snapshot.id])
+        found, _ = self._runner.run(find.find_arguments(snapshot, packs))
+        listed, _ = self._runner.run(["ls", snapshot])
         for entry in find.entries_from_find(found.stdout, listed.stdout):
             if not under or entry.path == under or entry.path.startswith(under + b"/"):
                 yield entry
@@ -223,11 +230,18 @@ class _Stream(Generic[messages.M]):
     def __init__(self, command: str, kind: type[messages.M], on_progress: Callable[[Progress], None]) -> None:
         self._command, self._kind, self._on_progress = command, kind, on_progress
         self.last: messages.M | None = None
+        self.new_files = 0
+        self.new_bytes = 0
 
     def line(self, line: bytes) -> None:
         match messages.message_type(line):
             case "status":
                 self._on_progress(_progress(messages.decode(line, messages.Status)))
+            case "verbose_status":
+                item = messages.decode(line, messages.VerboseStatus)
+                if item.action in ("new", "modified") and not item.item.endswith("/"):
+                    self.new_files += 1
+                    self.new_bytes += item.data_size
             case "summary":
                 self.last = messages.decode(line, self._kind)
             case _:
@@ -265,7 +279,8 @@ def _backup_command(request: BackupRequest) -> list[str | bytes]:
     elif request.skip_if_unchanged:
         command.append("--skip-if-unchanged")
     if request.dry_run:
-        command.append("--dry-run")
+        # Verbose, since only so it says which files it would read.
+        command += ["--dry-run", "--verbose"]
     for pattern in (OWN_STAGING, *request.excludes):
         command += ["--exclude", pattern]
     return [*command, "--", request.name]

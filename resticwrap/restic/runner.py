@@ -38,11 +38,13 @@ INHERITED = (
 """All that a child gets of our environment: an inherited password or repository would be used without anyone asking."""
 
 LEFT_NO_LOCK = frozenset({0, 3, 10, 11, 12})
-"""Exit codes after which restic has removed its lock, or never had one: the lease has said what it had to say."""
+"""Exit codes after which restic has removed its lock, or never had one, unless it complained: the lease may go."""
 LOCK_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 PROBE_AFTER = 5.0
 PROBE_EVERY = 60.0
 MISSED_KEPT = 1000
+SCAN = "scan"
+"""The pass that only counts: what it cannot read is told of again by the one that stores, if that cannot either."""
 LOW_SPACE = 64 << 20
 """Below this many free bytes a failed run is put down to the full disk: restic removes its unfinished file."""
 
@@ -159,6 +161,7 @@ class Runner:
                 [str(setting.binary), *self._global_options(access), *command],
                 env=self._env(access, f"/dev/fd/{fd}", from_repository),
                 timeout=setting.limits.deadline,
+                grace=min(process.GRACE_SECONDS, setting.limits.grace),
                 cwd=cwd,
                 pass_fds=(fd, lease.fd),
                 nice=setting.limits.nice,
@@ -170,7 +173,7 @@ class Runner:
                 on_stderr=on_stderr,
                 on_tick=watch.tick,
             )
-            if result.code in LEFT_NO_LOCK:
+            if result.code in LEFT_NO_LOCK and not heard.plain:
                 lease.remove()
         heard.said = process.mask(heard.said, (password, *access.secrets))
         return result, heard
@@ -204,14 +207,21 @@ class Runner:
         }
 
     def failure(self, command: Sequence[str | bytes], code: int, heard: Heard) -> errors.Failure:
+        """The typed error of a failed run: its exit code's own, else a full disk, else what the target itself says."""
         setting = self.setting
-        for place in setting.write_places:
+        # An exit code that says what was wrong is believed first.
+        for place in setting.write_places if exits.unexplained(code) else ():
             free = free_bytes(place)
             if free is not None and free < LOW_SPACE:
                 return errors.DiskFull(
                     f"There is no room left at {place}: {free >> 20} MiB are free.",
                     hint=f"Make room there, then run the same command again. rw doctor --target {setting.target}",
                 )
+        if exits.unexplained(code):
+            try:
+                setting.store.probe()
+            except errors.Failure as error:
+                return error
         said = heard.said.strip().splitlines()[0] if heard.said.strip() else ""
         return exits.failure(
             code,
@@ -227,9 +237,10 @@ class _Watch:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._next = setting.clock.monotonic() + PROBE_EVERY
-        self._lost: float | None = None
         self._soon = min(PROBE_AFTER, setting.limits.grace)
+        self._every = min(PROBE_EVERY, setting.limits.grace)
+        self._next = setting.clock.monotonic() + self._every
+        self._lost: float | None = None
 
     def trouble(self) -> None:
         if self._lost is None:
@@ -251,7 +262,7 @@ class _Watch:
             self._next = self._setting.clock.monotonic() + self._soon
         else:
             self._lost = None
-            self._next = self._setting.clock.monotonic() + PROBE_EVERY
+            self._next = self._setting.clock.monotonic() + self._every
 
 
 def _hear(line: bytes, heard: Heard) -> bool:
@@ -267,6 +278,8 @@ def _hear(line: bytes, heard: Heard) -> bool:
         heard.said = messages.decode(line, messages.ExitError).message
     elif kind == "error":
         item = messages.decode(line, messages.ErrorItem)
+        if item.during == SCAN:
+            return False
         heard.missed_count += 1
         if len(heard.missed) < MISSED_KEPT:
             heard.missed.append(

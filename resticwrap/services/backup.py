@@ -1,26 +1,28 @@
 """`rw backup`: one snapshot per domain, domains side by side, a manifest of what was written.
 
 Order of things: the record is opened, what a crash left is closed, the target is asked whether it still has the pinned
-repository, then restic runs; while it does, nobody has imported the catalogue yet.
+repository, then restic runs; while it does, what is needed after it is made ready.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
 from resticwrap import errors
-from resticwrap.model.job import DomainRun, Job, Latest, LatestDomain
+from resticwrap.model.job import DomainRun
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import BackupPlan, BackupReport, PlannedDomain
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.planning import backup as planning
-from resticwrap.services import manifest
+from resticwrap.services import interrupted, manifest
 from resticwrap.services.capture import Capture
-from resticwrap.services.context import Context, side_by_side
+from resticwrap.services.context import Context, info, side_by_side
 
 REPAIR_WAIT = 10.0
-LATEST_WAIT = 30.0
 
 
 def plan(context: Context, type: SnapshotType, domains: Mapping[str, Domain]) -> BackupPlan:
@@ -28,9 +30,9 @@ def plan(context: Context, type: SnapshotType, domains: Mapping[str, Domain]) ->
     if not domains:
         raise errors.UsageError("There is no domain to back up.", hint="Write one into domains.yaml: docs/policies.md")
     latest = context.latest()
-    return planning.plan_backup(
-        context.target_name, type, domains, latest.domains if latest else {}, side_by_side(context)
-    )
+    roots = {name: Path(os.path.realpath(domain.source.root)) for name, domain in domains.items()}
+    known = latest.domains if latest else {}
+    return planning.plan_backup(context.target_name, type, domains, known, side_by_side(context), roots)
 
 
 def measure(context: Context, plan: BackupPlan) -> BackupPlan:
@@ -39,8 +41,14 @@ def measure(context: Context, plan: BackupPlan) -> BackupPlan:
     run = Capture(context, context.new_job("backup", plan.type), plan)
 
     def counted(planned: PlannedDomain) -> PlannedDomain:
-        result = run.restic(planned, context.sources(context.settings.domains[planned.domain]).look(), dry_run=True)
-        return msgspec.structs.replace(planned, files=result.files, size=result.size)
+        try:
+            result = run.measured(planned)
+        except errors.Failure as error:
+            return msgspec.structs.replace(planned, error=info(error))
+        files, size = result.would_read
+        return msgspec.structs.replace(
+            planned, files=files, size=size, total_files=result.files, total_size=result.size
+        )
 
     with ThreadPoolExecutor(max(plan.parallel, 1)) as pool:
         return msgspec.structs.replace(plan, domains=tuple(pool.map(counted, plan.domains)))
@@ -50,17 +58,29 @@ def backup(context: Context, plan: BackupPlan) -> BackupReport:
     """Execute a plan. Failures of domains are in the report; raises only where the job as a whole cannot begin."""
     job = context.new_job("backup", plan.type)
     warnings: list[str] = []
-    left_open = context.close_interrupted()
-    with context.running(job):
+    interrupted.close(context)
+    with context.running(job) as job:
         context.check_pin("hot")
         latest = context.latest()
-        unindexed = [latest.unindexed] if latest else []
-        unindexed += [old.bytes_done for old in left_open if old.kind == "backup"]
-        if sum(unindexed) > planning.RESUME_BYTES:
+        if latest and latest.unindexed > planning.RESUME_BYTES:
             _resume(context, warnings)
         run = Capture(context, job, plan)
-        runs = run.all()
+        with _ahead(context, plan):
+            runs = run.all()
         return _finish(context, run, runs, warnings)
+
+
+@contextmanager
+def _ahead(context: Context, plan: BackupPlan) -> Iterator[None]:
+    """Beside restic: load the catalogue's library, and open the repository where its trees will most likely be read.
+
+    What goes wrong here goes wrong again where it is needed, and is told there.
+    """
+    with ThreadPoolExecutor(2, thread_name_prefix="ahead") as pool:
+        pool.submit(context.catalog)
+        if len(plan.domains) > 1 or plan.domains[0].type == "full":
+            pool.submit(context.hot.open)
+        yield
 
 
 def _resume(context: Context, warnings: list[str]) -> None:
@@ -69,8 +89,14 @@ def _resume(context: Context, warnings: list[str]) -> None:
     try:
         with context.locks.hold(f"maintenance {context.hot.url}", wait=REPAIR_WAIT):
             had = context.hot.repair_index(REPAIR_WAIT)
+        if had:
+            interrupted.indexed(context)
     except errors.Locked:
         had = False
+    except errors.ResticFailed as error:
+        # A writer that may not delete adds the new index and cannot remove the old one: no reason not to back up.
+        warnings.append(f"What an interrupted job uploaded may be uploaded again: {error.message}")
+        return
     if not had:
         warnings.append("The repository was busy, so what an interrupted job uploaded may be uploaded again.")
 
@@ -83,48 +109,28 @@ def _finish(context: Context, run: Capture, runs: tuple[DomainRun, ...], warning
         domains=runs,
         bytes_done=run.bytes_done,
     )
-    written = manifest.of_job(context, job, run.changes)
-    with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
-        context.state.put_latest(_latest(context, job, run))
-    key, trouble = manifest.publish(context, written)
+    # What follows is told when it fails, and does not undo what restic has stored: the record is closed in any case.
+    key = None
+    try:
+        interrupted.remember(context, job)
+        key, trouble = manifest.publish(context, manifest.of_job(context, job, run.changes))
+    except errors.Failure as error:
+        trouble = f"{error.message} {error.hint}".strip()
     if trouble is not None:
         warnings.append(trouble)
-        if job.outcome == "ok":
-            job = msgspec.structs.replace(job, outcome="partial")
-    job = msgspec.structs.replace(job, manifest=key)
+    job = msgspec.structs.replace(
+        job, manifest=key, outcome="partial" if key is None and job.outcome == "ok" else job.outcome
+    )
     if late := context.recorder.close(job, run.snapshots):
         warnings.append(late)
     return BackupReport(job=job, warnings=tuple(warnings))
 
 
-def _latest(context: Context, job: Job, capture: Capture) -> Latest:
-    """The newest complete look at every domain. What is known already stays where this job did not look, did not see
-    everything, or where another job that ended before this one has looked later."""
-    before = context.latest()
-    domains = dict(before.domains) if before else {}
-    for run in job.domains:
-        known = domains.get(run.domain)
-        if not run.complete or not run.snapshot or not run.tree or (known and known.looked_at > run.looked_at):
-            continue
-        made = capture.snapshots.get(run.domain)
-        domains[run.domain] = LatestDomain(
-            snapshot=run.snapshot,
-            current_id=made.id if made else capture.parents[run.domain],
-            tree=run.tree,
-            looked_at=run.looked_at,
-            root=run.root,
-        )
-    assert job.finished_at is not None
-    return Latest(
-        target=context.target_name,
-        job_id=job.id,
-        finished_at=job.finished_at,
-        domains=domains,
-        repository=context.pins()["hot"].repository_id,
-        unindexed=sum(capture.unfinished(run) for run in job.domains),
-    )
-
-
 def exit_code(report: BackupReport) -> int:
     """0, 3 for partial, 130 interrupted; the failure's own where all domains failed for one reason."""
     return planning.exit_code_of(report.job.outcome, report.job.domains)
+
+
+def plan_exit_code(plan: BackupPlan) -> int:
+    """0, or 3 where a domain of the plan cannot be read."""
+    return errors.PARTIAL if any(planned.error for planned in plan.domains) else errors.OK

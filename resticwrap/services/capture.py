@@ -1,5 +1,6 @@
 """Runs the domains of one backup plan: several at a time, each judged on its own."""
 
+import contextlib
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -58,6 +59,7 @@ class Capture:
 
     def __init__(self, context: Context, job: Job, plan: BackupPlan) -> None:
         self.job = job
+        self._recorded = job
         self.snapshots: dict[str, Snapshot] = {}
         self.changes: dict[str, list[Change]] = {}
         self._context = context
@@ -84,6 +86,7 @@ class Capture:
                     finished, _ = wait(working, return_when=FIRST_COMPLETED)
                     for future in finished:
                         runs[working.pop(future)] = future.result()
+                    self._note(list(runs.values()))
         finally:
             watcher.end()
         return tuple(runs[planned.domain] for planned in plan.domains)
@@ -102,6 +105,8 @@ class Capture:
         except errors.Failure as error:
             outcome = "interrupted" if isinstance(error, errors.Interrupted) else "failed"
             run = self._run(planned, looked_at, outcome=outcome, error=info(error))
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one domain must not lose the records of others
+            run = self._run(planned, looked_at, outcome="failed", error=info(errors.unforeseen(error)))
         context.watcher.done(planned.domain, run.outcome)
         return run
 
@@ -109,7 +114,13 @@ class Capture:
         context = self._context
         source = context.sources(context.settings.domains[planned.domain])
         before = source.look()
-        result = self.restic(planned, before)
+        self._refuse_empty(planned, before)
+        try:
+            result = self.restic(planned, before)
+        except errors.ResticFailed:
+            # Without its root restic fails for a reason that only a second look can name.
+            source.look()
+            raise
         missed = list(result.missed)
         try:
             if source.look() != before:
@@ -118,15 +129,15 @@ class Capture:
             missed.append(MissedItem(item=str(planned.root), message="vanished while it was read"))
         root = before.root
         if result.snapshot is None:
-            assert self._latest is not None
+            if missed or not result.complete or self._latest is None:
+                return self._run(planned, looked_at, result, missed, outcome="partial", root=root)
             old = self._latest.domains[planned.domain]
-            outcome = "unchanged" if result.complete and not missed else "partial"
             return self._run(
-                planned, looked_at, result, missed, outcome=outcome, snapshot=old.snapshot, tree=old.tree, root=root
+                planned, looked_at, result, outcome="unchanged", snapshot=old.snapshot, tree=old.tree, root=root
             )
         snapshot = context.hot.snapshot(result.snapshot)
         self.snapshots[planned.domain] = snapshot
-        if next(iter(context.hot.trees().walk(snapshot.tree, before.name)), None) is None:
+        if next(iter(context.hot.entries(snapshot.id, snapshot.tree, before.name)), None) is None:
             missed.append(MissedItem(item=str(planned.root), message="is not in the snapshot"))
         counts = self._compare(planned, snapshot, result)
         return self._run(
@@ -140,6 +151,23 @@ class Capture:
             tree=snapshot.tree,
             root=root,
         )
+
+    def _refuse_empty(self, planned: PlannedDomain, look: Look) -> None:
+        """An empty root where files were is most likely a disk that is not mounted. Raises EmptySource."""
+        known = self._latest.domains.get(planned.domain) if self._latest else None
+        domain = self._context.settings.domains[planned.domain]
+        if look.empty and known and known.files and not domain.allow_empty:
+            raise errors.EmptySource(
+                f"{planned.root} is empty, and held {known.files} files when {planned.domain} was last backed up.",
+                hint=f"Is it mounted? If it is right, set `allow_empty: true` for {planned.domain} in domains.yaml.",
+            )
+
+    def measured(self, planned: PlannedDomain) -> BackupResult:
+        """restic's own dry run of a domain."""
+        source = self._context.sources(self._context.settings.domains[planned.domain])
+        look = source.look()
+        self._refuse_empty(planned, look)
+        return self.restic(planned, look, dry_run=True)
 
     def restic(self, planned: PlannedDomain, look: Look, *, dry_run: bool = False) -> BackupResult:
         """One `restic backup` of a domain. An unchanged incremental writes no snapshot; a full always does."""
@@ -171,10 +199,6 @@ class Capture:
         """How much was read so far."""
         return sum(self._bytes.values())
 
-    def unfinished(self, run: DomainRun) -> int:
-        """The bytes that were read of a domain that got no snapshot, which may lie in packs that no index names."""
-        return self._bytes.get(run.domain, 0) if run.snapshot is None else 0
-
     def _parent(self, planned: PlannedDomain) -> str | None:
         """The snapshot to compare with, where the repository still has it: somebody may have forgotten it."""
         if planned.parent is None or self._latest is None:
@@ -193,8 +217,13 @@ class Capture:
         old = self._latest.domains[planned.domain].tree if planned.domain in self.parents and self._latest else None
         if old is None and not keep:
             return Counts(added=result.files_new)
-        for change in self._context.hot.trees().changes(old, snapshot.tree):
-            counts.take(change, keep)
+        try:
+            for change in self._context.hot.trees().changes(old, snapshot.tree):
+                counts.take(change, keep)
+        except (errors.Damaged, errors.ObjectMissing) as error:
+            # restic has read and stored everything; only the count, which is ours, fails.
+            self._context.watcher.note(f"{planned.domain}: changes were not counted: {error.message}")
+            return Counts(added=result.files_new, changed=result.files_changed)
         if keep:
             self.changes[planned.domain] = counts.changes
         return counts
@@ -207,7 +236,19 @@ class Capture:
             now = context.clock.monotonic()
             if now - self._noted >= SPOOL_EVERY:
                 self._noted = now
-                context.state.spool(msgspec.structs.replace(self.job, bytes_done=self.bytes_done), flush=False)
+                with contextlib.suppress(errors.Failure):
+                    context.state.spool(
+                        msgspec.structs.replace(self._recorded, bytes_done=self.bytes_done), flush=False
+                    )
+
+    def _note(self, runs: list[DomainRun]) -> None:
+        """Write down what is finished so far: a crash must not make anybody forget a snapshot that was stored.
+
+        A full state directory stops no backup; the end of the job says so.
+        """
+        with self._mutex, contextlib.suppress(errors.Failure):
+            self._recorded = msgspec.structs.replace(self.job, domains=tuple(runs), bytes_done=self.bytes_done)
+            self._context.state.spool(self._recorded)
 
     def _run(
         self,
@@ -250,5 +291,6 @@ class Capture:
                 "files_changed": counts.changed,
                 "files_removed": counts.removed,
                 "bitrot": tuple(counts.bitrot),
+                "bitrot_count": counts.bitrot_count,
             }
         return DomainRun(**fields)  # type: ignore[arg-type]

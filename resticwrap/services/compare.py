@@ -5,11 +5,13 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Literal
 
 from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.reports import Mismatch
 from resticwrap.ports import Trees
 
+What = Literal["missing", "kind", "link", "mode", "size", "content", "unreadable"]
 BATCH = 2000
 PIECE = 1 << 20
 
@@ -26,29 +28,35 @@ def compare(
         split = {blob for entry in batch if len(entry.content) > 1 for blob in entry.content}
         lengths = trees.blob_lengths(split) if split else {}
         for entry in batch:
-            why = _difference(entry, os.path.join(place, entry.path) if entry.path else place, lengths, modes)
-            yield entry, Mismatch(domain=domain, path=show_path(entry.path), why=why) if why else None
+            yield (
+                entry,
+                _difference(entry, os.path.join(place, entry.path) if entry.path else place, lengths, modes, domain),
+            )
 
 
-def _difference(entry: Entry, path: bytes, lengths: Mapping[str, int], modes: bool) -> str | None:
+def _difference(entry: Entry, path: bytes, lengths: Mapping[str, int], modes: bool, domain: str) -> Mismatch | None:
+    def wrong(what: What, why: str) -> Mismatch:
+        return Mismatch(domain=domain, path=show_path(entry.path), what=what, why=why)
+
     try:
         found = os.lstat(path)
     except OSError as error:
-        return f"cannot be looked at: {error.strerror}"
+        return wrong("missing", f"cannot be looked at: {error.strerror}")
     if _kind(found.st_mode) != entry.kind:
-        return f"is a {_kind(found.st_mode)}, was a {entry.kind}"
+        return wrong("kind", f"is a {_kind(found.st_mode)}, was a {entry.kind}")
     if entry.kind == "symlink":
-        return None if entry.link in (None, os.readlink(path)) else "points elsewhere"
+        return None if entry.link in (None, os.readlink(path)) else wrong("link", "points elsewhere")
+    if entry.kind == "file":
+        if found.st_size != entry.size:
+            return wrong("size", f"has {found.st_size} bytes, had {entry.size}")
+        try:
+            if not same_content(entry, path, lengths):
+                return wrong("content", "has other content")
+        except OSError as error:
+            return wrong("unreadable", f"cannot be read: {error.strerror}")
     if modes and stat.S_IMODE(found.st_mode) != entry.mode:
-        return f"has mode {stat.S_IMODE(found.st_mode):o}, had {entry.mode:o}"
-    if entry.kind != "file":
-        return None
-    if found.st_size != entry.size:
-        return f"has {found.st_size} bytes, had {entry.size}"
-    try:
-        return None if same_content(entry, path, lengths) else "has other content"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        return wrong("mode", f"has mode {stat.S_IMODE(found.st_mode):o}, had {entry.mode:o}")
+    return None
 
 
 def same_content(entry: Entry, path: bytes, lengths: Mapping[str, int]) -> bool:

@@ -1,7 +1,7 @@
 """What every service is handed: one target, its adapters, the policy, the clock."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from resticwrap.clock import Clock
 from resticwrap.model.job import ErrorInfo, Job, JobKind, Latest, Outcome, Pin
 from resticwrap.model.policy import Domain, Target
 from resticwrap.model.snapshot import SnapshotType
-from resticwrap.ports import Catalog, HostLocks, Manifests, Repository, Source, StateFiles, Store, Watcher
+from resticwrap.ports import Catalog, HostLocks, Lease, Manifests, Repository, Source, StateFiles, Store, Watcher
 from resticwrap.services.inplace import InPlace
-from resticwrap.services.inplace_ports import Work
+from resticwrap.services.inplace_ports import Journals, Work
 from resticwrap.services.recording import Recorder
 from resticwrap.settings import Settings
 
@@ -31,8 +31,14 @@ class Records:
     target_name: str
     target: Target
     state: StateFiles
+    journals: Journals
     catalog: Callable[[], Catalog]
     clock: Clock
+
+    @property
+    def pinned(self) -> bool:
+        """Whether `rw init` was run for this target here."""
+        return "hot" in self.state.pins(self.target_name)
 
     def pins(self) -> Mapping[str, Pin]:
         """The pinned repositories; raises NoRepository before `rw init`."""
@@ -84,23 +90,22 @@ class Context(Records):
         )
 
     @contextmanager
-    def running(self, job: Job, *, strict: bool = False) -> Iterator[None]:
+    def running(self, job: Job, *, strict: bool = False) -> Iterator[Job]:
         """The time in which a job runs: recorded as running before, closed as failed or interrupted when it raises.
 
-        A lease of this process shows others that it lives. `strict`: raises CatalogUnavailable, and nothing is done,
-        where the catalogue cannot hold the record.
+        A lease, whose name the job then bears, shows others that it lives. `strict`: raises CatalogUnavailable, and
+        nothing is done, where the catalogue cannot hold the record.
         """
-        with self._alive():
+        with self._alive() as lease:
+            job = msgspec.structs.replace(job, lease=lease.name)
             if strict:
                 self.recorder.open_strict(job)
             else:
                 self.recorder.open(job)
             try:
-                yield
-            except BaseException as error:
-                failure = (
-                    error if isinstance(error, errors.Failure) else errors.Failure(f"{type(error).__name__} in rw.")
-                )
+                yield job
+            except Exception as error:
+                failure = errors.unforeseen(error) if not isinstance(error, errors.Failure) else error
                 outcome: Outcome = "interrupted" if isinstance(error, errors.Interrupted) else "failed"
                 self.recorder.close(
                     msgspec.structs.replace(job, outcome=outcome, finished_at=self.clock.now(), error=info(failure))
@@ -108,22 +113,22 @@ class Context(Records):
                 raise
 
     @contextmanager
-    def _alive(self) -> Iterator[None]:
+    def _alive(self) -> Iterator[Lease]:
         lease = self.locks.lease(JOBS)
         try:
             lease.started(self.pid)
-            yield
+            yield lease
         finally:
             lease.remove()
 
     def close_interrupted(self) -> Sequence[Job]:
         """Close the records that a crash left open on this machine; returns them."""
-        alive = {(lease.host, lease.pid) for lease in self.locks.leases(JOBS) if lease.held}
+        alive = {lease.name for lease in self.locks.leases(JOBS) if lease.held}
         return self.recorder.interrupted(
             self.target_name,
             self.machine,
             self.clock.now(),
-            lambda job: (job.host, job.pid) in alive,
+            lambda job: job.lease in alive,
             in_catalog=False,
         )
 
@@ -137,9 +142,22 @@ class Context(Records):
 
         Raises NoRepository where none is there, OtherRepository where it is another one, and whatever the store says.
         """
-        pin = self.pins()[tier]
+        pin = self.pins().get(tier)
+        if pin is None:
+            raise errors.NoRepository(
+                f"Target {self.target_name} has no {tier} repository that this machine knows of.",
+                hint=f"rw init --target {self.target_name}   (it adopts the one that is there, or makes it)",
+            )
         repository = self.repositories[tier]
-        digest = repository.config_digest()
+        try:
+            digest = repository.config_digest()
+        except errors.NoRepository as error:
+            raise errors.NoRepository(
+                f"{error.message} But {pin.repository_id[:8]} was pinned as the {tier} repository of target "
+                f"{self.target_name} at `rw init`.",
+                hint=f"Look where the target points to: rw policy show. Only if it is lost for good: remove "
+                f"{self.settings.state_dir}/pins/{self.target_name}.json, then rw init.",
+            ) from error
         if digest == pin.config_digest:
             return pin
         found = repository.config()
@@ -151,6 +169,12 @@ class Context(Records):
             )
         self.state.put_pins(self.target_name, {**self.pins(), tier: found})
         return found
+
+
+def check_domains(settings: Settings, wanted: Sequence[str], others: Iterable[str | None]) -> None:
+    """Raises UsageError for a name that neither the policy has nor `others`: what was there before it was dropped."""
+    known = set(others)
+    settings.select_domains([name for name in wanted if name not in known])
 
 
 def side_by_side(context: Context) -> int:

@@ -138,28 +138,23 @@ def private(what: str, path: Path) -> Check:
 
 
 def kept_trees(journals: Iterable[Journal]) -> list[Check]:
-    """Trees that in-place restores put aside take room until somebody accepts or undoes them."""
+    """In-place restores that are not over: both trees take room until somebody accepts or undoes them."""
     return [
-        Check(
-            name="left over",
-            verdict="warn",
-            detail=f"in-place restore {journal.job} ({journal.phase}) keeps {', '.join(paths)}",
-            hint=f"rw restore --accept {journal.job}   (or --undo {journal.job})",
-        )
+        Check(name="left over", verdict="warn", detail=what[0], hint=what[1])
         for journal in journals
-        if (paths := inplace.kept_paths(journal))
+        if (what := inplace.standing(journal))
     ]
 
 
 def kept_manifests(jobs: Sequence[str]) -> list[Check]:
-    """Manifests that the target did not take yet."""
+    """Manifests of backups and records of verifies that the target did not take yet."""
     if not jobs:
         return []
     return [
         Check(
             name="left over",
             verdict="warn",
-            detail=f"{len(jobs)} manifests are not in the target yet, the oldest of {jobs[0]}",
+            detail=f"{len(jobs)} manifests or records are not in the target yet, the first of {jobs[0]}",
             hint="rw backup   (the next job writes them)",
         )
     ]

@@ -40,13 +40,18 @@ class _Record:
             changed_at=self._clock.now(),
             pieces=old.pieces if pieces is None else tuple(pieces),
             reason=old.reason if reason is None else reason,
+            forced=old.forced,
         )
         self._journals.write(journal)
         self.journal = journal
 
 
 class InPlace:
-    """The engine of `rw restore --in-place`, `--undo` and `--accept`. All pieces of a job go in, or none does."""
+    """The engine of `rw restore --in-place`, `--undo` and `--accept`. All pieces of a job go in, or none does.
+
+    From the first exchange on nothing is removed but by `accept`: whatever was live for a moment may have been written
+    to. `force` stands for a person who has looked: at who uses the place, or at what would be lost with a tree.
+    """
 
     def __init__(
         self,
@@ -67,7 +72,9 @@ class InPlace:
         self._clock = clock
         self._note = note
 
-    def check(self, job: str, pieces: Sequence[Piece]) -> tuple[tuple[JournalPiece, ...], tuple[str, ...]]:
+    def check(
+        self, job: str, pieces: Sequence[Piece], *, force: bool = False
+    ) -> tuple[tuple[JournalPiece, ...], tuple[str, ...]]:
         """What a run would do, and notes on what could not be checked; writes nothing (for `--dry-run`).
 
         Raises RestoreRefused, DiskFull or UsageError where a run would.
@@ -75,6 +82,8 @@ class InPlace:
         planned = []
         for number, piece in enumerate(pieces):
             place = self._exchanger.place(Path(os.fsdecode(piece.live)))
+            _refuse(decide.outside(place.live, piece))
+            self._not_our_own(place.live)
             stage = decide.stage_path(place.container, job, number)
             if self._exchanger.exists(_path(stage)):
                 raise errors.RestoreRefused(f"{_path(stage)} is there already.", hint="Start again, as a new job.")
@@ -83,19 +92,23 @@ class InPlace:
         _refuse(decide.overlap(lives))
         _refuse(decide.busy(self._journals.all(), lives))
         self._enough_space(planned)
-        return tuple(planned), self._not_held(planned)
+        return tuple(planned), self._not_held(planned, force)
 
-    def run(self, job: str, target: str, pieces: Sequence[Piece]) -> InPlaceResult:
-        """Put the pieces back. Whatever it raises, live data is what it was before, or `recover` makes it so."""
-        planned, notes = self.check(job, pieces)
+    def run(self, job: str, target: str, pieces: Sequence[Piece], *, force: bool = False) -> InPlaceResult:
+        """Put the pieces back. Whatever it raises, live data is what it was before and nothing that was written
+        meanwhile is gone, or `recover` makes it so."""
+        planned, notes = self.check(job, pieces, force=force)
         now = self._clock.now()
-        first = Journal(job=job, target=target, phase="staging", started_at=now, changed_at=now, pieces=planned)
+        first = Journal(
+            job=job, target=target, phase="staging", started_at=now, changed_at=now, pieces=planned, forced=force
+        )
         record = _Record(first, self._journals, self._clock)
         try:
             record.to("staging")
             self._take_safety(record)
             self._restore_beside(record)
-            self._not_held(record.pieces)
+            notes += self._put_aside(record)
+            self._not_held(record.pieces, force)
             self._exchange(record)
             self._compare_live(record)
             record.to("kept")
@@ -104,11 +117,11 @@ class InPlace:
             raise
         return _result(record.journal, notes)
 
-    def undo(self, job: str) -> InPlaceResult:
+    def undo(self, job: str, *, force: bool = False) -> InPlaceResult:
         """Put back what was live before. What is live now is put aside and kept until it is accepted."""
         record = self._open(job)
         _refuse(decide.may_undo(record.journal))
-        notes = self._not_held(record.pieces)
+        notes = self._not_held(record.pieces, force)
         before = record.journal.phase
         planned = []
         for piece in record.pieces:
@@ -134,10 +147,18 @@ class InPlace:
             raise
         return _result(record.journal, notes)
 
-    def accept(self, job: str) -> InPlaceResult:
-        """Remove the tree that was put aside. After this only the safety snapshot has it."""
+    def accept(self, job: str, *, force: bool = False) -> InPlaceResult:
+        """Remove the tree that was put aside. After this only the safety snapshot has it; refused without `force`
+        where that snapshot has not all of it."""
         record = self._open(job)
         _refuse(decide.may_accept(record.journal))
+        for piece in record.pieces:
+            stage = _path(piece.stage)
+            self._not_our_own(piece.place.live)
+            self._not_our_own(piece.stage)
+            _refuse(decide.held(stage, self._holders.find(stage, renamed=True)))
+            if not force:
+                self._all_saved(record.journal, piece)
         record.to("accepting")
         self._remove(record)
         return _result(record.journal)
@@ -156,12 +177,25 @@ class InPlace:
             except errors.Failure as failure:
                 error, hint = failure.message, failure.hint
             now = record.journal
-            kept = decide.kept_paths(now)
-            done.append(Recovered(job=now.job, was=journal.phase, now=now.phase, kept=kept, error=error, hint=hint))
+            done.append(
+                Recovered(
+                    job=now.job,
+                    was=journal.phase,
+                    now=now.phase,
+                    kept=decide.kept_paths(now),
+                    error=error,
+                    hint=hint or (decide.standing(now) or ("", ""))[1],
+                    reason=now.reason,
+                )
+            )
         return done
 
     def _recover_one(self, record: _Record) -> None:
-        match decide.on_crash(record.journal.phase):
+        step = decide.on_crash(record.journal.phase)
+        if step in {"forward", "back", "undo"}:
+            # Long after the crash: services may run again, and would go on in the tree that is put aside.
+            self._not_held(record.pieces, record.journal.forced)
+        match step:
             case "clean":
                 self._clean(record, record.journal.reason or "interrupted")
             case "forward":
@@ -183,13 +217,11 @@ class InPlace:
                 pass
 
     def _settle(self, record: _Record) -> None:
-        """Compare what a crash left exchanged: keep it, or go back. A comparison that cannot be made (no network)
-        settles nothing: what is live was compared before the exchange, and both trees stay until a later start."""
+        """Compare what a crash left exchanged, and keep it either way: it was compared before the exchange, so where
+        it differs now it most likely was used since. Going back is for a person. A comparison that cannot be made (no
+        network) settles nothing; both trees stay until a later start."""
         wrong = self._live_mismatch(record)
-        if wrong is None:
-            record.to("kept")
-        else:
-            self._back(record, wrong.message)
+        record.to("kept", reason="" if wrong is None else f"used since the exchange, or damaged: {wrong.message}")
 
     def _take_safety(self, record: _Record) -> None:
         by_domain: dict[str, str] = {}
@@ -225,6 +257,32 @@ class InPlace:
             self._exchanger.flush(stage)
             pieces.append(_with(piece, staged=os.fsencode(staged)))
         record.to("staging", pieces)
+
+    def _put_aside(self, record: _Record) -> tuple[str, ...]:
+        """Notes on what the exchange moves away that no snapshot has: what the policy leaves out above all."""
+        notes = []
+        for piece in record.pieces:
+            live = _path(piece.place.live)
+            if piece.safety is not None:
+                found = self._work.unsaved(
+                    piece.piece, live, safety=piece.safety, live=piece.place.live, names_only=True
+                )
+                if note := decide.put_aside(live, found):
+                    notes.append(note)
+        return tuple(notes)
+
+    def _all_saved(self, journal: Journal, piece: JournalPiece) -> None:
+        """Raises RestoreRefused where the tree that was put aside has what the snapshot of it has not."""
+        if piece.staged is None or not self._exchanger.exists(_path(piece.staged)):
+            return
+        place = _path(piece.staged)
+        # Kept is what was live before; after an undo, or going back, what was restored.
+        safety = piece.safety if journal.phase == "kept" else None
+        try:
+            found = self._work.unsaved(piece.piece, place, safety=safety, live=piece.place.live)
+        except errors.Failure as error:
+            raise decide.unknown(journal.job, place, error.message) from error
+        _refuse(decide.unsaved(journal.job, place, found))
 
     def _exchange(self, record: _Record) -> None:
         pieces = []
@@ -264,10 +322,13 @@ class InPlace:
         _refuse(self._live_mismatch(record))
 
     def _abort(self, record: _Record, error: BaseException) -> None:
-        """After a failure: live data back as it was, the stage gone. What fails here is left to `recover`."""
+        """After a failure: live data back as it was. What was never live is removed; the rest is kept, and the error
+        says where. What fails here is left to `recover`."""
         reason = error.message if isinstance(error, errors.Failure) else type(error).__name__
         try:
-            if record.journal.phase in {"exchanging", "exchanged"}:
+            if record.journal.phase == "exchanged" and self._in_use(record):
+                record.to("kept", reason=reason)
+            elif record.journal.phase in {"exchanging", "exchanged"}:
                 self._back(record, reason)
             else:
                 self._clean(record, reason)
@@ -276,6 +337,14 @@ class InPlace:
                 f"The restore failed ({reason}) and could not be put away: {second.message}",
                 hint=f"The next start tries again. {record.journal.job} is in the journal, nothing is lost.",
             ) from error
+        if isinstance(error, errors.Failure):
+            _tell(error, record.journal)
+
+    def _in_use(self, record: _Record) -> bool:
+        """Whether somebody uses the new tree already: then it is not taken from under them."""
+        return any(
+            self._holders.find(_path(piece.place.live), renamed=piece.place.whole).holders for piece in record.pieces
+        )
 
     def _abort_undo(self, record: _Record, before: Phase, error: BaseException) -> None:
         try:
@@ -290,14 +359,15 @@ class InPlace:
             ) from error
 
     def _back(self, record: _Record, reason: str) -> None:
+        """The old trees go back in. The new ones were live, so something may have been written to them: they stay."""
         record.to("reverting", reason=reason)
         for piece in reversed(record.pieces):
             assert piece.swap is not None
             self._exchanger.revert(piece.swap)
-        self._clean(record, reason)
+        record.to("reverted")
 
     def _clean(self, record: _Record, reason: str) -> None:
-        """Remove the stages; live data is not touched. The journal stays, closed, without its swaps."""
+        """Remove the stages of a restore that never touched live data. The journal stays, closed."""
         record.to("cleaning", reason=reason)
         self._discard(record)
         record.to("failed", [_with(piece, staged=None, swap=None) for piece in record.pieces])
@@ -324,15 +394,26 @@ class InPlace:
                     hint="The old tree is kept beside the new one. Make room, or restore to another file system.",
                 )
 
-    def _not_held(self, pieces: Sequence[JournalPiece]) -> tuple[str, ...]:
-        notes = []
+    def our_own(self, live: bytes) -> Path | None:
+        """What of the places that rw itself lives on is at a path, in it or around it."""
+        return next((place for place in self._work.own() if self._exchanger.overlap(_path(live), place)), None)
+
+    def _not_our_own(self, live: bytes) -> None:
+        if place := self.our_own(live):
+            raise decide.own(_path(live), place)
+
+    def _not_held(self, pieces: Sequence[JournalPiece], force: bool) -> tuple[str, ...]:
+        """Raises RestoreRefused where somebody uses a place, or, without `force`, where that cannot be told."""
+        notes: list[str] = []
         for piece in pieces:
             live = _path(piece.place.live)
             report = self._holders.find(live, renamed=piece.place.whole)
             _refuse(decide.held(live, report))
-            note = decide.unseen_note(report)
-            if note is not None and note not in notes:
-                notes.append(note)
+            what = decide.unseen(report)
+            if what is not None and not force:
+                raise decide.blind(live, what)
+            if what is not None and what not in notes:
+                notes.append(what)
         return tuple(notes)
 
     def _open(self, job: str) -> _Record:
@@ -353,6 +434,17 @@ def _refuse(refusal: errors.Failure | None) -> None:
 
 def _with(piece: JournalPiece, **changes: object) -> JournalPiece:
     return msgspec.structs.replace(piece, **changes)
+
+
+def _tell(error: errors.Failure, journal: Journal) -> None:
+    """Say with the error how things stand: what is live, and where the other tree is."""
+    if journal.phase == "failed":
+        how = "Live data was not touched."
+    elif journal.phase == "kept":
+        how = f"What was restored is live and in use. {' '.join(decide.standing(journal) or ())}"
+    else:
+        how = f"What was live before is live again. {' '.join(decide.standing(journal) or ())}"
+    error.hint = f"{how} {error.hint}".strip()
 
 
 def _result(journal: Journal, notes: tuple[str, ...] = ()) -> InPlaceResult:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from resticwrap.model.reports import Mismatch
-from resticwrap.model.swap import HolderReport, Journal, Piece, Place, RootMeta, Safety, Swap
+from resticwrap.model.swap import HolderReport, Journal, Piece, Place, RootMeta, Safety, Swap, Unsaved
 
 
 class Work(Protocol):
@@ -15,10 +15,19 @@ class Work(Protocol):
         """A snapshot of the piece's whole domain as it is now. Asked once per domain."""
 
     def restore_to(self, piece: Piece, folder: Path) -> Path:
-        """Restore the piece somewhere below `folder` and say where it stands."""
+        """Restore the piece somewhere below `folder` and say where it stands. Raises where a part did not come."""
 
     def compare(self, piece: Piece, place: Path) -> Sequence[Mismatch]:
         """Compare what stands at `place` with what was backed up. Names like `.rw-restore-*` are not part of it."""
+
+    def unsaved(
+        self, piece: Piece, place: Path, *, safety: str | None = None, live: bytes = b"", names_only: bool = False
+    ) -> Unsaved:
+        """What the tree at `place` has and the piece's snapshot has not; or, with `safety`, that snapshot of what was
+        `live`. With `names_only` no content is looked at. Raises Failure where the snapshot cannot be read."""
+
+    def own(self) -> Sequence[Path]:
+        """Places that rw itself lives on: its state, its cache, its password, repositories on this machine."""
 
 
 class Exchanger(Protocol):
@@ -26,6 +35,9 @@ class Exchanger(Protocol):
 
     def place(self, live: Path) -> Place:
         """How a live path can be exchanged. Raises RestoreRefused where it cannot."""
+
+    def overlap(self, one: Path, other: Path) -> bool:
+        """Whether one is the other or lies inside it, by whatever names and mounts."""
 
     def exists(self, path: Path) -> bool:
         """Whether there is anything by that name, a dangling link included."""

@@ -8,15 +8,22 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.model.base import Time
+from resticwrap.model.job import Job
 from resticwrap.model.objects import Entry, content_id, path_b64, show_path
-from resticwrap.model.reports import HistoryReport, ListedObject, SnapshotRow
-from resticwrap.services.context import Context, Records
+from resticwrap.model.reports import HistoryJob, HistoryReport, ListedObject, SnapshotRow
+from resticwrap.model.swap import Journal
+from resticwrap.planning import inplace
+from resticwrap.ports import Catalog
+from resticwrap.services.context import Context, Records, check_domains
 from resticwrap.services.restore import Wish, choose
+
+JOBS_AT_MOST = 1000
 
 
 def snapshots(context: Context, tiers: Sequence[str], domains: Sequence[str]) -> list[SnapshotRow]:
     """The snapshots that the repositories hold, oldest first, with what the catalogue knows of them."""
     rows: list[SnapshotRow] = []
+    seen: set[str | None] = set()
     for tier in tiers:
         context.check_pin(tier)
         try:
@@ -25,6 +32,7 @@ def snapshots(context: Context, tiers: Sequence[str], domains: Sequence[str]) ->
             context.watcher.note(error.message)
             known = {}
         for snapshot in context.repositories[tier].snapshots():
+            seen.add(snapshot.domain)
             if domains and snapshot.domain not in domains:
                 continue
             record = known.get(snapshot.original)
@@ -36,6 +44,7 @@ def snapshots(context: Context, tiers: Sequence[str], domains: Sequence[str]) ->
                     proven_at=record.proven_at if record else None,
                 )
             )
+    check_domains(context.settings, domains, seen)
     return rows
 
 
@@ -57,7 +66,9 @@ def ls(context: Context, wish: Wish) -> list[Listing]:
     found = []
     for choice in choose(context, wish):
         below = choice.paths or (choice.root,)
-        entries = (entry for under in below for entry in repository.entries(choice.snapshot, under))
+        entries = (
+            entry for under in below for entry in repository.entries(choice.snapshot.id, choice.snapshot.tree, under)
+        )
         found.append(
             Listing(
                 domain=choice.domain,
@@ -91,13 +102,70 @@ def row(entry: Entry, listing: Listing) -> ListedObject:
 
 
 def history(records: Records, domains: Sequence[str], *, days: int, limit: int | None, now: Time) -> HistoryReport:
-    """Runs newest first, and the days of the calendar in the schedule's time zone."""
+    """Runs newest first, the days of the calendar in the schedule's time zone, and restores and verifies."""
     schedule = records.settings.schedule
     since = now - timedelta(days=days)
     catalog = records.catalog()
+    rows = tuple(catalog.history(records.target_name, domains=domains, since=since, limit=limit))
+    check_domains(records.settings, domains, {row.domain for row in rows})
     return HistoryReport(
         target=records.target_name,
-        rows=tuple(catalog.history(records.target_name, domains=domains, since=since, limit=limit)),
+        rows=rows,
         days=tuple(catalog.days(records.target_name, domains, since, schedule.zone)),
         time_zone=schedule.time_zone,
+        jobs=tuple(_other_jobs(records, catalog, domains, since, limit)),
     )
+
+
+def _other_jobs(
+    records: Records, catalog: Catalog, domains: Sequence[str], since: Time, limit: int | None
+) -> list[HistoryJob]:
+    """Restores and verifies. Of some domains: the restores that name one of them, and every verify."""
+    jobs = [
+        job
+        for kind in ("restore", "verify")
+        for job in catalog.jobs(records.target_name, kind=kind, limit=limit or JOBS_AT_MOST)
+        if job.started_at >= since
+    ]
+    journals = _journals(records)
+    rows = []
+    for job in sorted(jobs, key=lambda job: (job.started_at, job.id), reverse=True):
+        journal = journals.get(job.id)
+        restored = set(job.details.get("snapshots", ()))
+        restored |= {piece.piece.domain for piece in journal.pieces} if journal else set()
+        if domains and job.kind == "restore" and not restored & set(domains):
+            continue
+        said, command = (inplace.standing(journal) if journal else None) or (_said(job, restored), "")
+        rows.append(
+            HistoryJob(
+                job=job.id,
+                kind=job.kind,
+                time=job.started_at,
+                outcome=job.outcome,
+                duration=(job.finished_at - job.started_at).total_seconds() if job.finished_at else None,
+                what=said,
+                next=command,
+            )
+        )
+    return rows[:limit]
+
+
+def _journals(records: Records) -> dict[str, Journal]:
+    try:
+        return {journal.job: journal for journal in records.journals.all()}
+    except errors.Damaged:
+        return {}  # `rw status` and `rw doctor` say so.
+
+
+def _said(job: Job, restored: set[str]) -> str:
+    details, names = job.details, ", ".join(sorted(restored))
+    match job.kind, details.get("mode"):
+        case "verify", _:
+            said = f"{details.get('tier', '')} repository"
+        case _, "undo" | "accept" as mode:
+            said = f"{mode} of {details.get('restore', '')}"
+        case _, "in-place":
+            said = f"in place: {names}"
+        case _:
+            said = f"{names or 'nothing'} to {details['to']}" if "to" in details else names
+    return "; ".join(part for part in (said, job.error.message if job.error else "") if part)

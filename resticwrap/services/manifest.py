@@ -7,7 +7,8 @@ import msgspec
 from resticwrap import errors
 from resticwrap.model.job import DomainRun, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.objects import Change, Entry, ObjectRow, object_row
-from resticwrap.services.context import Context
+from resticwrap.model.verified import Written
+from resticwrap.services.context import Context, check_domains
 
 
 def of_job(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]) -> Manifest:
@@ -66,14 +67,14 @@ def _objects(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]
                 now.append(object_row(_inside(change.new), run.domain, chunker))
             elif change.new is None and change.old is not None and change.old.kind == "file":
                 gone.append(object_row(_inside(change.old), run.domain, chunker))
-    whole = all(run.type == "full" for run in job.domains)
+    whole = all(run.type == "full" and run.tree for run in job.domains)
     return ObjectList(mode="plain", whole=whole, objects=tuple(now), removed=tuple(gone))
 
 
 def files_of(context: Context, run: DomainRun) -> Iterator[Entry]:
     """The files of a domain as a job left it, with paths relative to the domain's root."""
-    assert run.tree is not None
-    for entry in context.hot.trees().walk(run.tree):
+    assert run.tree is not None and run.snapshot is not None
+    for entry in context.hot.entries(run.snapshot, run.tree):
         if entry.kind == "file":
             yield _inside(entry)
 
@@ -84,21 +85,32 @@ def _inside(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, path=rest if slash else entry.path)
 
 
-def publish(context: Context, manifest: Manifest) -> tuple[str | None, str | None]:
-    """Write it into the store, and what earlier jobs could not write. Returns its key, or why it is not there yet.
+def publish(context: Context, written: Written) -> tuple[str | None, str | None]:
+    """Write a manifest or a record into the store, and what earlier jobs could not write. Returns its key (None: it is
+    not there yet), and what could not be written and why.
 
-    A manifest that cannot be written is kept in the state directory, and the next job of the target writes it.
+    That is kept in the state directory, and the next job of the target writes it.
     """
-    context.state.keep_manifest(manifest)
-    key = None
-    try:
-        for kept in context.state.kept_manifests(context.target_name):
-            written = context.manifests.put(kept)
-            context.state.drop_manifest(kept)
-            key = written if kept.job_id == manifest.job_id else key
-    except errors.Failure as error:
-        return key, f"The manifest could not be written to the target and is kept for the next job: {error.message}"
-    return key, None
+    context.state.keep(written)
+    key, trouble = None, None
+    # Its own first: what stands in the way of an older one need not stand in its way.
+    for one in sorted(context.state.kept(context.target_name), key=lambda one: one.job_id != written.job_id):
+        own = one.job_id == written.job_id
+        try:
+            where = context.manifests.put(one)
+            context.state.drop(one)
+            key = where if own else key
+        except errors.Interrupted:
+            raise
+        except errors.Failure as error:
+            name = "manifest" if isinstance(one, Manifest) else "record"
+            what = f"The {name}" if own else f"The {name} of {one.job_id}"
+            trouble = (
+                trouble or f"{what} could not be written to the target and is kept for the next job: {error.message}"
+            )
+            if isinstance(error, errors.TargetUnreachable | errors.TargetRefused):
+                break
+    return key, trouble
 
 
 def resolve(context: Context, job: str) -> str:
@@ -128,8 +140,10 @@ def load(context: Context, job_id: str) -> Manifest:
 
 def rows(context: Context, manifest: Manifest, domains: Sequence[str]) -> Iterator[ObjectRow]:
     """The whole object list of a job, out of the snapshots' own trees, whatever the manifest's mode."""
-    for listed in manifest.domains:
-        run = listed.run
-        if run.tree and (not domains or run.domain in domains):
-            for entry in files_of(context, run):
-                yield object_row(entry, run.domain, manifest.chunker)
+    check_domains(context.settings, domains, {listed.run.domain for listed in manifest.domains})
+    return (
+        object_row(entry, run.domain, manifest.chunker)
+        for run in (listed.run for listed in manifest.domains)
+        if run.tree and (not domains or run.domain in domains)
+        for entry in files_of(context, run)
+    )

@@ -1,71 +1,152 @@
-"""`rw catalog rebuild`: the catalogue, the pins and the latest snapshots, all out of the target itself."""
+"""`rw catalog rebuild`: the catalogue, the pins and the latest snapshots, all out of the target itself.
 
-from collections.abc import Sequence
+It only ever adds to what is known: what is in the catalogue and cannot be read in the target now stays, but for
+snapshots that are gone. Backups may run meanwhile.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
 
 from resticwrap import errors
-from resticwrap.model.job import Job, Latest, LatestDomain, Manifest
+from resticwrap.model.job import Job, Latest, Manifest, Pin
 from resticwrap.model.reports import RebuildReport
 from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.verified import VerifyDetails, VerifyRecord, verify_details
+from resticwrap.planning.backup import merged_latest
+from resticwrap.ports import Catalog
 from resticwrap.services.context import Context
+from resticwrap.services.interrupted import LATEST_WAIT
 from resticwrap.services.repositories import exists
+
+ALL = 1_000_000
+"""More verifies than anybody has made."""
+
+
+@dataclass
+class Read:
+    """What the target, and the state directory on its way there, have of the jobs; `skipped` could not be read."""
+
+    backups: list[Job] = field(default_factory=list)
+    verifies: list[tuple[Job, VerifyDetails]] = field(default_factory=list)
+    manifests: int = 0
+    repositories: Mapping[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
 
 
 def rebuild(context: Context) -> RebuildReport:
-    """Read every manifest and both repositories, and write the catalogue anew. Needs the policies and the password.
+    """Read every manifest and record and both repositories, and write the catalogue anew. Needs the policies and the
+    password.
 
-    A snapshot without a manifest counts as partial: nobody can say that it saw everything. Proofs are kept where the
-    catalogue still has them.
+    A snapshot without a manifest counts as partial, unless the catalogue knows better: nobody else can say that it saw
+    everything. Raises NoRepository where a pinned repository is not there, OtherRepository where another one is.
     """
-    pins = {tier: repository.config() for tier, repository in context.repositories.items() if exists(repository)}
-    if "hot" not in pins:
-        context.hot.config_digest()
-    known = context.state.pins(context.target_name)
-    for tier, pin in pins.items():
-        if tier in known and known[tier].repository_id != pin.repository_id:
-            raise errors.OtherRepository(
-                f"The {tier} repository of target {context.target_name} is another one than was pinned.",
-                hint="Look where the target points to: rw policy show",
-            )
-    manifests, skipped = _manifests(context, pins["hot"].repository_id)
-    jobs = [_job(context.target_name, manifest, key) for key, manifest in manifests]
-    found = {tier: context.repositories[tier].snapshots() for tier in pins}
-    complete = {run.snapshot for job in jobs for run in job.domains if run.complete and run.snapshot}
-    catalog = context.catalog()
-    catalog.forget_target(context.target_name)
-    catalog.close_jobs(jobs)
-    for tier, snapshots in found.items():
-        catalog.put_snapshots(
-            context.target_name, tier, [(snapshot, snapshot.original in complete) for snapshot in snapshots]
-        )
+    pins = _pins(context)
     context.state.put_pins(context.target_name, pins)
-    if latest := _latest(context, jobs, found["hot"], pins["hot"].repository_id):
-        context.state.put_latest(latest)
-    told = {run.snapshot for job in jobs for run in job.domains}
+    catalog = context.catalog()
+    context.recorder.settle()
+    # First what is known, then the repositories, then the manifests: a backup that ends meanwhile goes the other way,
+    # so nothing of it is taken for gone.
+    known = {tier: set(catalog.snapshots(context.target_name, tier)) for tier in pins}
+    found = {tier: context.repositories[tier].snapshots() for tier in pins}
+    read = _read(context, pins)
+    complete = {run.snapshot for job in read.backups for run in job.domains if run.complete and run.snapshot}
+    _none_read(context, read, found["hot"])
+    _other_repositories(context, read.repositories, pins)
+    catalog.close_jobs(read.backups)
+    for tier, snapshots in found.items():
+        catalog.forget_snapshots(context.target_name, tier, known[tier] - {one.original for one in snapshots})
+        catalog.put_snapshots(context.target_name, tier, [(one, one.original in complete) for one in snapshots])
+    _verified(context.target_name, catalog, read.verifies)
+    if read.backups:
+        _latest(context, read.backups, found["hot"], pins["hot"].repository_id)
+    told = {run.snapshot for job in read.backups for run in job.domains}
     return RebuildReport(
         target=context.target_name,
-        manifests=len(manifests),
-        jobs=len(jobs),
+        manifests=read.manifests,
+        jobs=len(read.backups) + len(read.verifies),
         snapshots=sum(len(snapshots) for snapshots in found.values()),
         without_manifest=sum(s.original not in told for snapshots in found.values() for s in snapshots),
-        skipped=tuple(skipped),
+        skipped=tuple(read.skipped),
     )
 
 
-def _manifests(context: Context, hot: str) -> tuple[list[tuple[str, Manifest]], list[str]]:
-    """The manifests of this target's repository, oldest first, and the keys of those that cannot be read."""
-    found, skipped = [], []
+def _pins(context: Context) -> dict[str, Pin]:
+    """The repositories by tier: pinned ones must be there, others are pinned now."""
+    known = context.state.pins(context.target_name)
+    if "hot" not in known:
+        context.hot.config_digest()
+    found: dict[str, Pin] = {}
+    for tier, repository in context.repositories.items():
+        if "hot" in known and tier in known:
+            found[tier] = context.check_pin(tier)
+        elif exists(repository):
+            found[tier] = repository.config()
+            if tier in known and known[tier].repository_id != found[tier].repository_id:
+                raise errors.OtherRepository(
+                    f"The {tier} repository of target {context.target_name} is another one than was pinned.",
+                    hint="Look where the target points to: rw policy show",
+                )
+    return {**known, **found}
+
+
+def _read(context: Context, pins: Mapping[str, Pin]) -> Read:
+    """Every manifest and record of these repositories, oldest first; kept ones before those that the store has."""
+    read, hot = Read(), pins["hot"].repository_id
+    manifests: dict[str, tuple[Manifest, str | None]] = {}
+    records: dict[str, VerifyRecord] = {}
+    for written in context.state.kept(context.target_name):
+        if isinstance(written, Manifest):
+            manifests[written.job_id] = (written, None)
+        else:
+            records[written.job_id] = written
     for key in context.manifests.keys():  # noqa: SIM118
         try:
             manifest = context.manifests.get(key)
         except (errors.Damaged, errors.ObjectMissing) as error:
-            skipped.append(f"{key}: {error.message}")
-            continue
-        if manifest.repositories.get("hot") == hot:
-            found.append((key, manifest))
-    return sorted(found, key=lambda item: item[1].started_at), skipped
+            read.skipped.append(f"{key}: {error.message}")
+        else:
+            manifests[manifest.job_id] = (manifest, key)
+    for key in context.manifests.record_keys():
+        try:
+            record = context.manifests.record(key)
+        except (errors.Damaged, errors.ObjectMissing) as error:
+            read.skipped.append(f"{key}: {error.message}")
+        else:
+            records[record.job_id] = record
+    ours = [one for one in manifests.values() if one[0].repositories.get("hot") == hot]
+    for manifest, where in sorted(ours, key=lambda one: (one[0].started_at, one[0].job_id)):
+        read.backups.append(_job(context.target_name, manifest, where))
+        read.repositories = manifest.repositories
+    read.manifests = len(ours)
+    for record in sorted(records.values(), key=lambda one: (one.job.started_at, one.job_id)):
+        details = verify_details(record.job)
+        if details and details.tier in pins and details.repository == pins[details.tier].repository_id:
+            read.verifies.append((msgspec.structs.replace(record.job, target=context.target_name), details))
+    return read
 
 
-def _job(target: str, manifest: Manifest, key: str) -> Job:
+def _none_read(context: Context, read: Read, snapshots: Sequence[Snapshot]) -> None:
+    """Snapshots of ours and not one manifest: most likely the manifests lie elsewhere."""
+    if not read.manifests and any(snapshot.domain for snapshot in snapshots):
+        target = context.target
+        read.skipped.append(
+            f"backups/{target.environment or target.namespace}/: no manifest of this repository, though it holds "
+            f"{len(snapshots)} snapshots. Is the `environment` of target {context.target_name} still the same?"
+        )
+
+
+def _other_repositories(context: Context, told: Mapping[str, str], pins: Mapping[str, Pin]) -> None:
+    """Say where the newest manifest knew a repository that is not there."""
+    for tier, repository_id in told.items():
+        if tier not in pins or pins[tier].repository_id != repository_id:
+            context.watcher.note(
+                f"The newest manifest knows a {tier} repository {repository_id[:8]}, which this target does not have."
+            )
+
+
+def _job(target: str, manifest: Manifest, key: str | None) -> Job:
     runs = tuple(listed.run for listed in manifest.domains)
     return Job(
         id=manifest.job_id,
@@ -83,28 +164,44 @@ def _job(target: str, manifest: Manifest, key: str) -> Job:
     )
 
 
-def _latest(context: Context, jobs: list[Job], snapshots: Sequence[Snapshot], repository: str) -> Latest | None:
-    """Of every domain the newest complete run whose snapshot is still in the repository."""
-    by_original = {snapshot.original: snapshot for snapshot in snapshots}
-    domains: dict[str, LatestDomain] = {}
-    for job in jobs:
-        for run in job.domains:
-            there = by_original.get(run.snapshot or "")
-            if run.complete and there is not None:
-                domains[run.domain] = LatestDomain(
-                    snapshot=there.original,
-                    current_id=there.id,
-                    tree=there.tree,
-                    looked_at=run.looked_at,
-                    root=run.root,
-                )
-    if not jobs:
-        return None
-    last = jobs[-1]
-    return Latest(
-        target=context.target_name,
-        job_id=last.id,
-        finished_at=last.finished_at or last.started_at,
-        domains=domains,
-        repository=repository,
-    )
+def _verified(target: str, catalog: Catalog, verifies: Iterable[tuple[Job, VerifyDetails]]) -> None:
+    """What verifies proved and read back. A record of them that is whole here says more than the one in the target."""
+    whole = {job.id for job in catalog.jobs(target, kind="verify", limit=ALL) if job.outcome in ("ok", "failed")}
+    for job, details in verifies:
+        if job.id not in whole:
+            catalog.close_job(job)
+        if details.read_at is not None:
+            catalog.record_reads(target, details.tier, details.reads, details.read_at)
+        if details.proven_at is not None:
+            catalog.mark_proven(target, details.proven, details.proven_at, tier=details.tier)
+
+
+def _latest(context: Context, jobs: Iterable[Job], snapshots: Sequence[Snapshot], repository: str) -> None:
+    """Of every domain the newest complete look whose snapshot is still in the repository. Backups that ended meanwhile
+    have written theirs there: what is newer stays."""
+    there = {snapshot.original: snapshot for snapshot in snapshots}
+    with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
+        before = latest = context.latest()
+        if latest:
+            held = {
+                name: one
+                for name, one in latest.domains.items()
+                if one.snapshot in there or context.hot.holds(one.current_id)
+            }
+            latest = msgspec.structs.replace(latest, domains=held)
+        for job in jobs:
+            runs = tuple(run for run in job.domains if run.snapshot in there)
+            job = msgspec.structs.replace(job, domains=runs)
+            latest = merged_latest(latest, job, repository, now=context.clock.now(), unindexed=0)
+        if latest:
+            context.state.put_latest(_current(latest, before, there))
+
+
+def _current(latest: Latest, before: Latest | None, there: Mapping[str, Snapshot]) -> Latest:
+    """With the ids that the snapshots have now, and the job that was the newest before where it still is."""
+    domains = {
+        name: msgspec.structs.replace(one, current_id=there[one.snapshot].id) if one.snapshot in there else one
+        for name, one in latest.domains.items()
+    }
+    newest = before if before and before.finished_at > latest.finished_at else latest
+    return msgspec.structs.replace(latest, domains=domains, job_id=newest.job_id, finished_at=newest.finished_at)

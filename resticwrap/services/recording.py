@@ -100,31 +100,33 @@ class Recorder:
     def interrupted(
         self, target: str, host: str, now: Time, alive: Callable[[Job], bool], *, in_catalog: bool = True
     ) -> Sequence[Job]:
-        """Close the jobs that a crash left running on this host, and return them as closed.
+        """Close the jobs that a crash left running, with what they had done by then, and return them as closed.
 
-        `alive` says whether the process that runs a job still lives; it is asked only about this host's jobs.
+        `alive` says whether the process that runs a job still lives. It is asked about all that this state directory
+        spooled, whatever `host` a container called itself then; of the catalogue, which machines may share, about this
+        host's jobs alone.
         `in_catalog=False` looks at the spool alone, which has them all unless the spool itself was lost: no database
         is opened. A catalogue that is down is passed over.
         """
-        found = self._running(target, in_catalog)
-        dead = {job.id for job in found if job.host == host and not alive(job)}
+        found = self._running(target, host, in_catalog)
+        dead = {job.id for job in found if not alive(job)}
         if not dead:
             return ()
         # Asked again now that their processes are gone for good: one may have closed its job just before it ended.
-        closed = [_interrupted(job, now) for job in self._running(target, in_catalog) if job.id in dead]
+        closed = [_interrupted(job, now) for job in self._running(target, host, in_catalog) if job.id in dead]
         for job in closed:
             self._state.spool(job)
         if closed and in_catalog:
             self.settle()
         return closed
 
-    def _running(self, target: str, in_catalog: bool) -> Sequence[Job]:
+    def _running(self, target: str, host: str, in_catalog: bool) -> Sequence[Job]:
         # The spool before the catalogue: a record that moves on in between is seen closed in one of the two.
         spooled = self._state.spooled()
         running = [job for job in spooled if job.outcome == "running" and job.target == target]
         if in_catalog:
             known = {job.id for job in spooled}
-            running += [job for job in self._left_in_catalog(target) if job.id not in known]
+            running += [job for job in self._left_in_catalog(target) if job.id not in known and job.host == host]
         return running
 
     def _left_in_catalog(self, target: str) -> Sequence[Job]:

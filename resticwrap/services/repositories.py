@@ -98,8 +98,10 @@ def unlock(context: Context, only: tuple[str, ...] = (), *, stale: bool = False)
     """
     now = context.clock.now()
     found: list[LockInfo] = []
-    for repository in context.repositories.values():
-        for lock in _locks(repository):
+    for tier in context.pins():
+        context.check_pin(tier)
+        repository = context.repositories[tier]
+        for lock in repository.locks():
             named = any(lock.id.startswith(name) for name in only)
             old = lock.state == "foreign" and now - lock.time > STALE_AFTER
             remove = (lock.state == "dead" and (named or not only)) or (old and (stale or named))
@@ -123,10 +125,3 @@ def unlock(context: Context, only: tuple[str, ...] = (), *, stale: bool = False)
                 )
             )
     return UnlockReport(target=context.target_name, locks=tuple(found))
-
-
-def _locks(repository: Repository) -> list[LockInfo]:
-    try:
-        return list(repository.locks())
-    except errors.NoRepository:
-        return []

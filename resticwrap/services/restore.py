@@ -6,7 +6,6 @@ nobody should take it for the file.
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,16 @@ from resticwrap.model.objects import Entry
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.planning import restore as planning
-from resticwrap.ports import Trees
-from resticwrap.services import manifest
+from resticwrap.ports import MissedItem, Repository
+from resticwrap.services import interrupted, manifest
 from resticwrap.services.compare import compare
-from resticwrap.services.context import Context
+from resticwrap.services.context import Context, check_domains
+from resticwrap.services.leftovers import clear_stage, dead_stages, stage_of
 
 DAMAGED = b".rw-damaged"
 NOT_RESTORED = frozenset({"socket", "irregular"})
 """What restic does not bring back: it means nothing without the process that made it."""
+WRONG_CONTENT = frozenset({"size", "content"})
 NAMED = 500
 
 
@@ -62,14 +63,14 @@ def choose(context: Context, wish: Wish) -> list[Choice]:
     repository = context.repositories[wish.tier]
     snapshots = repository.snapshots()
     complete = known_complete(context, wish.tier)
-    trees = repository.trees()
+    now = context.clock.now()
     choices = []
     for domain, name in _wanted(context, wish, snapshots, complete).items():
-        snapshot = planning.choose(snapshots, domain, wanted=name, at=wish.at, complete=complete)
-        root = root_of(trees, snapshot)
+        snapshot = planning.choose(snapshots, domain, wanted=name, at=wish.at, now=now, complete=complete)
+        root = root_of(repository, snapshot)
         paths = tuple(planning.inside(root, path) for path in wish.paths)
         for path, asked in zip(paths, wish.paths, strict=True):
-            if next(iter(trees.walk(snapshot.tree, path)), None) is None:
+            if next(iter(repository.entries(snapshot.id, snapshot.tree, path)), None) is None:
                 raise errors.NotFound(
                     f"Snapshot {snapshot.original[:8]} of {domain} has no {asked}.",
                     hint=f"rw ls --domain {domain} --snapshot {snapshot.original[:8]}",
@@ -85,6 +86,7 @@ def _wanted(
     if wish.job:
         return _of_job(context, wish)
     if wish.domains:
+        check_domains(context.settings, wish.domains, {snapshot.domain for snapshot in snapshots})
         return dict.fromkeys(wish.domains, wish.snapshot)
     if wish.snapshot != "latest":
         owners = {s.domain for s in snapshots if s.domain and wish.snapshot in (s.id[: len(wish.snapshot)], s.original)}
@@ -108,9 +110,17 @@ def everything(
 
 
 def _of_job(context: Context, wish: Wish) -> dict[str, str]:
+    """What a job left. Raises NotFound where a wished domain got no snapshot in it; others are told of."""
     assert wish.job is not None
-    written = manifest.load(context, wish.job)
+    written = manifest.load(context, manifest.resolve(context, wish.job))
     runs = {listed.run.domain: listed.run.snapshot for listed in written.domains}
+    for name in wish.domains or runs:
+        if not runs.get(name):
+            if wish.domains:
+                raise errors.NotFound(
+                    f"Job {written.job_id} has no snapshot of {name}.", hint=f"rw manifest show {written.job_id}"
+                )
+            context.watcher.note(f"{name} got no snapshot in that job, so it is left out")
     return {name: snapshot for name in wish.domains or runs if (snapshot := runs.get(name))}
 
 
@@ -124,37 +134,47 @@ def known_complete(context: Context, tier: str) -> Callable[[Snapshot], bool]:
     return lambda snapshot: (record := known.get(snapshot.original)) is not None and record.complete
 
 
-def root_of(trees: Trees, snapshot: Snapshot) -> bytes:
+def root_of(repository: Repository, snapshot: Snapshot) -> bytes:
     """The name of a snapshot's one root. Raises NotFound for an empty snapshot."""
-    for entry in trees.walk(snapshot.tree):
+    for entry in repository.entries(snapshot.id, snapshot.tree):
         return entry.path
     raise errors.NotFound(f"Snapshot {snapshot.original[:8]} is empty.", hint="rw snapshots")
 
 
 def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
-    """Restore beside, into an empty or new folder `to`. Raises RestoreRefused before anything was written."""
-    refuse_full(to)
+    """Restore beside, into an empty or new folder `to`. Raises RestoreRefused before anything was written.
+
+    Where a restore was killed in that very folder, it is finished: what it had done is compared, not restored again.
+    """
+    interrupted.close(context)
+    dead = dead_stages(context, to)
+    if not dead:
+        refuse_full(to)
     job = context.new_job("restore")
-    context.close_interrupted()
     done: list[RestoredDomain] = []
     with context.running(job):
         context.check_pin(wish.tier)
         choices = choose(context, wish)
         context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
         try:
+            _make_stage(stage_of(to, job))
+            for stage in dead:
+                clear_stage(stage, finished=True)
             for choice in choices:
-                done.append(_one(context, wish.tier, job, choice, to))
+                found = _resumed(context, wish.tier, job, choice, to) if dead else None
+                done.append(found or _one(context, wish.tier, job, choice, to))
                 context.watcher.done(choice.domain, "ok" if good(done[-1]) else "failed")
+            job = msgspec.structs.replace(
+                job,
+                outcome="ok" if all(good(restored) for restored in done) else "partial",
+                finished_at=context.clock.now(),
+                details={"to": str(to), "snapshots": {restored.domain: restored.snapshot for restored in done}},
+            )
+            # Before the stage goes: where it is left, the next restore knows that this one was not finished.
+            context.recorder.close(job)
         finally:
             context.watcher.end()
-            shutil.rmtree(stage_of(to, job), ignore_errors=True)
-        job = msgspec.structs.replace(
-            job,
-            outcome="ok" if all(good(restored) for restored in done) else "partial",
-            finished_at=context.clock.now(),
-            details={"to": str(to), "snapshots": {restored.domain: restored.snapshot for restored in done}},
-        )
-        context.recorder.close(job)
+            clear_stage(stage_of(to, job), finished=job.outcome != "running")
     return RestoreReport(job=job, mode="beside", domains=tuple(done))
 
 
@@ -198,15 +218,45 @@ def refuse_full(to: Path) -> None:
         )
 
 
-def stage_of(to: Path, job: Job) -> Path:
-    """Where an unfinished restore lies; its name says that it is unfinished."""
-    return to / f".rw-restore-{job.id}"
+def _make_stage(stage: Path) -> None:
+    try:
+        stage.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise errors.Failure(
+            f"{stage.parent} cannot be restored to: {error.strerror}.", hint="Give another folder with --to."
+        ) from error
+
+
+def _resumed(context: Context, tier: str, job: Job, choice: Choice, to: Path) -> RestoredDomain | None:
+    """A domain that a killed restore had put in its place, if it is what is wanted; else it is renamed, not removed."""
+    place = to / choice.domain
+    if not os.path.lexists(place):
+        return None
+    name = os.fsencode(choice.domain)
+    wanted = [
+        msgspec.structs.replace(entry, path=name + entry.path[len(choice.root) :])
+        for entry in entries(context, tier, choice)
+    ]
+    trees = context.repositories[tier].trees()
+    if any(wrong for _, wrong in compare(trees, wanted, os.fsencode(to), choice.domain)):
+        place.rename(f"{place}.before-{job.id}")
+        return None
+    files = [entry.size for entry in wanted if entry.kind == "file"]
+    return RestoredDomain(
+        domain=choice.domain,
+        snapshot=choice.snapshot.original,
+        time=choice.snapshot.time,
+        place=str(place),
+        files=len(files),
+        size=sum(files),
+        compared=len(files),
+    )
 
 
 def _one(context: Context, tier: str, job: Job, choice: Choice, to: Path) -> RestoredDomain:
     stage = stage_of(to, job) / choice.domain
-    result = fetch(context, tier, choice, stage)
-    compared, mismatches, size = check(context, tier, choice, os.fsencode(stage), set_aside=True)
+    unreadable = fetch(context, tier, choice, stage)
+    files, mismatches, size = check(context, tier, choice, os.fsencode(stage), set_aside=True)
     place = to / choice.domain
     staged = os.path.join(os.fsencode(stage), choice.root)
     if os.path.lexists(staged):
@@ -216,30 +266,31 @@ def _one(context: Context, tier: str, job: Job, choice: Choice, to: Path) -> Res
         snapshot=choice.snapshot.original,
         time=choice.snapshot.time,
         place=str(place),
-        files=result,
+        files=files,
         size=size,
-        compared=compared,
+        compared=files,
         mismatches=tuple(mismatches),
+        unreadable=tuple(f"{item.item}: {item.message}" for item in unreadable[:NAMED]),
     )
 
 
-def fetch(context: Context, tier: str, choice: Choice, stage: Path) -> int:
-    """Restore a choice below `stage`, as it stands in the snapshot. Returns the number of files that restic wrote."""
-    stage.mkdir(parents=True, mode=0o700)
+def fetch(context: Context, tier: str, choice: Choice, stage: Path) -> Sequence[MissedItem]:
+    """Restore a choice below `stage`, as it stands in the snapshot. Returns what restic could not restore whole."""
+    stage.mkdir(mode=0o700)
     result = context.repositories[tier].restore(
         choice.snapshot.id,
         stage,
         choice.paths,
         on_progress=lambda progress: context.watcher.update(choice.domain, progress),
     )
-    return result.files
+    return result.failed
 
 
 def entries(context: Context, tier: str, choice: Choice) -> Iterator[Entry]:
     """What a choice must bring back. The folders on the way to a wanted path are not part of it."""
-    trees = context.repositories[tier].trees()
+    repository = context.repositories[tier]
     for under in choice.paths or (choice.root,):
-        for entry in trees.walk(choice.snapshot.tree, under):
+        for entry in repository.entries(choice.snapshot.id, choice.snapshot.tree, under):
             if entry.kind not in NOT_RESTORED:
                 yield entry
 
@@ -255,6 +306,8 @@ def check(
     compared, size = 0, 0
     wrong: list[Mismatch] = []
     for entry, mismatch in compare(trees, entries(context, tier, choice), place, choice.domain):
+        if context.cancelled():
+            raise errors.Interrupted("Interrupted while the restored files were compared.", hint="Run it again.")
         compared += entry.kind == "file"
         if mismatch is None:
             size += entry.size
@@ -262,7 +315,7 @@ def check(
         if len(wrong) < NAMED:
             wrong.append(mismatch)
         path = os.path.join(place, entry.path)
-        if set_aside and entry.kind == "file" and os.path.isfile(path) and not os.path.islink(path):
+        if set_aside and mismatch.what in WRONG_CONTENT:
             with contextlib.suppress(OSError):
                 os.rename(path, path + DAMAGED)
     return compared, wrong, size

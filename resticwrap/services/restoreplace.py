@@ -8,14 +8,16 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.model.job import Job
+from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
-from resticwrap.model.swap import InPlaceResult, Piece, Safety
-from resticwrap.services import backup
+from resticwrap.model.swap import InPlaceResult, Piece, Safety, Unsaved
+from resticwrap.services import backup, interrupted
 from resticwrap.services.compare import compare
 from resticwrap.services.context import Context
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Work
-from resticwrap.services.restore import NOT_RESTORED, Choice, Wish, choose, entries, live_root, planned
+from resticwrap.services.restore import NOT_RESTORED, Choice, Wish, choose, entries, live_root, planned, root_of
+from resticwrap.services.unsaved import unsaved
 
 LOCK = "in-place restore"
 
@@ -39,12 +41,19 @@ class DomainWork(Work):
         return Safety(snapshot=run.snapshot, complete=run.complete)
 
     def restore_to(self, piece: Piece, folder: Path) -> Path:
-        self._context.repositories[piece.tier].restore(
+        result = self._context.repositories[piece.tier].restore(
             piece.snapshot,
             folder,
             [piece.inside],
             on_progress=lambda progress: self._context.watcher.update(piece.domain, progress),
         )
+        if result.failed:
+            first = result.failed[0]
+            raise errors.RestoreRefused(
+                f"restic could not restore {len(result.failed)} paths of {piece.domain} whole, "
+                f"first {first.item}: {first.message}",
+                hint="Restore beside the live data (--to) to see what comes back.",
+            )
         return folder / os.fsdecode(piece.inside)
 
     def compare(self, piece: Piece, place: Path) -> Sequence[Mismatch]:
@@ -57,65 +66,121 @@ class DomainWork(Work):
         )
         return [wrong for _, wrong in compare(trees, wanted, os.fsencode(place), piece.domain) if wrong]
 
+    def unsaved(
+        self, piece: Piece, place: Path, *, safety: str | None = None, live: bytes = b"", names_only: bool = False
+    ) -> Unsaved:
+        repository = self._context.repositories["hot" if safety else piece.tier]
+        wanted = safety or piece.snapshot
+        snapshot = next((one for one in repository.snapshots() if wanted in (one.id, one.original)), None)
+        if snapshot is None:
+            raise errors.NotFound(f"The snapshot {wanted[:8]} is not there any more.", hint="rw snapshots")
+        trees = repository.trees()
+        inside = piece.inside
+        if safety:
+            inside = os.path.join(root_of(repository, snapshot), live[len(piece.root) :].lstrip(b"/")).rstrip(b"/")
+        try:
+            return unsaved(trees, snapshot.tree, inside, os.fsencode(place), names_only=names_only)
+        except OSError as error:
+            raise errors.Failure(f"{place} cannot be read whole: {error}.", hint="Run rw as a user who may.") from error
+
+    def own(self) -> Sequence[Path]:
+        return own_places(self._context)
+
+
+def own_places(context: Context) -> list[Path]:
+    """What rw lives on here, whichever target is used: putting any of it "back" would cut off the way to the rest."""
+    settings = context.settings
+    places = [settings.state_dir, settings.cache_dir]
+    targets = [settings.target(name) for name in settings.target_names if not settings.problems_of_target(name)]
+    places += [target.path for target in targets if isinstance(target, LocalTarget)]
+    places += [target.password_file for target in targets if target.password_file is not None]
+    if named := settings.env.get("RESTIC_PASSWORD_FILE"):
+        places.append(Path(named))
+    _, sqlite, database = settings.env.get("RW_CATALOG_URL", "").partition("sqlite:///")
+    if sqlite and database:
+        places.append(Path(database.partition("?")[0]))
+    return [place.absolute() for place in places]
+
 
 def recover(context: Context) -> None:
     """Finish or undo what crashed restores left; said aloud. A restore that is under way is left alone."""
     try:
         with context.locks.hold(LOCK):
-            found = context.in_place(DomainWork(context)).recover()
+            _recover(context, context.in_place(DomainWork(context)))
     except errors.Locked:
         return
-    for one in found:
-        context.watcher.note(
-            f"in-place restore {one.job}: was {one.was}, is {one.now}. {one.error} {one.hint}".rstrip()
-        )
 
 
-def restore(context: Context, wish: Wish) -> RestoreReport:
+def _recover(context: Context, engine: InPlace) -> None:
+    for one in engine.recover():
+        what = " ".join(part for part in (one.error or one.reason, one.hint) if part)
+        context.watcher.note(f"in-place restore {one.job}: was {one.was}, is {one.now}. {what}".rstrip())
+
+
+def restore(context: Context, wish: Wish, *, force: bool = False) -> RestoreReport:
     """Put paths or whole domains back in their live place. Raises RestoreRefused where that could not be undone."""
     job = context.new_job("restore")
-    context.close_interrupted()
+    interrupted.close(context)
     work = DomainWork(context)
-    with context.locks.hold(LOCK), context.running(job, strict=True):
+    with context.locks.hold(LOCK), context.running(job, strict=True) as job:
         engine = context.in_place(work)
-        engine.recover()
+        _recover(context, engine)
         context.check_pin(wish.tier)
-        choices = choose(context, wish)
+        choices = _chosen(context, wish, engine)
         context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
         try:
-            result = engine.run(job.id, context.target_name, pieces(context, wish, choices))
+            result = engine.run(job.id, context.target_name, pieces(context, wish, choices), force=force)
         finally:
             context.watcher.end()
         domains = [_restored(context, wish, choice) for choice in choices]
         return _close(context, job, "in-place", result, domains)
 
 
-def preview(context: Context, wish: Wish) -> RestoreReport:
+def _chosen(context: Context, wish: Wish, engine: InPlace) -> list[Choice]:
+    """What is wished; of "everything" without what rw itself lives on, which the engine would refuse."""
+    choices = choose(context, wish)
+    if wish.domains or wish.snapshot != "latest":
+        return choices
+    found = []
+    for choice in choices:
+        if place := engine.our_own(os.fsencode(live_root(context, choice.domain))):
+            context.watcher.note(
+                f"{choice.domain} is left out: rw itself lives on {place}. "
+                f"rw restore --domain {choice.domain} --to FOLDER brings it back beside."
+            )
+        else:
+            found.append(choice)
+    return found
+
+
+def preview(context: Context, wish: Wish, *, force: bool = False) -> RestoreReport:
     """What an in-place restore would do, checked as a run checks it; writes nothing. Raises what a run would raise."""
     context.check_pin(wish.tier)
-    choices = choose(context, wish)
+    engine = context.in_place(DomainWork(context))
+    choices = _chosen(context, wish, engine)
     job = context.new_job("restore")
-    _, notes = context.in_place(DomainWork(context)).check(job.id, pieces(context, wish, choices))
+    _, notes = engine.check(job.id, pieces(context, wish, choices), force=force)
     domains = tuple(planned(context, wish.tier, choice, live_root(context, choice.domain)) for choice in choices)
     return RestoreReport(job=job, mode="planned", domains=domains, notes=notes)
 
 
-def undo(context: Context, restored: str) -> RestoreReport:
+def undo(context: Context, restored: str, *, force: bool = False) -> RestoreReport:
     """Exchange an in-place restore back."""
-    return _again(context, "undo", lambda engine: engine.undo(restored))
+    return _again(context, "undo", lambda engine: engine.undo(restored, force=force))
 
 
-def accept(context: Context, restored: str) -> RestoreReport:
-    """Remove the tree that an in-place restore, or its undo, put aside."""
-    return _again(context, "accept", lambda engine: engine.accept(restored))
+def accept(context: Context, restored: str, *, force: bool = False) -> RestoreReport:
+    """Remove the tree that an in-place restore, or its undo, put aside. Raises RestoreRefused where it has what no
+    snapshot has, unless `force`."""
+    return _again(context, "accept", lambda engine: engine.accept(restored, force=force))
 
 
 def _again(context: Context, mode: str, act: Callable[[InPlace], InPlaceResult]) -> RestoreReport:
     job = context.new_job("restore")
-    context.close_interrupted()
-    with context.locks.hold(LOCK), context.running(job, strict=True):
+    interrupted.close(context)
+    with context.locks.hold(LOCK), context.running(job, strict=True) as job:
         engine = context.in_place(DomainWork(context))
-        engine.recover()
+        _recover(context, engine)
         return _close(context, job, mode, act(engine), [])
 
 
@@ -131,6 +196,7 @@ def pieces(context: Context, wish: Wish, choices: Sequence[Choice]) -> list[Piec
                     domain=choice.domain,
                     snapshot=choice.snapshot.id,
                     inside=inside,
+                    root=live,
                     live=os.path.join(live, inside[len(choice.root) :].lstrip(b"/")).rstrip(b"/"),
                     size=sum(entry.size for entry in entries(context, wish.tier, one)),
                     tier=wish.tier,
@@ -152,7 +218,14 @@ def _close(
         job,
         outcome="ok",
         finished_at=context.clock.now(),
-        details={"mode": mode, "restore": result.job, "safety": result.safety, "kept": list(result.kept)},
+        details={
+            "mode": mode,
+            "restore": result.job,
+            "safety": result.safety,
+            "kept": list(result.kept),
+            "notes": list(result.notes),
+            "snapshots": {restored.domain: restored.snapshot for restored in domains},
+        },
     )
     context.recorder.close(job)
     return RestoreReport(

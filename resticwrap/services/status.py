@@ -1,17 +1,21 @@
 """`rw status`: one screen out of records alone. It asks neither the target nor restic."""
 
 from collections.abc import Mapping, Sequence
-
-import msgspec
+from datetime import timedelta
 
 from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.job import Job
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import Coverage, DomainStatus, HistoryRow, StatusReport, TierStatus
+from resticwrap.model.verified import VerifyDetails, verify_details
+from resticwrap.planning import inplace
+from resticwrap.planning import verify as planning
 from resticwrap.ports import Catalog, DomainSums
 from resticwrap.services.context import Records
 
+CLOCK_SLACK = timedelta(minutes=10)
+"""What lies further in the future was recorded while a clock was wrong, and says nothing about now."""
 VERIFIES_LOOKED_AT = 50
 
 
@@ -19,18 +23,19 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
     """Per domain `rpo_lag` against its objective, per repository space, dedup ratio, last verify and coverage."""
     catalog = records.catalog()
     target = records.target_name
-    runs = catalog.last_runs(target)
+    runs = catalog.last_runs(target, now + CLOCK_SLACK)
     sums = catalog.sums(target, "hot")
-    wanted = {name: d for name, d in records.settings.domains.items() if not domains or name in domains}
+    wanted = records.settings.select_domains(domains)
     verifies = catalog.jobs(target, kind="verify", limit=VERIFIES_LOOKED_AT)
     try:
         pins = records.pins()
         notes: list[str] = []
     except errors.NoRepository as error:
         pins, notes = {}, [f"{error.message} {error.hint}"]
-    waiting = records.state.kept_manifests(target)
+    waiting = records.state.kept(target)
     if waiting:
         notes.append(f"{len(waiting)} manifest(s) wait in the state directory for the target to answer.")
+    notes += kept_restores(records)
     return StatusReport(
         target=target,
         provider=records.target.provider,
@@ -39,11 +44,21 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
             domain_status(name, domain, runs.get(name), sums.get(name), now) for name, domain in wanted.items()
         ),
         tiers=tuple(
-            tier_status(tier, pin.repository_id, catalog.sums(target, tier), verifies) for tier, pin in pins.items()
+            tier_status(tier, pin.repository_id, catalog.sums(target, tier), verifies, catalog.reads(target, tier), now)
+            for tier, pin in pins.items()
         ),
         open_jobs=tuple(job.id for job in open_jobs(records, catalog)),
         notes=tuple(notes),
     )
+
+
+def kept_restores(records: Records) -> list[str]:
+    """In-place restores of this machine that are not over, each with what to run: two trees take room until then."""
+    try:
+        journals = records.journals.all()
+    except errors.Damaged as error:
+        return [f"{error.message} {error.hint}"]
+    return [f"{what[0]}: {what[1]}" for journal in journals if (what := inplace.standing(journal))]
 
 
 def open_jobs(records: Records, catalog: Catalog) -> list[Job]:
@@ -79,13 +94,22 @@ def domain_status(
     )
 
 
-def tier_status(tier: str, repository: str, sums: Mapping[str, DomainSums], verifies: Sequence[Job]) -> TierStatus:
-    """Stored is what the jobs added; a verify has measured it, so the larger of the two counts."""
-    own = [job for job in verifies if job.details.get("tier") == tier]
-    done = next((job for job in own if job.outcome in ("ok", "failed") and "coverage" in job.details), None)
+def tier_status(
+    tier: str,
+    repository: str,
+    sums: Mapping[str, DomainSums],
+    verifies: Sequence[Job],
+    reads: Mapping[int, Time],
+    now: Time,
+) -> TierStatus:
+    """Stored is what the jobs added; a verify has measured it, so the larger of the two counts. Coverage is counted
+    anew: what nobody reads again falls out of it. `verifies`: newest first."""
+    ended = [(job, verify_details(job)) for job in verifies if job.outcome in ("ok", "failed")]
+    own = [(job, details) for job, details in ended if details and details.tier == tier]
+    listed = next(((job, details) for job, details in own if details.coverage), None)
     added = sum(one.added for one in sums.values())
     logical = sum(one.logical for one in sums.values())
-    stored = max(added, int(done.details["stored"])) if done else added
+    stored = max(added, listed[1].stored) if listed else added
     return TierStatus(
         tier=tier,
         repository=repository,
@@ -93,7 +117,12 @@ def tier_status(tier: str, repository: str, sums: Mapping[str, DomainSums], veri
         logical=logical,
         stored=stored,
         ratio=logical / stored if stored else None,
-        last_verify=own[0].started_at if own else None,
-        last_verify_ok=own[0].outcome == "ok" if own else None,
-        coverage=msgspec.convert(done.details["coverage"], Coverage) if done else None,
+        last_verify=own[0][0].started_at if own else None,
+        last_verify_ok=own[0][0].outcome == "ok" if own else None,
+        coverage=coverage_now(*listed, reads, now) if listed else None,
     )
+
+
+def coverage_now(job: Job, details: VerifyDetails, reads: Mapping[int, Time], now: Time) -> Coverage:
+    """The coverage of the packs that this verify listed, as it is now."""
+    return planning.coverage(details.packs, job.finished_at or job.started_at, reads, now, details.days)

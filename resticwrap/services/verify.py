@@ -1,19 +1,14 @@
 """`rw verify`: read the store back, restore a sample for real, say what is damaged and what that costs.
 
 All bytes come from the store and not from the local cache, which hides lost packs (measured). The structure check runs
-without a restic lock, so that no incremental misses its time, under a lock of ours that keeps forget and prune away;
-damage that it reports counts once a second look confirms it.
+without a restic lock, so that no incremental misses its time, under a lock of ours that keeps forget and prune away.
 """
 
 import os
 import secrets
-import shutil
-import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -23,15 +18,20 @@ from resticwrap.model.base import Time
 from resticwrap.model.job import Job
 from resticwrap.model.objects import show_path
 from resticwrap.model.policy import VerifyRule
-from resticwrap.model.reports import Damage, SampledFile, VerifyReport
+from resticwrap.model.reports import Coverage, Damage, SampledFile, VerifyReport
 from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.verified import PackSums, VerifyDetails, VerifyRecord, verify_details
 from resticwrap.planning import verify as planning
-from resticwrap.ports import Catalog, CheckResult, Progress, Repository
+from resticwrap.ports import Catalog, Progress, Repository
+from resticwrap.services import manifest
 from resticwrap.services.compare import compare
 from resticwrap.services.context import Context, side_by_side
+from resticwrap.services.damage import Damages
+from resticwrap.services.leftovers import clear_scratch, scratch
 
 T = TypeVar("T")
-PATHS_NAMED = 500
+DAMAGES_KEPT = 50
+"""How many damages a record names."""
 COVERAGE_MARGIN_DAYS = 7
 """A full cycle is one share a week; that and a week's grace is the window that coverage is counted over."""
 
@@ -40,24 +40,49 @@ def verify(
     context: Context, tier: str, rule: VerifyRule, domains: Sequence[str], seed: int | None = None
 ) -> VerifyReport:
     """Verify one repository of the target. Raises only where nothing could be verified at all."""
-    job = context.new_job("verify")
+    # The tier from the start: one that cannot even begin is a verify of that tier too.
+    job = msgspec.structs.replace(context.new_job("verify"), details=VerifyDetails(tier=tier).builtins())
     context.close_interrupted()
+    clear_scratch(context)
     seed = secrets.randbits(32) if seed is None else seed
     repository = context.repositories[tier]
-    with context.running(job):
-        context.check_pin(tier)
+    with context.running(job) as job:
         context.watcher.begin(f"verify {job.id}", ["structure", "packs", "sample"])
         try:
             with context.locks.hold(f"maintenance {repository.url}", shared=True, wait=60):
                 report = _Verify(context, repository, job, rule, domains, seed).run()
         finally:
             context.watcher.end()
-        if late := context.recorder.close(report.job):
-            report = msgspec.structs.replace(report, notes=(*report.notes, late))
-    return report
+        late = [_publish(context, report.job), context.recorder.close(report.job)]
+    return msgspec.structs.replace(report, notes=(*report.notes, *(note for note in late if note)))
+
+
+def _publish(context: Context, job: Job) -> str | None:
+    """Leave the record in the target. Returns why it is not there yet, which is no failure of the verify."""
+    try:
+        return manifest.publish(context, VerifyRecord(job=_told(context, job)))[1]
+    except errors.Interrupted:
+        raise
+    except errors.Failure as error:
+        return f"The record of this verify could not be written: {error.message}"
+
+
+def _told(context: Context, job: Job) -> Job:
+    """The job as it may lie in the target: names of files are not published in clear, unless the policy says so."""
+    details = verify_details(job)
+    if details is None or context.target.manifests == "plain":
+        return job
+    damages = tuple(
+        # The name of a fault of the structure is what restic said of it, with names of files.
+        msgspec.structs.replace(one, paths=(), advice=(), name="" if one.kind == "structure" else one.name)
+        for one in details.damages
+    )
+    return msgspec.structs.replace(job, details=msgspec.structs.replace(details, damages=damages).builtins())
 
 
 class _Verify:
+    """One verify at work: what it has found so far is told even where it cannot go on."""
+
     def __init__(
         self,
         context: Context,
@@ -70,64 +95,110 @@ class _Verify:
         self.context, self.repository, self.job = context, repository, job
         self.rule, self.domains, self.seed = rule, domains, seed
         self.notes: list[str] = []
+        self.damage = Damages(context, repository, self.notes.append)
+        self.damages: list[Damage] = []
+        self.sampled: list[SampledFile] = []
+        self.unproven = False
+        self.details = VerifyDetails(
+            tier=repository.tier,
+            repository=context.pins()[repository.tier].repository_id if repository.tier in context.pins() else "",
+            share=rule.share,
+            seed=seed,
+            days=rule.parts * 7 + COVERAGE_MARGIN_DAYS,
+        )
+        self.covered: Coverage = planning.coverage({}, job.started_at, {}, job.started_at, self.details.days)
 
     def run(self) -> VerifyReport:
-        context, repository, rule = self.context, self.repository, self.rule
-        target, tier = context.target_name, repository.tier
-        reads = self._ask(lambda catalog: catalog.reads(target, tier)) or {}
+        """Look at everything. Where the repository cannot even be opened, say which of its small files is damaged.
+
+        Raises what kept it from being opened where all of them are whole, as with a wrong password.
+        """
+        try:
+            self.context.check_pin(self.repository.tier)
+            self._look()
+        except (errors.Damaged, errors.ObjectMissing, errors.ResticFailed, errors.WrongPassword) as error:
+            known = {damage.name for damage in self.damages}
+            self.damages += [damage for damage in self.damage.small_files() if damage.name not in known]
+            if not self.damages:
+                raise
+            self.notes.append(f"{error.message} So the verify ended here, and what comes after was not looked at.")
+        return self._report()
+
+    def _look(self) -> None:
+        context, repository, rule, details = self.context, self.repository, self.rule, self.details
+        reads = self._ask(lambda catalog: catalog.reads(context.target_name, details.tier)) or {}
         bucket = planning.next_bucket(reads, rule.parts)
         started = context.clock.now()
         context.watcher.update("structure", Progress())
         snapshots = repository.snapshots(no_cache=True)
-        packs = self._packs()
+        listing = self.damage.listing()
         checked = repository.check(bucket=bucket, parts=rule.parts)
         context.watcher.done("structure", "ok" if not checked.errors else "failed")
         context.watcher.update("packs", Progress())
-        damages = self._damages(checked, packs, bucket, snapshots)
-        bytes_read = [byte for byte in range(256) if planning.in_bucket(byte, bucket, rule.parts)]
-        if not any(planning.in_bucket(int(pack[:2], 16), bucket, rule.parts) for pack in packs):
-            self.notes.append(f"Part {bucket} of {rule.parts} holds no pack, so no pack was read back.")
-        self._ask(lambda catalog: catalog.record_reads(target, tier, bytes_read, started))
-        context.watcher.done("packs", "ok" if not damages else "failed")
+        self.damages += self.damage.confirmed(checked, listing, bucket, rule.parts, snapshots)
+        self.damages += self.damage.lost_snapshots(snapshots, self.damages)
+        context.watcher.done("packs", "ok" if not self.damages else "failed")
+        # After a fault of the structure restic may not have read a single pack.
+        read = planning.bytes_of(bucket, rule.parts) if all(d.kind == "pack_damaged" for d in self.damages) else ()
+        if read:
+            self._ask(lambda catalog: catalog.record_reads(context.target_name, details.tier, read, started))
+            if not any(int(pack[:2], 16) in read for pack in listing.stored):
+                self.notes.append(f"Part {bucket} of {rule.parts} holds no pack, so no pack was read back.")
+        else:
+            self.notes.append(f"Part {bucket} of {rule.parts} does not count as read back.")
+        reads = {**reads, **dict.fromkeys(read, started)}
+        self._cover(bucket, planning.by_first_byte(listing.stored, reads), reads)
+        self.details = msgspec.structs.replace(
+            self.details, snapshots=len(snapshots), reads=read, read_at=started if read else None
+        )
         context.watcher.update("sample", Progress())
-        sampled = self._sample(snapshots)
-        proven = self._proven(sampled)
-        context.watcher.done("sample", "ok" if all(file.ok for file in sampled) else "failed")
-        now = context.clock.now()
+        self.sampled += self._sample(snapshots)
+        self._prove()
+        context.watcher.done("sample", "ok" if all(file.ok for file in self.sampled) else "failed")
+
+    def _cover(self, bucket: int, sums: dict[str, PackSums], reads: Mapping[int, Time]) -> None:
+        now = self.context.clock.now()
+        self.covered = planning.coverage(sums, now, reads, now, self.details.days)
+        self.details = msgspec.structs.replace(
+            self.details, bucket=bucket, packs=sums, stored=self.covered.bytes_total, coverage=self.covered
+        )
+
+    def _prove(self) -> None:
+        """Snapshots of which every sampled file compared well, at least one, and which no damage costs anything.
+        While it is not known what a damage costs, nothing is proven."""
+        if not self.damage.costs_known or any(not damage.kind.startswith("pack_") for damage in self.damages):
+            return
+        by_snapshot: dict[str, list[SampledFile]] = defaultdict(list)
+        for file in self.sampled:
+            by_snapshot[file.snapshot].append(file)
+        good = {name for name, files in by_snapshot.items() if all(file.ok for file in files)}
+        proven = tuple(sorted(good - {snapshot for damage in self.damages for snapshot in damage.snapshots}))
+        now, target, tier = self.context.clock.now(), self.context.target_name, self.details.tier
         self._ask(lambda catalog: catalog.mark_proven(target, proven, now, tier=tier))
-        days = rule.parts * 7 + COVERAGE_MARGIN_DAYS
-        covered = planning.coverage(packs, {**reads, **dict.fromkeys(bytes_read, started)}, now, days)
-        if not snapshots:
-            self.notes.append("The repository holds no snapshot, so nothing could be restored.")
-        ok = not damages and all(file.ok for file in sampled)
+        self.details = msgspec.structs.replace(self.details, proven=proven, proven_at=now if proven else None)
+
+    def _report(self) -> VerifyReport:
+        ok = not self.damages and not self.unproven and all(file.ok for file in self.sampled)
+        details = msgspec.structs.replace(
+            self.details, sampled=len(self.sampled), damages=tuple(self.damages[:DAMAGES_KEPT])
+        )
         job = msgspec.structs.replace(
             self.job,
             outcome="ok" if ok else "failed",
-            finished_at=now,
-            details={
-                "tier": repository.tier,
-                "share": rule.share,
-                "bucket": bucket,
-                "seed": self.seed,
-                "coverage": msgspec.to_builtins(covered),
-                "stored": sum(size for size, _ in packs.values()),
-                "snapshots": len(snapshots),
-                "damages": [msgspec.to_builtins(damage) for damage in damages[:50]],
-                "sampled": len(sampled),
-                "proven": list(proven),
-            },
+            finished_at=self.context.clock.now(),
+            details=details.builtins(),
         )
         return VerifyReport(
             job=job,
-            tier=repository.tier,
+            tier=details.tier,
             ok=ok,
-            share=rule.share,
-            bucket=bucket,
-            seed=self.seed,
-            coverage=covered,
-            damages=tuple(damages),
-            sampled=tuple(sampled),
-            proven=proven,
+            share=details.share,
+            bucket=details.bucket,
+            seed=details.seed,
+            coverage=self.covered,
+            damages=tuple(self.damages),
+            sampled=tuple(self.sampled),
+            proven=details.proven,
             notes=tuple(self.notes),
         )
 
@@ -135,122 +206,77 @@ class _Verify:
         """Ask the catalogue, which may be down: then the verify goes on and says so."""
         try:
             return question(self.context.catalog())
-        except errors.CatalogUnavailable as error:
+        except (errors.CatalogUnavailable, errors.DiskFull) as error:
             if error.message not in self.notes:
                 self.notes.append(error.message)
             return None
 
-    def _packs(self) -> dict[str, tuple[int, Time]]:
-        """Every pack in the store, with its size and when it was written."""
-        prefix = f"{self.context.target.namespace}/{self.repository.tier}/data/"
-        listed = self.context.store.list(prefix)
-        return {item.key.rsplit("/", 1)[-1]: (item.size, item.modified) for item in listed}
-
-    def _damages(
-        self,
-        checked: CheckResult,
-        packs: Mapping[str, tuple[int, Time]],
-        bucket: int,
-        snapshots: Sequence[Snapshot],
-    ) -> list[Damage]:
-        """What is damaged. Missing and cut packs are found by listing, since restic tells of them in prose alone."""
-        if not checked.errors and not self._lost(packs):
-            return []
-        again = self.repository.check(bucket=bucket, parts=self.rule.parts)
-        lost = self._lost(self._packs())
-        broken = [pack for pack in again.broken_packs if pack not in lost]
-        if not again.errors and not lost:
-            self.notes.append("A first look reported damage that a second look did not find; nothing counts.")
-            return []
-        kinds = {**lost, **dict.fromkeys(broken, "pack_damaged")}
-        damages = [self._cost(pack, kind, snapshots) for pack, kind in sorted(kinds.items())]
-        if not damages:
-            damages.append(
-                Damage(
-                    kind="structure",
-                    name="; ".join(again.messages[:5]) or "restic check reports errors",
-                    advice=planning.advice("index", "", self.context.target_name, ()),
-                )
-            )
-        return damages
-
-    def _lost(self, packs: Mapping[str, tuple[int, Time]]) -> dict[str, str]:
-        """Packs that the index names and the store has not, or not whole."""
-        lost = {}
-        for pack, size in self.repository.trees(no_cache=True).packs().items():
-            if pack not in packs:
-                lost[pack] = "pack_missing"
-            elif packs[pack][0] != size:
-                lost[pack] = "pack_truncated"
-        return lost
-
-    def _cost(self, pack: str, kind: str, snapshots: Sequence[Snapshot]) -> Damage:
-        """The snapshots and files that need what only this pack holds."""
-        reader = self.repository.trees()
-        blobs = frozenset(blob.id for blob in reader.blobs_in([pack]))
-        affected = reader.affected({snapshot.tree for snapshot in snapshots}, blobs)
-        hit = [snapshot for snapshot in snapshots if affected.get(snapshot.tree)]
-        paths = sorted({path for tree_paths in affected.values() for path in tree_paths})
-        domains = sorted({snapshot.domain for snapshot in hit if snapshot.domain})
-        return Damage(
-            kind=kind,  # type: ignore[arg-type]
-            name=pack,
-            files=len(paths),
-            snapshots=tuple(snapshot.original for snapshot in hit),
-            paths=tuple(show_path(path) for path in paths[:PATHS_NAMED]),
-            advice=planning.advice(kind, pack, self.context.target_name, domains),
-        )
-
     def _sample(self, snapshots: Sequence[Snapshot]) -> list[SampledFile]:
         """Restore a few files of each domain's newest complete snapshot out of the store and compare them."""
-        latest = self.context.latest()
-        complete = {known.snapshot: name for name, known in latest.domains.items()} if latest else {}
-        newest: dict[str, Snapshot] = {}
-        for snapshot in snapshots:
-            name = complete.get(snapshot.original)
-            if name is not None and (not self.domains or name in self.domains):
-                newest[name] = snapshot
+        newest = self._newest(snapshots)
         counts = planning.shares(self.rule.sample, sorted(newest))
 
         def restored(item: tuple[str, Snapshot]) -> list[SampledFile]:
-            return list(self._restored(*item, counts[item[0]]))
+            return self._restored(*item, counts[item[0]])
 
         with ThreadPoolExecutor(side_by_side(self.context)) as pool:
             return [file for files in pool.map(restored, newest.items()) for file in files]
 
-    def _restored(self, domain: str, snapshot: Snapshot, count: int) -> Iterator[SampledFile]:
+    def _newest(self, snapshots: Sequence[Snapshot]) -> dict[str, Snapshot]:
+        """By domain the newest snapshot that is known to be complete. Where there are snapshots and none of them is,
+        nothing can be proven, and that is no good end of a verify."""
+        latest = self.context.latest()
+        complete = {one.snapshot for one in latest.domains.values()} if latest else set()
+        complete |= self._ask(self._complete) or set()
+        there: dict[str, Snapshot | None] = {}
+        for snapshot in snapshots:
+            if snapshot.domain and (not self.domains or snapshot.domain in self.domains):
+                there[snapshot.domain] = snapshot if snapshot.original in complete else there.get(snapshot.domain)
+        unknown = sorted(domain for domain, snapshot in there.items() if snapshot is None)
+        if unknown:
+            named = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
+            self.notes.append(
+                f"No snapshot of {named} is known to be complete, so nothing of it was restored: rw catalog rebuild"
+            )
+        if not snapshots:
+            self.notes.append("The repository holds no snapshot, so nothing could be restored.")
+        elif not there:
+            self.notes.append("The repository holds no snapshot of what was asked for, so nothing could be restored.")
+        self.unproven = bool(unknown) and len(unknown) == len(there)
+        return {domain: snapshot for domain, snapshot in there.items() if snapshot is not None}
+
+    def _complete(self, catalog: Catalog) -> set[str]:
+        """A copy has its original's id, and may be known by that alone."""
+        return {
+            original
+            for tier in {"hot", self.details.tier}
+            for original, known in catalog.snapshots(self.context.target_name, tier).items()
+            if known.complete
+        }
+
+    def _restored(self, domain: str, snapshot: Snapshot, count: int) -> list[SampledFile]:
+        """A sample of one snapshot. What keeps it from being restored is told of it, and ends nothing else."""
         try:
             trees = self.repository.trees(no_cache=True)
             files = (entry for entry in trees.walk(snapshot.tree) if entry.kind == "file")
             chosen = planning.sample(files, count, self.seed)
-        except (errors.Damaged, errors.ObjectMissing) as error:
-            yield SampledFile(domain=domain, snapshot=snapshot.original, path="/", size=0, ok=False, why=error.message)
-            return
-        with scratch() as place:
-            self.repository.restore(snapshot.id, place, [entry.path for entry in chosen], no_cache=True)
-            for entry, mismatch in compare(trees, chosen, os.fsencode(place), domain):
-                yield SampledFile(
-                    domain=domain,
-                    snapshot=snapshot.original,
-                    path=show_path(entry.path),
-                    size=entry.size,
-                    ok=mismatch is None,
-                    why=mismatch.why if mismatch else "",
-                )
-
-    def _proven(self, sampled: Sequence[SampledFile]) -> tuple[str, ...]:
-        """Snapshots of which every sampled file compared well, at least one."""
-        by_snapshot: dict[str, list[SampledFile]] = defaultdict(list)
-        for file in sampled:
-            by_snapshot[file.snapshot].append(file)
-        return tuple(sorted(name for name, files in by_snapshot.items() if all(file.ok for file in files)))
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A private folder that is gone afterwards."""
-    place = tempfile.mkdtemp(prefix="rw-verify-")
-    try:
-        yield Path(place)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+            if not chosen:
+                return []
+            with scratch(self.job) as place:
+                self.repository.restore(snapshot.id, place, [entry.path for entry in chosen], no_cache=True)
+                return [
+                    SampledFile(
+                        domain=domain,
+                        snapshot=snapshot.original,
+                        path=show_path(entry.path),
+                        size=entry.size,
+                        ok=mismatch is None,
+                        why=mismatch.why if mismatch else "",
+                    )
+                    for entry, mismatch in compare(trees, chosen, os.fsencode(place), domain)
+                ]
+        except errors.Interrupted:
+            raise
+        except errors.Failure as error:
+            why = error.message
+            return [SampledFile(domain=domain, snapshot=snapshot.original, path="/", size=0, ok=False, why=why)]

@@ -26,4 +26,13 @@ class FilesSource:
                 hint="Is it mounted, and is the variable that names it right? rw policy show",
             ) from error
         cwd, name = os.path.split(real)
-        return Look(cwd=cwd, name=name, identity=(stat.st_dev, stat.st_ino))
+        return Look(cwd=cwd, name=name, identity=(stat.st_dev, stat.st_ino), empty=_empty(real))
+
+
+def _empty(root: bytes) -> bool:
+    """Whether a folder holds nothing at all. One that may not be listed is restic's to complain about."""
+    try:
+        with os.scandir(root) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False

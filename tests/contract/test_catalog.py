@@ -223,20 +223,12 @@ def test_reads_remember_the_last_time(catalog: SqlCatalog) -> None:
     assert catalog.reads("oss", "cold") == {}
 
 
-def test_forgetting_a_target_keeps_what_no_rebuild_brings_back(catalog: SqlCatalog) -> None:
+def test_a_complete_snapshot_stays_complete(catalog: SqlCatalog) -> None:
+    """Who does not know it to be complete does not unsay it."""
     snapshot = a_snapshot()
-    with_manifest = closed(a_job("job-1"), domains=(a_run(),), manifest="backups/1.json")
-    catalog.close_jobs([with_manifest, closed(a_job("job-2"), "failed"), closed(a_job("check-1", kind="verify"))])
-    catalog.close_job(closed(a_job("elsewhere", target="local"), domains=(a_run(),), manifest="backups/2.json"))
-    catalog.put_snapshots("oss", "hot", [(snapshot, True)])
-    catalog.mark_proven("oss", [snapshot.original], at(3))
-    catalog.record_reads("oss", "hot", [1], at(3))
-    catalog.forget_target("oss")
-    assert {job.id for job in catalog.jobs("oss")} == {"job-2", "check-1"}
-    assert (catalog.history("oss"), catalog.snapshots("oss", "hot")) == ([], {})
-    assert (len(catalog.history("local")), catalog.reads("oss", "hot")) == (1, {1: at(3)})
-    catalog.put_snapshots("oss", "hot", [(snapshot, True)])
-    assert catalog.snapshots("oss", "hot")[snapshot.original].proven_at == at(3)
+    for complete in (False, True, False):
+        catalog.put_snapshots("oss", "hot", [(snapshot, complete)])
+    assert catalog.snapshots("oss", "hot")[snapshot.original].complete is True
 
 
 def test_many_are_written_in_batches(catalog: SqlCatalog) -> None:

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from resticwrap import errors
-from resticwrap.model.job import Manifest, ObjectList
+from resticwrap.model.job import Job, Manifest, ObjectList
+from resticwrap.model.verified import VerifyDetails, VerifyRecord
 from resticwrap.ports import TargetStore
 from resticwrap.storage import BucketManifests
 from resticwrap.storage.local import LocalStore
@@ -77,6 +78,39 @@ def test_keys_are_oldest_day_first(manifests: BucketManifests, store: TargetStor
     store.put("backups/prod/2026-11-23/notes.txt", b"x")
     store.put(f"backups/prod/2026-11-24/{JOB}/backup_manifest.json", b"x")  # a day that is not the job's
     assert list(manifests.keys()) == sorted(put)
+
+
+CHECK = "verify_20261123T160000Z_c0ffee"
+RECORD = f"backups/prod/2026-11-23/{CHECK}/verify_record.json"
+
+
+def record(job_id: str = CHECK, **details: Any) -> VerifyRecord:
+    told = VerifyDetails(tier="hot", **details).builtins()
+    job = Job(
+        id=job_id, kind="verify", target="t", outcome="ok", started_at=NOON, host="school", pid=1, finished_at=NOON,
+        details=told,
+    )  # fmt: skip
+    return VerifyRecord(job=job)
+
+
+def test_records_lie_beside_manifests(manifests: BucketManifests, store: TargetStore) -> None:
+    """As manifests: once written they stay, they come back equal, and neither is taken for the other."""
+    manifests.put(manifest())
+    assert manifests.put(record(reads=(1, 2))) == RECORD == manifests.put(record(reads=(1, 2)))
+    assert manifests.record(RECORD) == record(reads=(1, 2))
+    assert (list(manifests.keys()), list(manifests.record_keys())) == ([KEY], [RECORD])
+    assert manifests.find(CHECK) is None
+    with pytest.raises(errors.ObjectExists, match=CHECK):
+        manifests.put(record(reads=(3,)))
+    for wrong, ask in ((RECORD, manifests.get), (KEY, manifests.record)):
+        with pytest.raises(errors.UsageError):
+            ask(wrong)
+    store.put(RECORD, b'{"job": 1}')
+    with pytest.raises(errors.Damaged):
+        manifests.record(RECORD)
+    store.put(RECORD, store.get(manifests.put(record("verify_20261123T160000Z_other0"))))
+    with pytest.raises(errors.Damaged):
+        manifests.record(RECORD)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"{}", b"[]", b"\xff\xfe", b'{"job_id": 7}'])

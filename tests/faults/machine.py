@@ -78,7 +78,7 @@ def stage(lab: Lab) -> Iterator[Stage]:
 
 
 def logged(lab: Lab, script: str = "") -> Path:
-    """Put a script before restic that notes `PID arguments` in the log it returns, runs `script`, and becomes restic."""
+    """Put a script before restic: it notes `PID arguments` in the log (returned), runs `script`, and becomes restic."""
     wrapper, log = lab.folder / "restic-logged", lab.folder / "restic.log"
     log.touch()
     wrapper.write_text(
@@ -117,9 +117,9 @@ def alive(pid: int) -> bool:
 
 
 def lock_files(lab: Lab, tier: str = "hot") -> list[Path]:
-    """The lock objects of a local repository."""
+    """The lock objects of a local repository; one that is still being written is none yet."""
     folder = lab.store / lab.namespace / tier / "locks"
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return sorted(path for path in folder.iterdir() if len(path.name) == 64) if folder.is_dir() else []
 
 
 def snapshot_files(lab: Lab, tier: str = "hot") -> set[str]:

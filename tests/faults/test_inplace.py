@@ -23,13 +23,13 @@ from resticwrap.clock import FixedClock
 from resticwrap.host.exchange import Exchange, place_of, renameat2
 from resticwrap.host.journals import FileJournals
 from resticwrap.model.reports import Mismatch
-from resticwrap.model.swap import STAGE_PREFIX, Holder, HolderReport, Journal, Piece, Safety
+from resticwrap.model.swap import STAGE_PREFIX, Holder, HolderReport, Journal, Piece, Safety, Unsaved
 from resticwrap.services.inplace import InPlace
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = "20250301T020000Z-r-0001"
 Tree = dict[str, tuple[str, int, bytes]] | None
-CLOSED = {"failed", "accepted", "kept", "undone"}
+CLOSED = {"failed", "accepted", "kept", "undone", "reverted"}
 
 
 class Killed(BaseException):
@@ -129,6 +129,8 @@ class Scene:
     lie: bool = False  # the new tree is damaged once it is live
     complete: bool = True
     holders: tuple[Holder, ...] = ()
+    unseen: int = 0
+    owned: tuple[Path, ...] = ()
     safety: list[str] = field(default_factory=list)
 
     def build(self) -> "Scene":
@@ -155,8 +157,22 @@ class Scene:
             return ()
         return (Mismatch(domain=piece.domain, path="a", why="other content"),)
 
+    def unsaved(
+        self, piece: Piece, place: Path, *, safety: str | None = None, live: bytes = b"", names_only: bool = False
+    ) -> Unsaved:
+        saved = (self.pieces[piece.domain][0 if safety else 1]) or {}
+        found = [
+            name
+            for name, entry in (read_tree(place) or {}).items()
+            if (name not in saved if names_only else saved.get(name) != entry) and entry[0] != "folder"
+        ]
+        return Unsaved(count=len(found), named=tuple(found))
+
+    def own(self) -> Sequence[Path]:
+        return self.owned
+
     def find(self, path: Path, *, renamed: bool) -> HolderReport:
-        return HolderReport(holders=self.holders)
+        return HolderReport(holders=self.holders, unseen=self.unseen)
 
     def free(self, path: Path) -> int:
         return 1 << 40
@@ -176,11 +192,13 @@ class Scene:
             clock=FixedClock(datetime(2025, 3, 1, 2, tzinfo=UTC)),
         )
 
+    def piece(self, name: str, live: Path, size: int = 10) -> Piece:
+        return Piece(
+            domain=name, snapshot="aa", inside=b"", root=os.fsencode(live), live=os.fsencode(live), size=size
+        )
+
     def wanted(self) -> list[Piece]:
-        return [
-            Piece(domain=name, snapshot="aa", inside=b"", live=os.fsencode(self.base / "srv" / name), size=10)
-            for name in self.pieces
-        ]
+        return [self.piece(name, self.base / "srv" / name) for name in self.pieces]
 
     def run(self, faults: Faults | None = None, job: str = JOB) -> None:
         self.engine(faults).run(job, "local", self.wanted())
@@ -209,7 +227,7 @@ class Scene:
         assert phase in CLOSED | {"none"}
         assert live == ("new" if phase in {"kept", "accepted"} else "old") or (phase == "accepted")
         known = {Path(os.fsdecode(piece.stage)) for piece in journal.pieces} if journal else set()
-        assert self.left() == (known if phase in {"kept", "undone"} else set())
+        assert self.left() == (known if phase in {"kept", "undone", "reverted"} else set())
         assert not list((self.base / "state" / "journals").glob("*.tmp")) or journal is None or phase in CLOSED
         return phase
 
@@ -276,15 +294,29 @@ def test_killed_at_every_step_of_a_restore(scene: Scene, again: bool) -> None:
 
 
 def test_killed_at_every_step_of_going_back(tmp_path: Path, scene: Scene) -> None:
-    """The new tree turns out wrong once it is live: the old one is back, whatever step the kill hits."""
+    """The new tree turns out wrong once it is live. Going back, begun, is finished; after the exchange a later start
+    does not begin it: it was used since. Both trees are there in each case."""
     scene.lie = True
     seen = set()
     for _ in every_step_back(scene):
-        seen.add(scene.phase())
-        assert not [one.error for one in scene.engine().recover() if one.error]
-        assert scene.check() in {"failed", "none"}
-        assert scene.live() == "old"
-    assert {"staging", "exchanging", "exchanged", "reverting", "cleaning", "failed"} <= seen
+        before = scene.phase()
+        recovered = scene.engine().recover()
+        assert not [one.error for one in recovered if one.error]
+        after = scene.check()
+        seen.add((before, after))
+        assert scene.live() == ("new" if after == "kept" else "old")
+        if after == "kept":
+            assert "other content" in recovered[0].reason
+            assert scene.engine().undo(JOB).phase == "undone"
+            assert scene.live() == "old"
+    assert {
+        ("none", "none"),
+        ("staging", "failed"),
+        ("exchanging", "kept"),
+        ("exchanged", "kept"),
+        ("reverting", "reverted"),
+        ("reverted", "reverted"),
+    } == seen
 
 
 def every_step_back(scene: Scene) -> Iterator[int]:
@@ -293,16 +325,24 @@ def every_step_back(scene: Scene) -> Iterator[int]:
             scene.build().run(Faults(at))
         except Killed:
             yield at
-        except errors.VerifyFailed:
-            assert scene.check() == "failed"
+        except errors.VerifyFailed as error:
+            assert scene.check() == "reverted"
+            assert f"rw restore --accept {JOB}" in error.hint
+            assert all(str(stage) in error.hint for stage in scene.left())
             return
 
 
 def test_an_error_at_every_step_of_a_restore(scene: Scene) -> None:
-    """Without a crash there is nothing to recover: the failed run itself leaves the old trees and nothing else."""
+    """Without a crash there is nothing to recover: the failed run itself leaves the old trees live, and beside them
+    only new ones that were live for a moment, until they are accepted."""
+    seen = set()
     for _ in every_step(scene, lambda faults: scene.build().run(faults), lambda: errors.DiskFull("full")):
         assert scene.live() == "old"
-        assert scene.check() in {"failed", "none"}
+        seen.add(scene.check())
+        if scene.phase() == "reverted":
+            scene.engine().accept(JOB)
+            assert scene.live() == "old" and not scene.left()
+    assert seen == {"failed", "none", "reverted"}
 
 
 @pytest.mark.parametrize("error", [Killed, lambda: errors.DiskFull("full")], ids=["killed", "error"])
@@ -377,10 +417,10 @@ def test_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(errors.RestoreRefused, match="postgres"):
         scene.run()
     scene.holders = ()
-    inner = Piece(domain="x", snapshot="aa", inside=b"", live=os.fsencode(scene.base / "srv" / "data" / "sub"), size=1)
+    inner = scene.piece("x", scene.base / "srv" / "data" / "sub")
     with pytest.raises(errors.UsageError, match="lies inside"):
         scene.engine().run(JOB, "local", [*scene.wanted(), inner])
-    huge = Piece(domain="data", snapshot="aa", inside=b"", live=scene.wanted()[0].live, size=1 << 50)
+    huge = scene.piece("data", scene.base / "srv" / "data", 1 << 50)
     with pytest.raises(errors.DiskFull):
         scene.engine().run(JOB, "local", [huge])
     assert scene.check() == "none" and scene.live() == "old"
@@ -395,16 +435,19 @@ def test_an_incomplete_safety_snapshot_refuses(tmp_path: Path) -> None:
 
 
 def test_missing_parents_are_made_and_removed_again(tmp_path: Path) -> None:
-    """A place whose parents do not exist is restored to; a failed restore leaves no empty folders behind."""
+    """A place whose parents do not exist is restored to; a failed restore leaves no empty folders behind, once what
+    was live for a moment is accepted."""
     scene = Scene(tmp_path / "s", {"data": (None, NEW)}).build()
     live = scene.base / "srv" / "x" / "y" / "data"
-    piece = Piece(domain="data", snapshot="aa", inside=b"", live=os.fsencode(live), size=1)
+    piece = scene.piece("data", live)
     scene.lie = True
     with pytest.raises(errors.VerifyFailed):
         scene.engine().run(JOB, "local", [piece])
+    assert not live.exists()
+    scene.engine().accept(JOB)
     assert not (scene.base / "srv" / "x").exists()
     scene.lie = False
-    scene.engine().run(JOB, "local", [piece])
+    scene.engine().run("20250301T030000Z-r-0002", "local", [piece])
     assert read_tree(live) == NEW
 
 
@@ -456,6 +499,217 @@ def test_a_comparison_that_cannot_be_made_settles_nothing(tmp_path: Path) -> Non
         scene.run(job="20250301T030000Z-r-0002")
     assert [one.now for one in scene.engine().recover()] == ["kept"]
     assert scene.check() == "kept"
+
+
+def crashed(scene: Scene, phase: str) -> None:
+    """Kill a restore so that its journal stays in this phase, with everything of that phase done."""
+    last = None
+    for at in count(1):
+        with contextlib.suppress(Killed):
+            scene.build().run(Faults(at))
+        if scene.phase() == phase:
+            last = at
+        elif last is not None:
+            break
+    with contextlib.suppress(Killed):
+        scene.build().run(Faults(last))
+    assert scene.phase() == phase
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["whole", "entries"])
+@pytest.mark.parametrize("phase", ["exchanging", "exchanged"])
+def test_what_was_written_after_a_crash_stays(tmp_path: Path, phase: str, inside: bool) -> None:
+    """Killed after the exchange, the machine ran on for a day: the next start keeps what was written, and says so."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, inside)
+    crashed(scene, phase)
+    data = scene.base / "srv" / "data"
+    (data / "upload").write_bytes(b"a day's work")
+    (data / "a.tmp").write_bytes(b"edited")
+    (data / "a.tmp").replace(data / "a")
+    (recovered,) = scene.engine().recover()
+    assert recovered.now == "kept" and recovered.reason and f"rw restore --undo {JOB}" in recovered.hint
+    assert (data / "upload").read_bytes() == b"a day's work" and (data / "a").read_bytes() == b"edited"
+    assert read_tree(Path(recovered.kept[0])) == OLD or inside
+    (kept,) = scene.engine().undo(JOB).kept
+    assert scene.live() == "old"
+    assert (Path(kept) / "upload").read_bytes() == b"a day's work" and (Path(kept) / "a").read_bytes() == b"edited"
+    # And it goes only when somebody says so twice.
+    with pytest.raises(errors.RestoreRefused, match="upload"):
+        scene.engine().accept(JOB)
+    assert (Path(kept) / "upload").exists() and scene.phase() == "undone"
+    scene.engine().accept(JOB, force=True)
+    assert not scene.left() and scene.live() == "old"
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["whole", "entries"])
+def test_what_was_written_while_it_was_compared_stays(tmp_path: Path, inside: bool) -> None:
+    """A service writes to the new tree before it is compared: the old tree is back, and the upload is kept and named."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, inside).build()
+    data = scene.base / "srv" / "data"
+    compare = scene.compare
+
+    def written(piece: Piece, place: Path) -> Sequence[Mismatch]:
+        if place == data:
+            (data / "upload").write_bytes(b"new")
+            (data / "only_new").unlink()
+            (data / "only_old").write_bytes(b"again")
+            (data / "a.tmp").write_bytes(b"edited")
+            (data / "a.tmp").replace(data / "a")
+        return compare(piece, place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene, "compare", written)
+        with pytest.raises(errors.VerifyFailed) as failed:
+            scene.run()
+    assert scene.phase() == "reverted"
+    (stage,) = scene.left()
+    assert str(stage / "data") in failed.value.hint
+    found = {name: content for name, (_, _, content) in (read_tree(stage / "data") or {}).items()}
+    assert found["a"] == b"edited"
+    # In a mount point names that nobody planned stay where they are.
+    assert (data if inside else stage / "data").joinpath("upload").read_bytes() == b"new"
+    assert (b"again" in found.values()) and read_tree(data) == (OLD or {}) | (
+        {"upload": ("file", 0o644, b"new")} if inside else {}
+    )
+    with pytest.raises(errors.RestoreRefused):
+        scene.engine().undo(JOB)
+    with pytest.raises(errors.RestoreRefused, match="would be lost"):
+        scene.engine().accept(JOB)
+    assert (stage / "data" / "a").read_bytes() == b"edited"
+
+
+def test_a_new_tree_in_use_is_not_taken_away(tmp_path: Path) -> None:
+    """It does not compare and somebody uses it already: it stays live, both trees are kept, and the error says so."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, lie=True).build()
+    compare = scene.compare
+
+    def used(piece: Piece, place: Path) -> Sequence[Mismatch]:
+        if STAGE_PREFIX not in str(place):
+            scene.holders = (Holder(pid=7, command="postgres", what="fd", path="/srv/data/a"),)
+        return compare(piece, place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene, "compare", used)
+        with pytest.raises(errors.VerifyFailed) as failed:
+            scene.run()
+    assert scene.check() == "kept" and scene.live() == "new"
+    assert "in use" in failed.value.hint and f"--undo {JOB}" in failed.value.hint
+
+
+@pytest.mark.parametrize("phase", ["exchanging", "reverting", "undoing"])
+def test_recovery_leaves_what_is_in_use(tmp_path: Path, phase: str) -> None:
+    """Services run again when a crash is recovered: nothing is exchanged under them, and a later start does it."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, lie=phase == "reverting").build()
+    if phase == "undoing":
+        for at in count(1):
+            scene.build().run()
+            with contextlib.suppress(Killed):
+                scene.engine(Faults(at)).undo(JOB)
+            if scene.phase() == phase:
+                break
+    else:
+        crashed(scene, phase)
+    before = scene.live()
+    scene.holders = (Holder(pid=7, command="postgres", what="fd", path="/srv/data/a"),)
+    for _ in range(2):
+        (recovered,) = scene.engine().recover()
+        assert "postgres" in recovered.error and recovered.now == phase and scene.live() == before
+    scene.holders = ()
+    (recovered,) = scene.engine().recover()
+    assert not recovered.error and scene.check() in {"kept", "reverted", "undone"}
+
+
+def test_refused_where_users_of_the_place_cannot_be_seen(tmp_path: Path) -> None:
+    """Processes that may not be looked into may use the place: a person has to say that none does, also for an undo."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, unseen=3).build()
+    with pytest.raises(errors.RestoreRefused, match="3 processes") as refused:
+        scene.run()
+    assert "--force" in refused.value.hint and scene.check() == "none"
+    result = scene.engine().run(JOB, "local", scene.wanted(), force=True)
+    assert result.notes and scene.check() == "kept"
+    with pytest.raises(errors.RestoreRefused, match="3 processes"):
+        scene.engine().undo(JOB)
+    assert scene.engine().undo(JOB, force=True).phase == "undone"
+
+
+def test_a_forced_restore_is_recovered(tmp_path: Path) -> None:
+    """What a person said of the place holds for the recovery of that restore as well."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, unseen=1).build()
+    for at in count(1):
+        with contextlib.suppress(Killed):
+            scene.build().engine(Faults(at)).run(JOB, "local", scene.wanted(), force=True)
+        if scene.phase() == "exchanging":
+            break
+    assert [one.now for one in scene.engine().recover()] == ["kept"]
+
+
+@pytest.mark.parametrize("where", [".", "sub", "sub/deep"], ids=["is", "holds a folder", "holds a file"])
+def test_what_rw_lives_on_is_not_exchanged(tmp_path: Path, where: str) -> None:
+    """Its state, its password, a repository: refused before anything is done, and neither is its old tree removed."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}).build()
+    data = scene.base / "srv" / "data"
+    scene.run()
+    scene.owned = (data / where,)
+    with pytest.raises(errors.RestoreRefused, match="lives on"):
+        scene.engine().accept(JOB, force=True)
+    assert scene.check() == "kept"
+    for owned in ((data / where,), (data.parent,)):
+        scene.owned = owned
+        with pytest.raises(errors.RestoreRefused, match="lives on"):
+            scene.run(job="20250301T030000Z-r-0002")
+    scene.engine().undo(JOB)
+    assert scene.live() == "old"
+
+
+def test_a_symlink_out_of_the_domain_is_not_followed(tmp_path: Path) -> None:
+    """A folder on the way became a link to somewhere else: what is there belongs to somebody else."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}).build()
+    data, other = scene.base / "srv" / "data", scene.base / "other"
+    shutil.copytree(data / "sub", other)
+    shutil.rmtree(data / "sub")
+    (data / "sub").symlink_to(other)
+    piece = Piece(
+        domain="data",
+        snapshot="aa",
+        inside=b"",
+        root=os.fsencode(data),
+        live=os.fsencode(data / "sub" / "deep"),
+        size=1,
+    )
+    with pytest.raises(errors.RestoreRefused, match="outside of the domain"):
+        scene.engine().run(JOB, "local", [piece])
+    assert [path.name for path in other.iterdir()] == ["deep"] and scene.phase() == "none"
+
+
+def test_what_no_snapshot_has_is_told_and_not_removed(tmp_path: Path) -> None:
+    """Files that the safety snapshot lacks are named when they are put aside, and keep the old tree from removal."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}).build()
+    data = scene.base / "srv" / "data"
+    (data / "cache").write_bytes(b"left out by the policy")
+    result = scene.engine().run(JOB, "local", scene.wanted())
+    assert len(result.notes) == 1 and "cache" in result.notes[0]
+    with pytest.raises(errors.RestoreRefused, match="cache") as refused:
+        scene.engine().accept(JOB)
+    assert f"rw restore --accept {JOB} --force" in refused.value.hint
+    (stage,) = scene.left()
+    assert (stage / "data" / "cache").read_bytes() == b"left out by the policy" and scene.phase() == "kept"
+    scene.engine().accept(JOB, force=True)
+    assert not scene.left() and scene.live() == "new"
+
+
+def test_not_knowing_what_is_saved_removes_nothing(tmp_path: Path) -> None:
+    """The safety snapshot cannot be read: accepting is refused with the reason."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}).build()
+    scene.run()
+
+    def away(*args: object, **kwargs: object) -> Unsaved:
+        raise errors.NotFound("The snapshot 5afe is not there any more.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene, "unsaved", away)
+        with pytest.raises(errors.RestoreRefused, match="not there any more") as refused:
+            scene.engine().accept(JOB)
+    assert "--force" in refused.value.hint and scene.check() == "kept"
 
 
 names = st.sampled_from(["a", "b", "c", "d", "e\n", "\udcff", "sub"])

@@ -56,7 +56,7 @@ def again(lab: Lab, command: str) -> None:
 
 
 def die_at(theatre: Stage, command: str, steps: Sequence[int], well_every: int) -> None:
-    """Kill at each of the steps, `rw` alone and with its restic in turn; every few kills the command must do its work."""
+    """Kill at each of the steps, `rw` alone and with its restic in turn; after every few the command does its work."""
     lab = theatre.lab
     for count, at in enumerate(steps, 1):
         run, ended = theatre.rw(*arguments(lab, command), at=at, victim=("both", "rw")[count % 2])
@@ -177,14 +177,13 @@ def test_init_half_made(lab: Lab) -> None:
 @pytest.mark.parametrize("whose", ["another host's", "one with data"])
 def test_init_keeps_keys(lab: Lab, whose: str) -> None:
     """A key that may be needed is never removed: another host's, or one under which something is stored."""
-    key = mark_key(lab, hostname=os.uname().nodename if whose == "one with data" else "elsewhere")
     if whose == "one with data":
         lab.fill("exams", 2)
-        lab.rw("backup", code=None)
+        lab.rw("backup")
+    key = mark_key(lab, hostname=os.uname().nodename if whose == "one with data" else "elsewhere")
     half_made(lab)
     run = lab.rw("init", code=1)
-    assert key.exists() and "hint" in run.err.lower() or "→" in run.err
-    assert key.exists()
+    assert key.exists() and "what to do" in run.err
 
 
 def killed_inits(make_lab: MakeLab, fates: Sequence[tuple[int, float, str]]) -> None:
@@ -196,7 +195,9 @@ def killed_inits(make_lab: MakeLab, fates: Sequence[tuple[int, float, str]]) -> 
             lab.fill("exams", 2)
             built.well("backup")
         lab.bare("check", "--read-data")
-        chunkers = {json.loads(lab.bare("cat", "config", tier=tier).stdout)["chunker_polynomial"] for tier in ("hot", "cold")}
+        chunkers = {
+            json.loads(lab.bare("cat", "config", tier=tier).stdout)["chunker_polynomial"] for tier in ("hot", "cold")
+        }
         assert len(chunkers) == 1
 
 

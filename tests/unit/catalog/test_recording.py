@@ -189,18 +189,18 @@ def test_killed_between_spool_and_settle(end: bool, state: FolderState, catalog:
     assert (state.spooled(), catalog.open_jobs("oss")) == ([], [])
 
 
-def test_only_dead_jobs_of_this_host_and_target_are_interrupted(
+def test_only_dead_jobs_of_ours_and_of_the_target_are_interrupted(
     recorder: Recorder, state: FolderState, catalog: SqlCatalog
 ) -> None:
     recorder.open(a_job("alive-1"))
     recorder.open(a_job("dead-1"))
-    recorder.open(a_job("elsewhere-1", host="school-2"))
+    recorder.open(a_job("renamed-1", host="container-1"))
     recorder.open(a_job("local-1", target="local"))
     catalog.open_job(a_job("dead-2"))
     catalog.open_job(a_job("elsewhere-2", host="school-2"))
     closed_ids = {job.id for job in recorder.interrupted("oss", HOST, at(9), lambda job: job.id.startswith("alive"))}
-    assert closed_ids == {"dead-1", "dead-2"}
-    assert {job.id for job in state.spooled()} == {"alive-1", "elsewhere-1", "local-1"}
+    assert closed_ids == {"dead-1", "dead-2", "renamed-1"}
+    assert {job.id for job in state.spooled()} == {"alive-1", "local-1"}
     assert {job.id for job in catalog.jobs("oss") if job.outcome == "interrupted"} == closed_ids
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from resticwrap.catalog.state import FolderState
 from resticwrap.errors import DiskFull, Failure
 from resticwrap.model.job import Job
+from resticwrap.model.verified import VerifyRecord
 from resticwrap.ports import StateFiles
 from tests.unit.catalog.samples import a_job, a_latest, a_manifest, a_pin, a_run, at, closed, job_values
 
@@ -43,7 +44,7 @@ def test_files_and_folders_are_private(state: FolderState, root: Path) -> None:
     state.spool(a_job(), flush=False)
     state.put_latest(a_latest())
     state.put_pins("oss", {"hot": a_pin("hot")})
-    state.keep_manifest(a_manifest())
+    state.keep(a_manifest())
     found = {path.relative_to(root).as_posix(): path.stat().st_mode & 0o777 for path in root.rglob("*")}
     assert found == {
         "spool": 0o700,
@@ -109,14 +110,25 @@ def test_an_unreadable_record_is_set_aside(state: FolderState, root: Path) -> No
 def test_manifests_are_kept_by_target_oldest_first(state: FolderState, root: Path) -> None:
     late, early, other = a_manifest("a-late", started_at=at(5)), a_manifest("b-early"), a_manifest(target="s3")
     for manifest in (late, early, early, other):
-        state.keep_manifest(manifest)
-    assert state.kept_manifests("oss") == [early, late]
-    state.drop_manifest(early)
-    state.drop_manifest(early)
-    assert state.kept_manifests("oss") == [late]
+        state.keep(manifest)
+    assert state.kept("oss") == [early, late]
+    state.drop(early)
+    state.drop(early)
+    assert state.kept("oss") == [late]
     (root / "manifests" / "s3" / f"{other.job_id}.json").write_text("noise")
-    assert state.kept_manifests("s3") == state.kept_manifests("local") == []
+    assert state.kept("s3") == state.kept("local") == []
     assert len(list((root / "manifests" / "s3").iterdir())) == 1
+
+
+def test_records_are_kept_beside_manifests(state: FolderState, root: Path) -> None:
+    """Each in a folder of its own, and gone when it is dropped."""
+    manifest, record = a_manifest(), VerifyRecord(job=a_job("check-1", kind="verify"))
+    state.keep(record)
+    state.keep(manifest)
+    assert state.kept("oss") == [manifest, record]
+    assert (root / "records" / "oss" / "check-1.json").stat().st_mode & 0o777 == 0o600
+    state.drop(record)
+    assert state.kept("oss") == [manifest]
 
 
 def test_another_targets_latest_is_not_taken(state: FolderState, root: Path) -> None:

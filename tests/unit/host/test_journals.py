@@ -15,7 +15,7 @@ NOW = datetime(2025, 3, 1, 2, tzinfo=UTC)
 def journal(job: str, at: datetime = NOW) -> Journal:
     entry = SwapEntry(name=b"\xff\n", staged=b"x", live=1 << 63, new=None)
     piece = JournalPiece(
-        piece=Piece(domain="d", snapshot="aa", inside=b"\xfe", live=b"/srv/\xff", size=3),
+        piece=Piece(domain="d", snapshot="aa", inside=b"\xfe", root=b"/srv/\xff", live=b"/srv/\xff", size=3),
         place=Place(live=b"/srv/\xff", whole=True, container=b"/srv"),
         stage=b"/srv/.rw-restore-J",
         swap=Swap(container=b"/srv", stage=b"/srv/.rw-restore-J", entries=(entry,)),

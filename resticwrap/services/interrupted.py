@@ -1,0 +1,55 @@
+"""What jobs that crashed had done by then is made to count, by whichever command comes next."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from resticwrap import errors
+from resticwrap.model.job import Job
+from resticwrap.planning import backup as planning
+from resticwrap.services import manifest
+from resticwrap.services.context import Context
+
+LATEST_WAIT = 30.0
+
+
+def close(context: Context) -> Sequence[Job]:
+    """Close the records that a crash left open. Of a backup, the domains that were finished get their manifest and are
+    the next parents; what was read of the others may have been uploaded, and is remembered until a `repair index`."""
+    closed = context.close_interrupted()
+    for job in closed:
+        if job.kind == "backup" and context.pinned:
+            remember(context, job)
+            if job.domains:
+                _keep_manifest(context, job)
+    return closed
+
+
+def remember(context: Context, job: Job) -> None:
+    """Bring `latest` up to date with a job. Raises Locked, and what the state directory raises."""
+    finished = sum(run.size for run in job.domains if run.snapshot)
+    with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
+        context.state.put_latest(
+            planning.merged_latest(
+                context.latest(),
+                job,
+                context.pins()["hot"].repository_id,
+                now=context.clock.now(),
+                unindexed=max(job.bytes_done - finished, 0),
+            )
+        )
+
+
+def indexed(context: Context) -> None:
+    """A `repair index` worked: nothing is unindexed any more."""
+    with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
+        latest = context.latest()
+        if latest:
+            context.state.put_latest(msgspec.structs.replace(latest, unindexed=0))
+
+
+def _keep_manifest(context: Context, job: Job) -> None:
+    try:
+        context.state.keep(manifest.of_job(context, job, {}))
+    except errors.Failure as error:
+        context.watcher.note(f"{job.id} gets no manifest: {error.message}")

@@ -1,0 +1,76 @@
+"""What jobs that were killed left outside of the repositories: unfinished restores, and the samples of a verify."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from resticwrap import errors
+from resticwrap.model.job import Job
+from resticwrap.services.context import Context
+
+STAGE = ".rw-restore-"
+SCRATCH = "rw-"
+
+
+def stage_of(to: Path, job: Job) -> Path:
+    """Where an unfinished restore lies; its name says that it is unfinished."""
+    return to / f"{STAGE}{job.id}"
+
+
+def dead_stages(context: Context, to: Path) -> list[Path]:
+    """The stages in `to` of restores that ended without finishing.
+
+    Call it after `close_interrupted`: a job that is still recorded as running lives.
+    """
+    return [path for path in to.glob(f"{STAGE}*") if _ended(context, path.name.removeprefix(STAGE))]
+
+
+def clear_stage(stage: Path, *, finished: bool) -> None:
+    """Empty a stage and remove it. Of an unfinished restore its folder stays, as a mark beside what was finished."""
+    if not stage.is_dir():
+        return
+    for path in stage.iterdir():
+        shutil.rmtree(path, ignore_errors=True)
+    if finished or len(list(stage.parent.iterdir())) == 1:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def scratch(job: Job) -> Iterator[Path]:
+    """A private folder that is gone afterwards."""
+    place = tempfile.mkdtemp(prefix=f"{SCRATCH}{job.id}-")
+    try:
+        yield Path(place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def clear_scratch(context: Context) -> None:
+    """Remove the folders of killed verifies: restored data should not lie about. As `dead_stages`."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}verify_*"):
+        job_id = path.name.removeprefix(SCRATCH).rsplit("-", 1)[0]
+        if _ours(path) and _ended(context, job_id):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _ours(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return status.st_uid == os.geteuid()
+
+
+def _ended(context: Context, job_id: str) -> bool:
+    """Whether a job by that id is recorded here, and not as running. Of a job of elsewhere nobody here can say."""
+    for job in context.state.spooled():
+        if job.id == job_id:
+            return job.outcome != "running"
+    try:
+        recorded = context.catalog().job(job_id)
+    except (errors.CatalogUnavailable, errors.DiskFull):
+        return False
+    return recorded is not None and recorded.outcome != "running"

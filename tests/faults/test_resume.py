@@ -1,0 +1,103 @@
+"""A first backup that was killed half-way: what it had uploaded counts, and is not uploaded again."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeLab
+from tests.faults.machine import lock_files, logged, packs, pids, snapshot_files, sound, until
+from tests.faults.test_locks import foreign
+from tests.lab import Lab
+
+MIB = 1 << 20
+
+
+def random_file(path: Path, size: int) -> None:
+    """Bytes that do not compress, written piece by piece."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for _ in range(size // MIB):
+            file.write(os.urandom(MIB))
+
+
+def stored(lab: Lab) -> int:
+    """Bytes in packs, also in unfinished ones."""
+    total = 0
+    for path in packs(lab):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:  # renamed meanwhile
+            pass
+    return total
+
+
+def killed_half_way(lab: Lab, size: int, victims: str = "both") -> int:
+    """Back the domain up, and kill when half of it lies in the store. Returns what lies there then."""
+    log = logged(lab)
+    process = lab.start("backup", "--domain", "exams")
+    until(lambda: stored(lab) >= size // 2, seconds=120, pause=0.02)
+    if victims == "both":
+        process.kill()
+    for pid in pids(log, "backup"):
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert snapshot_files(lab) == set()
+    lab.env["RW_RESTIC"] = str(lab.restic)
+    return stored(lab)
+
+
+def resumed(lab: Lab, size: int, victims: str = "both") -> float:
+    """The share of the data that the next run uploads again."""
+    before = killed_half_way(lab, size, victims)
+    report = lab.json("backup", "--domain", "exams")
+    assert report["warnings"] == []
+    (run,) = report["job"]["domains"]
+    assert run["outcome"] == "ok"
+    return (stored(lab) - before) / size
+
+
+@pytest.mark.parametrize("victims", ["both", "restic"])
+def test_resume(make_lab: MakeLab, victims: str) -> None:
+    """Killed half-way, with or without `rw` itself, at most 60 % is uploaded again."""
+    lab = make_lab("local", compression="off")
+    size = 640 * MIB
+    random_file(lab.data / "exams" / "scan.tar", size)
+    assert resumed(lab, size, victims) <= 0.6
+    sound(lab)
+
+
+def test_resume_of_a_small_one(lab: Lab) -> None:
+    """Below 256 MiB nothing is repaired first: uploading it again is quicker than waiting for a quiet repository."""
+    size = 64 * MIB
+    random_file(lab.data / "exams" / "scan.tar", size)
+    killed_half_way(lab, size)
+    log = logged(lab)
+    lab.rw("backup", "--domain", "exams")
+    assert pids(log, "repair") == []
+
+
+def test_resume_in_a_busy_repository(make_lab: MakeLab) -> None:
+    """Where somebody else is at work the job does not wait for long: it says so, goes on, and uploads again."""
+    lab = make_lab("local", compression="off", lock_wait="30s")
+    size = 576 * MIB
+    random_file(lab.data / "exams" / "scan.tar", size)
+    killed_half_way(lab, size)
+    with foreign(lab, "backup", "--host", "x", "/etc/hostname"):
+        theirs = lock_files(lab)
+        report = lab.json("backup", "--domain", "exams")
+        assert any("busy" in warning for warning in report["warnings"])
+        assert report["job"]["domains"][0]["outcome"] == "ok"
+        assert set(lock_files(lab)) <= set(theirs)
+    sound(lab)
+
+
+@pytest.mark.soak
+def test_resume_of_three_gib(make_lab: MakeLab) -> None:
+    """The same in full size."""
+    lab = make_lab("local")
+    size = 3072 * MIB
+    random_file(lab.data / "exams" / "scan.tar", size)
+    assert resumed(lab, size) <= 0.6
+    sound(lab)

@@ -1,0 +1,181 @@
+"""What `--json` prints is a contract: one document (or one a line) and nothing else, with at least these fields.
+
+A field may be added. One that is renamed, removed or changes its kind breaks somebody's script, and this test.
+"""
+
+import json
+import secrets
+from typing import Any
+
+from tests.conftest import MakeLab
+from tests.lab import Lab, Run
+
+NUMBER = (int, float)
+ERROR = {"kind": str, "message": str, "hint": str, "exit_code": int}
+RUN = {
+    "domain": str, "layer": str, "priority": str, "outcome": str, "type": str, "looked_at": str, "finished_at": str,
+    "snapshot": str, "parent": None, "tree": str, "root": str, "files": int, "size": int, "added": int,
+    "files_new": int, "files_changed": int, "files_removed": int, "duration": NUMBER, "missed": list,
+    "missed_count": int, "bitrot": list, "schema_versions": dict, "error": None,
+}  # fmt: skip
+JOB = {
+    "id": str, "kind": str, "target": str, "outcome": str, "started_at": str, "host": str, "pid": int,
+    "finished_at": None, "type": None, "domains": list, "bytes_done": int, "error": None, "details": dict,
+    "manifest": None,
+}  # fmt: skip
+SNAPSHOT = {
+    "id": str, "original": str, "time": str, "tree": str, "host": str, "paths": list, "raw_tags": list,
+    "parent": None, "files": int, "size": int, "added": int,
+    "tags": {"domain": str, "layer": str, "priority": str, "job": str, "type": str, "tier": str,
+             "expire_after_days": int},
+}  # fmt: skip
+RESTORED = {
+    "domain": str, "snapshot": str, "time": str, "place": str, "files": int, "size": int, "compared": int,
+    "mismatches": list, "unreadable": list,
+}  # fmt: skip
+RESTORE = {
+    "job": JOB, "mode": str, "domains": [RESTORED], "restored": str, "kept": list, "safety": dict, "notes": list
+}  # fmt: skip
+COVERAGE = {"days": int, "bytes_read": int, "bytes_total": int, "packs_read": int, "packs_total": int}
+
+CONTRACT: dict[str, Any] = {
+    "init": {
+        "target": str, "repositories": {"hot": str, "cold": str}, "created": list, "adopted": list,
+        "password_file": str, "password_created": bool,
+    },
+    "backup --dry-run": {
+        "target": str, "type": str, "parallel": int,
+        "domains": [{"domain": str, "priority": str, "layer": str, "type": str, "root": str, "parent": None,
+                     "after": list, "why": str, "files": int, "size": int}],
+    },
+    "backup": {"job": {**JOB, "domains": [RUN], "manifest": str, "finished_at": str, "type": str}, "warnings": list},
+    "snapshots": [{"snapshot": SNAPSHOT, "tier": str, "complete": bool, "proven_at": None}],
+    "history": {
+        "target": str, "time_zone": str,
+        "rows": [{"job": str, "kind": str, "time": str, "domain": str, "type": str, "outcome": str, "files_new": int,
+                  "files_changed": int, "files_removed": int, "added": int, "size": int, "duration": NUMBER,
+                  "snapshot": str, "error": str}],
+        "days": [{"day": str, "domain": str, "jobs": int, "failed": int, "partial": int, "full": int, "added": int}],
+    },
+    "verify --share 1": {
+        "job": JOB, "tier": str, "ok": bool, "share": str, "bucket": int, "seed": int, "coverage": COVERAGE,
+        "damages": list, "proven": list, "notes": list,
+        "sampled": [{"domain": str, "snapshot": str, "path": str, "size": int, "ok": bool, "why": str}],
+    },
+    "status": {
+        "target": str, "provider": str, "at": str, "open_jobs": list, "notes": list,
+        "domains": [{"domain": str, "layer": str, "priority": str, "rpo": NUMBER, "rpo_lag": NUMBER, "within": bool,
+                     "last_outcome": str, "last_looked_at": str, "snapshots": int, "files": int, "size": int,
+                     "stored": int, "proven_at": None}],
+        "tiers": [{"tier": str, "repository": str, "snapshots": int, "logical": int, "stored": int, "ratio": None,
+                   "last_verify": None, "last_verify_ok": None, "coverage": None}],
+    },
+    "doctor": {"target": str, "checks": [{"name": str, "verdict": str, "detail": str, "hint": str}]},
+    "unlock": {"target": str, "locks": list},
+    "restore --dry-run": {**RESTORE, "mode": str},
+    "restore --to back": {**RESTORE, "job": {**JOB, "finished_at": str}},
+    "policy check": {"ok": bool, "folder": str},
+    "policy show": {
+        "folder": str, "state_dir": str, "cache_dir": str, "host": str, "default_target": str, "targets": dict,
+        "domains": dict, "tiers": dict, "schedule": dict,
+    },
+    "policy schema": {"$schema": str, "title": str, "anyOf": list, "$defs": dict},
+    "catalog rebuild": {
+        "target": str, "manifests": int, "jobs": int, "snapshots": int, "without_manifest": int, "skipped": list,
+    },
+}  # fmt: skip
+LINES: dict[str, list[Any]] = {
+    "ls": [
+        {"domain": str, "snapshot": str, "path": str, "kind": str, "size": int, "mode": str, "mtime": str,
+         "content_id": None, "link": None, "path_b64": None},
+    ],
+    "manifest show latest": [
+        {"job_id": str, "target": str, "target_provider": str, "namespace": str, "repositories": dict, "chunker": str,
+         "host": str, "outcome": str, "started_at": str, "finished_at": str, "snapshot_type": str,
+         "domains": [{"run": RUN, "tree": str, "object_digest": str, "objects": int, "bytes": int, "restore": str}],
+         "object_list": {"mode": str, "whole": bool, "objects": list, "removed": list}, "schema_versions": dict,
+         "restore_entrypoint": str, "tool_versions": dict, "manifest_version": int},
+        {"path": str, "size": int, "content_id": str, "domain": str, "path_b64": None},
+    ],
+}  # fmt: skip
+"""The kinds of the first line and of those that follow."""
+
+
+def fits(shape: Any, found: Any, where: str) -> None:
+    """Whether a value has the shape: `None` is anything, a list is a list of at least one such."""
+    if shape is None:
+        return
+    if isinstance(shape, dict):
+        assert isinstance(found, dict), where
+        assert set(shape) <= set(found), f"{where} lacks {set(shape) - set(found)}"
+        for key, inner in shape.items():
+            fits(inner, found[key], f"{where}.{key}")
+    elif isinstance(shape, list):
+        assert isinstance(found, list) and found, where
+        for inner in found:
+            fits(shape[0], inner, f"{where}[]")
+    else:
+        assert isinstance(found, shape), f"{where} is {found!r}"
+
+
+def run(lab: Lab, command: str, *more: str, code: int | None = 0) -> Run:
+    """A command with --json."""
+    return lab.rw(*command.split(), "--json", *more, code=code)
+
+
+def test_every_command(lab: Lab) -> None:
+    """One document, and it is what scripts rely on. On stderr nothing: there is nothing to say."""
+    lab.write("exams/a", secrets.token_bytes(100))
+    lab.write("profiles/b", "b")
+    for command, shape in CONTRACT.items():
+        done = run(lab, command)
+        fits(shape, done.json, command)
+        assert done.err == "", command
+        if command.startswith("policy"):
+            continue
+        assert done.out.count("\n") == 1 and done.out.endswith("\n"), command
+    for command, (first, *rest) in LINES.items():
+        head, *tail = run(lab, command).lines
+        fits(first, head, command)
+        assert tail
+        for line in tail:
+            fits(rest[0] if rest else first, line, command)
+
+
+def test_every_command_is_in_the_contract() -> None:
+    """A new command needs its shape here."""
+    from tests.unit.cli.test_help import ALL
+
+    pinned = [*CONTRACT, *LINES]
+    assert [name for name in ALL if not any(command.startswith(name) for command in pinned)] == []
+
+
+FAILURE = {"error": ERROR, "problems": list}
+
+
+def test_a_failure_of_every_command(make_lab: MakeLab) -> None:
+    """The same shape everywhere where the policies are not there; the exit code is in it."""
+    lab = make_lab("local", ready=False)
+    for command in [*CONTRACT, *LINES]:
+        if command == "policy schema":  # it describes the files, not anybody's
+            continue
+        done = run(lab, command, "--policies", "nowhere", code=2)
+        fits(FAILURE, done.json, command)
+        assert done.json["error"]["exit_code"] == 2 and done.json["error"]["hint"]
+        assert done.err.startswith("error: ")
+
+
+def test_failures_that_carry_a_code(make_lab: MakeLab) -> None:
+    """Each has the exit code of the process in it."""
+    fresh = make_lab("local", ready=False)
+    for code, command, env in (
+        (10, "backup", {}),
+        (2, "backup --domain nope", {}),
+        (2, "backup --target nope", {}),
+        (1, "history", {"RW_STATE_DIR": "/dev/null/x"}),
+        (12, "init", {"RESTIC_PASSWORD_FILE": "/nowhere/password"}),
+    ):
+        done = fresh.rw(*command.split(), "--json", code=code, env=env)
+        fits(FAILURE, done.json, command)
+        assert done.json["error"]["exit_code"] == code == done.code
+        assert json.dumps(done.json["error"]["message"])[1:-1].split("\\n")[0][:20] in json.dumps(done.err)

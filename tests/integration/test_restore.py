@@ -1,0 +1,170 @@
+"""Restores beside: what comes back, from which snapshot, to where, and what is said of what does not."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.broken import flip, refused, repository_files
+from tests.conftest import MakeLab
+from tests.lab import Lab, tree
+
+
+@pytest.fixture
+def two(lab: Lab) -> tuple[Lab, list[dict[str, str]]]:
+    """Two backups of both domains: v1 and v2. With the jobs' ids and the times and ids of `profiles`' snapshots."""
+    lab.fill("exams", 2)
+    found = []
+    for text in ("v1", "v2"):
+        lab.write("profiles/anna.json", text)
+        lab.write("profiles/sub/ben.json", text)
+        lab.write("profiles/sub/deep/carl.json", text)
+        job = lab.json("backup")["job"]
+        found.append({"job": job["id"], "exams": job["domains"][0]["snapshot"], "id": job["domains"][1]["snapshot"]})
+    for version, row in zip(found, lab.json("snapshots", "--domain", "profiles"), strict=True):
+        version["time"] = row["snapshot"]["time"]
+        assert row["snapshot"]["original"] == version["id"]
+    return lab, found
+
+
+def text(lab: Lab, to: str = "back", name: str = "profiles/anna.json") -> str:
+    return (lab.folder / to / name).read_text()
+
+
+def test_everything_and_domains(two: tuple[Lab, list[dict[str, str]]]) -> None:
+    """Without a domain everything comes back, with one that domain, and a folder that holds anything is refused."""
+    lab, _ = two
+    report = lab.json("restore", "--to", "back")
+    assert {domain["domain"] for domain in report["domains"]} == {"exams", "profiles"}
+    assert tree(lab.folder / "back") == tree(lab.data)
+    lab.rw("restore", "--domain", "profiles", "--to", "one")
+    assert tree(lab.folder / "one") == {k: v for k, v in tree(lab.data).items() if k.startswith("profiles")}
+    before = tree(lab.folder / "back")
+    refused(lab, "restore", "--to", "back", code=1, kind="RestoreRefused")
+    assert tree(lab.folder / "back") == before
+    (lab.folder / "empty").mkdir()
+    lab.rw("restore", "--to", "empty")
+    lab.rw("restore", "--domain", "nobody", "--to", "none", code=2)
+    assert not (lab.folder / "none").exists()
+
+
+def test_paths(two: tuple[Lab, list[dict[str, str]]]) -> None:
+    """One path, several, a folder; nothing beside them; one that is not there is told before anything is written."""
+    lab, _ = two
+    lab.rw("restore", "anna.json", "sub/deep", "--domain", "profiles", "--to", "some")
+    files = {str(path.relative_to(lab.folder / "some")) for path in (lab.folder / "some").rglob("*") if path.is_file()}
+    assert files == {"profiles/anna.json", "profiles/sub/deep/carl.json"}
+    refused(lab, "restore", "nobody.json", "--domain", "profiles", "--to", "none", code=1, kind="NotFound")
+    refused(lab, "restore", "../exams", "--domain", "profiles", "--to", "none", code=2, kind="UsageError")
+    refused(lab, "restore", "anna.json", "--to", "none", code=2, kind="UsageError")
+    assert not (lab.folder / "none").exists()
+
+
+def test_which_snapshot(two: tuple[Lab, list[dict[str, str]]]) -> None:
+    """By id or its beginning, by time, by job; `exams` did not change, so its one snapshot stands for both jobs."""
+    lab, (first, second) = two
+    lab.rw("restore", "--domain", "profiles", "--snapshot", first["id"][:8], "--to", "by-id")
+    lab.rw("restore", "--domain", "profiles", "--at", first["time"], "--to", "by-time")
+    lab.rw("restore", "--job", first["job"], "--to", "by-job")
+    for place in ("by-id", "by-time", "by-job"):
+        assert text(lab, place) == "v1"
+    lab.rw("restore", "--at", second["time"], "--to", "by-time-2")
+    lab.rw("restore", "--job", second["job"], "--to", "by-job-2")
+    for place in ("by-time-2", "by-job-2"):
+        assert text(lab, place) == "v2"
+        assert tree(lab.folder / place / "exams") == tree(lab.data / "exams")
+    refused(lab, "restore", "--at", "2001-01-01T00:00:00Z", "--to", "none", code=1, kind="NotFound")
+    refused(lab, "restore", "--domain", "profiles", "--snapshot", "ffffffff", "--to", "none", code=1, kind="NotFound")
+    refused(lab, "restore", "--job", "snapshot_20250101T000000Z_abcdef", "--to", "none", code=1, kind="NotFound")
+    refused(lab, "restore", "--tier", "cold", "--to", "none", code=1, kind="NotFound")
+    lab.rw("restore", "--at", first["time"], "--job", first["job"], "--to", "none", code=2)
+    assert not (lab.folder / "none").exists()
+
+
+def test_dry_run_writes_nothing(two: tuple[Lab, list[dict[str, str]]]) -> None:
+    """A preview names snapshot, place, files and bytes, and leaves no trace."""
+    lab, (_, second) = two
+    before = tree(lab.folder / "state")
+    report = lab.json("restore", "--domain", "profiles", "--to", "back", "--dry-run")
+    (domain,) = report["domains"]
+    assert (domain["snapshot"], domain["files"], domain["size"]) == (second["id"], 3, 6)
+    assert domain["place"] == str(lab.folder / "back" / "profiles")
+    assert not (lab.folder / "back").exists()
+    assert {name for name in tree(lab.folder / "state") if "job" in name} == {n for n in before if "job" in n}
+    assert len(lab.json("history")["rows"]) == 4
+
+
+def data_packs(lab: Lab) -> set[str]:
+    """The ids of packs that hold data and not trees."""
+    indexes = [json.loads(lab.bare("cat", "index", file.name).stdout) for file in repository_files(lab, "index")]
+    return {pack["id"] for index in indexes for pack in index["packs"] if pack["blobs"][0]["type"] == "data"}
+
+
+def test_damage_is_set_aside(make_lab: MakeLab) -> None:
+    """A file that a damaged pack spoilt is renamed and told; the others come back; the exit code says partial."""
+    lab = make_lab("local")
+    lab.write("exams/good.bin", b"good" * 300)
+    lab.rw("backup", "--domain", "exams")
+    before = set(repository_files(lab, "data"))
+    lab.write("exams/bad.bin", b"bad" * 300)
+    lab.rw("backup", "--domain", "exams")
+    for pack in set(repository_files(lab, "data")) - before:
+        if pack.name in data_packs(lab):
+            flip(pack, 20)
+    report = lab.json("restore", "--domain", "exams", "--to", "back", code=3)
+    (mismatch,) = report["domains"][0]["mismatches"]
+    assert mismatch["path"] == "exams/bad.bin" and mismatch["why"]
+    assert report["job"]["outcome"] == "partial"
+    names = sorted(path.name for path in (lab.folder / "back" / "exams").iterdir())
+    assert "good.bin" in names and "bad.bin" not in names
+    plain = lab.rw("restore", "--domain", "exams", "--to", "again", code=3)
+    assert "bad.bin" in plain.out + plain.err
+
+
+def test_default_folder(two: tuple[Lab, list[dict[str, str]]]) -> None:
+    """Without --to it goes into a new folder named by the time, beside which nothing is touched."""
+    lab, _ = two
+    before = {path.name for path in lab.folder.iterdir()}
+    lab.rw("restore", "--domain", "profiles")
+    (new,) = {path.name for path in lab.folder.iterdir()} - before
+    assert new.startswith("restore-2") and text(lab, new) == "v2"
+
+
+def test_modes_and_dates(lab: Lab) -> None:
+    """Modes with setuid and sticky bits, dates to the nanosecond, of files and of folders, the root's own too."""
+    root = lab.data / "profiles"
+    lab.write("profiles/run", b"#!").chmod(0o6755)
+    (root / "drop").mkdir()
+    (root / "drop").chmod(0o1777)
+    lab.write("profiles/none", b"").chmod(0)
+    root.chmod(0o2750)
+    for path, stamp in (
+        (root / "run", 1),
+        (root / "drop", 1_600_000_000_123_456_789),
+        (root, 1_500_000_000_000_000_001),
+    ):
+        os.utime(path, ns=(stamp, stamp))
+    lab.rw("backup", "--domain", "profiles")
+    lab.rw("restore", "--domain", "profiles", "--to", "back")
+    for path in (root, *root.iterdir()):
+        ours, theirs = path.stat(), (lab.folder / "back" / path.relative_to(lab.data)).stat()
+        assert (ours.st_mode, ours.st_mtime_ns, ours.st_uid) == (theirs.st_mode, theirs.st_mtime_ns, theirs.st_uid)
+
+
+def test_target_that_cannot_be_written(two: tuple[Lab, list[dict[str, str]]]) -> None:
+    """A destination below a file is refused with a sentence."""
+    lab, _ = two
+    (lab.folder / "file").write_text("x")
+    run = lab.rw("restore", "--to", "file/back", "--json", code=1)
+    assert run.json["error"]["hint"] and "did not foresee" not in run.json["error"]["message"]
+
+
+def test_any_target(any_lab: Lab) -> None:
+    """The same from a bucket."""
+    lab = any_lab
+    lab.fill("exams", 2)
+    lab.rw("backup", "--domain", "exams")
+    lab.rw("restore", "exam_001.bin", "--domain", "exams", "--to", "back")
+    place: Path = lab.folder / "back" / "exams"
+    assert [path.name for path in place.iterdir()] == ["exam_001.bin"]

@@ -1,0 +1,111 @@
+"""Which snapshot a restore takes, and that no path leaves its domain."""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resticwrap import errors
+from resticwrap.model.snapshot import Snapshot
+from resticwrap.planning import restore as planning
+from resticwrap.planning.restore import inside
+from tests.unit.restic.scene import TAGS
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+choose = partial(planning.choose, now=NOW + timedelta(days=9))
+
+
+def snapshot(name: str, hours: float, domain: str = "exams", original: str = "") -> Snapshot:
+    """A snapshot so many hours after NOW."""
+    return Snapshot(
+        id=name, original=original or name, time=NOW + timedelta(hours=hours), tree="t", host="lab", paths=(),
+        tags=msgspec.structs.replace(TAGS, domain=domain),
+    )  # fmt: skip
+
+
+ALL = [
+    snapshot("aa11", 1),
+    snapshot("aa22", 2),
+    snapshot("bb33", 3),  # partial
+    snapshot("aaff", 9, domain="profiles"),
+    msgspec.structs.replace(snapshot("aa99", 9), tags=None),
+]
+
+
+def complete(one: Snapshot) -> bool:
+    """All but one."""
+    return one.id != "bb33"
+
+
+def test_latest_is_complete() -> None:
+    """A partial snapshot is nobody's latest, and other people's are none of ours."""
+    assert choose(ALL, "exams", complete=complete).id == "aa22"
+    assert choose(list(reversed(ALL)), "exams", complete=complete).id == "aa22"
+
+
+@pytest.mark.parametrize(("hours", "name"), [(1, "aa11"), (1.99, "aa11"), (2, "aa22"), (3, "aa22"), (99, "aa22")])
+def test_at_a_time(hours: float, name: str) -> None:
+    """A snapshot stands for the time until its domain's next one, its own instant included."""
+    assert choose(ALL, "exams", at=NOW + timedelta(hours=hours), complete=complete).id == name
+
+
+def test_before_the_first() -> None:
+    """There is nothing as it stood then, and the hint says where to look."""
+    with pytest.raises(errors.NotFound, match=r"no complete snapshot at or before 2026-11-23 12:59:00 UTC") as caught:
+        choose(ALL, "exams", at=NOW + timedelta(minutes=59), complete=complete)
+    assert caught.value.hint.startswith("rw snapshots --domain exams")
+
+
+def test_by_id() -> None:
+    """Its beginning will do where it is one; an id means that snapshot, partial or not."""
+    assert choose(ALL, "exams", wanted="aa1", complete=complete).id == "aa11"
+    assert choose(ALL, "exams", wanted="bb", complete=complete).id == "bb33"
+    with pytest.raises(errors.NotFound, match="more than one"):
+        choose(ALL, "exams", wanted="aa", complete=complete)
+    with pytest.raises(errors.NotFound, match="no snapshot whose id"):
+        choose(ALL, "exams", wanted="aaff", complete=complete)
+
+
+def test_by_the_first_id() -> None:
+    """A snapshot that was retagged keeps its name; two copies of one are not ambiguous."""
+    again = [*ALL, snapshot("cc44", 2, original="aa22")]
+    assert choose(again, "exams", wanted="aa22", complete=complete).original == "aa22"
+    assert choose(again, "exams", wanted="cc44", complete=complete).id == "cc44"
+
+
+PATHS = st.text(st.sampled_from("ab./\\ \udcff\n*"), max_size=12)
+
+
+@given(st.sampled_from([b"exams", b"a b", b"\xff"]), PATHS)
+def test_inside_never_leaves(root: bytes, path: str) -> None:
+    """Whatever is asked for stands below the root or is refused."""
+    try:
+        found = inside(root, path)
+    except errors.UsageError:
+        refused = True
+        found = root
+    else:
+        refused = False
+    assert refused == (".." in path.split("/"))
+    assert found == root or found.startswith(root + b"/")
+    assert not {b"", b".", b".."} & set(found.split(b"/"))
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("", b"r"), ("/", b"r"), (".", b"r"), ("a/b", b"r/a/b"), ("/a//b/./", b"r/a/b"), ("...", b"r/..."),
+     ("\udcff", b"r/\xff"), ("a\\b", b"r/a\\b")],
+)  # fmt: skip
+def test_inside(path: str, found: bytes) -> None:
+    """A leading slash means the domain's root, names are bytes."""
+    assert inside(b"r", path) == found
+
+
+def test_what_lies_in_the_future_is_not_the_latest() -> None:
+    """It was made while a clock was wrong; asked for by its id it is still given."""
+    now = NOW + timedelta(hours=1)
+    assert planning.choose(ALL, "exams", now=now, complete=complete).id == "aa11"
+    assert planning.choose(ALL, "exams", now=now, wanted="aa22", complete=complete).id == "aa22"

@@ -1,0 +1,139 @@
+"""Every way in which a restored path can differ from what was backed up."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from resticwrap.model.objects import Entry, Kind
+from resticwrap.ports import Trees
+from resticwrap.services.compare import BATCH, compare
+
+
+class Lengths:
+    """The one thing that is asked of the trees: how long a file's pieces are."""
+
+    def __init__(self, **lengths: int) -> None:
+        self.lengths, self.asked = lengths, 0
+
+    def blob_lengths(self, blobs: Iterable[str]) -> Mapping[str, int]:
+        self.asked += 1
+        return {blob: self.lengths[blob] for blob in blobs if blob in self.lengths}
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def file(name: str, content: bytes, mode: int = 0o644) -> Entry:
+    """A file that restic kept as one blob."""
+    return Entry(
+        path=name.encode(), kind="file", size=len(content), mode=mode, content=(sha(content),) if content else ()
+    )
+
+
+def why(place: Path, entry: Entry, lengths: Mapping[str, int] | None = None, *, modes: bool = True) -> str | None:
+    """What is wrong with one entry."""
+    ((_, found),) = compare(cast(Trees, Lengths(**(lengths or {}))), [entry], os.fsencode(place), "exams", modes=modes)
+    assert found is None or (found.domain == "exams" and found.path)
+    return found.why if found else None
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A file `a`, a link `l`, a folder `d`, a fifo `p`."""
+    (tmp_path / "a").write_bytes(b"hello")
+    (tmp_path / "a").chmod(0o644)
+    (tmp_path / "l").symlink_to("a")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d").chmod(0o755)
+    os.mkfifo(tmp_path / "p")
+    (tmp_path / "p").chmod(0o644)
+    (tmp_path / "e").write_bytes(b"")
+    (tmp_path / "e").chmod(0o644)
+    return tmp_path
+
+
+def test_as_it_was(place: Path) -> None:
+    """Nothing is wrong with what came back whole."""
+    assert why(place, file("a", b"hello")) is None
+    assert why(place, file("e", b"")) is None
+    assert why(place, Entry(path=b"l", kind="symlink", link=b"a", mode=0o777)) is None
+    assert why(place, Entry(path=b"l", kind="symlink", link=None)) is None, "a link whose target nobody told"
+    assert why(place, Entry(path=b"d", kind="dir", mode=0o755)) is None
+    assert why(place, Entry(path=b"p", kind="fifo", mode=0o644)) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        (file("gone", b"x"), "cannot be looked at: No such file or directory"),
+        (file("a/below", b"x"), "cannot be looked at: Not a directory"),
+        (file("d", b"x"), "is a dir, was a file"),
+        (file("l", b"hello"), "is a symlink, was a file"),
+        (Entry(path=b"a", kind="dir", mode=0o755), "is a file, was a dir"),
+        (Entry(path=b"l", kind="symlink", link=b"elsewhere"), "points elsewhere"),
+        (file("a", b"hello", mode=0o600), "has mode 644, had 600"),
+        (Entry(path=b"d", kind="dir", mode=0o2755), "has mode 755, had 2755"),
+        (file("a", b"hell"), "has 5 bytes, had 4"),
+        (file("a", b"hellO"), "has other content"),
+        (file("e", b"x"), "has 0 bytes, had 1"),
+    ],
+)
+def test_differences(entry: Entry, says: str, place: Path) -> None:
+    """Each is told in words."""
+    assert why(place, entry) == says
+
+
+def test_modes_can_be_left_out(place: Path) -> None:
+    """Where the file system keeps none."""
+    assert why(place, file("a", b"hello", mode=0o600), modes=False) is None
+
+
+@pytest.mark.parametrize("kind", ["file", "dir", "symlink", "fifo", "socket", "dev", "chardev", "irregular"])
+def test_every_kind_is_told_from_a_file(kind: Kind, place: Path) -> None:
+    """A file stands where something else was."""
+    found = why(place, Entry(path=b"a", kind=kind, size=5, mode=0o644, content=(sha(b"hello"),)))
+    assert found == (None if kind == "file" else f"is a file, was a {kind}")
+    assert stat.S_ISCHR(os.lstat("/dev/null").st_mode)
+    assert why(Path("/dev"), Entry(path=b"null", kind="chardev", mode=0o666), modes=False) is None
+
+
+def test_several_blobs(place: Path) -> None:
+    """Cut at the blobs' lengths; in their order, to the last byte, and none whose length nobody knows."""
+    first, second = sha(b"hel"), sha(b"lo")
+    both = Entry(path=b"a", kind="file", size=5, mode=0o644, content=(first, second))
+    assert why(place, both, {first: 3, second: 2}) is None
+    assert why(place, both, {first: 3}) == "has other content"
+    assert why(place, both, {first: 2, second: 3}) == "has other content"
+    swapped = Entry(path=b"a", kind="file", size=5, mode=0o644, content=(second, first))
+    assert why(place, swapped, {first: 3, second: 2}) == "has other content"
+    short = Entry(path=b"a", kind="file", size=5, mode=0o644, content=(first, first))
+    assert why(place, short, {first: 3}) == "has other content"
+    # Holes where restic could not read: as long as it was, and not the same.
+    (place / "a").write_bytes(b"hel\0\0")
+    assert why(place, both, {first: 3, second: 2}) == "has other content"
+
+
+def test_lengths_are_asked_for_many_at_once(place: Path) -> None:
+    """One look into the index for a batch, and none where no file is in pieces."""
+    trees = Lengths()
+    entries = [file("a", b"hello")] * (BATCH + 1)
+    assert len(list(compare(cast(Trees, trees), entries, os.fsencode(place), "exams"))) == BATCH + 1
+    assert trees.asked == 0
+    split = Entry(path=b"a", kind="file", size=5, mode=0o644, content=("x", "y"))
+    list(compare(cast(Trees, trees), [split] * (BATCH + 1), os.fsencode(place), "exams"))
+    assert trees.asked == 2
+
+
+def test_names_are_bytes(tmp_path: Path) -> None:
+    """A name that is not UTF-8 is compared and shown."""
+    with open(os.fsencode(tmp_path) + b"/\xff", "wb") as out:
+        out.write(b"other")
+    entry = Entry(path=b"\xff", kind="file", size=5, mode=0o644, content=(sha(b"hello"),))
+    ((_, found),) = compare(cast(Trees, Lengths()), [entry], os.fsencode(tmp_path), "exams", modes=False)
+    assert found is not None and (found.path, found.why) == ("\\xff", "has other content")
