@@ -27,8 +27,15 @@ def command(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> Sample
     """Run a command and measure it, children included. Raises CommandFailed on any exit code but 0."""
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
+        # In a session of its own, as `rw` starts restic: Linux shares its processors out by session.
         child = subprocess.Popen(
-            argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
+            argv,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
         )
         _, status, used = os.wait4(child.pid, 0)
         wall = time.perf_counter() - started

@@ -18,7 +18,7 @@ from resticwrap.host.exchange import Exchange
 from resticwrap.host.holders import ProcHolders
 from resticwrap.host.journals import FileJournals
 from resticwrap.host.locks import FlockLocks
-from resticwrap.host.space import HostSpace
+from resticwrap.host.space import HostSpace, free_bytes
 from resticwrap.model.policy import LocalTarget, Target
 from resticwrap.ports import Catalog, TargetStore, Watcher
 from resticwrap.restic.install import dotted, find_restic, known_version
@@ -167,6 +167,7 @@ class House:
                 env=self.settings.env,
                 limits=limits_of(target),
                 write_places=tuple(written),
+                free=free_bytes,
                 note=self.watcher.note,
             )
         )

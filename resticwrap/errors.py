@@ -136,6 +136,10 @@ class CatalogUnavailable(Failure):
     """The catalogue cannot be read or written."""
 
 
+class CatalogFull(CatalogUnavailable, DiskFull):
+    """The catalogue cannot be read or written, for want of room."""
+
+
 class RestoreRefused(Failure):
     """A restore that would not be undoable is not begun."""
 

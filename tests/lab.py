@@ -21,6 +21,7 @@ import yaml
 
 from resticwrap.bootstrap import House, house
 from resticwrap.clock import Clock
+from resticwrap.host.holders import find
 from resticwrap.report.progress import QuietWatcher
 from tests.handmade import cheap_key
 
@@ -129,7 +130,8 @@ class Lab:
             self.write(f"{domain}/exam_{number:03d}.bin", secrets.token_bytes(size))
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "resticwrap", *arguments]
+        exchanges = {"--in-place", "--undo"} & {*arguments} and "--force" not in arguments
+        return [sys.executable, "-m", "resticwrap", *arguments, *(answer() if exchanges else ())]
 
     def rw(
         self, *arguments: str, code: int | None = 0, env: Mapping[str, str] | None = None, timeout: float = 120
@@ -190,6 +192,14 @@ class Lab:
         """As on a bare machine: no state, no cache."""
         for name in ("state", "cache"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+@cache
+def answer() -> tuple[str, ...]:
+    """What somebody has to add where rw cannot see every process (in a container, or not as root): nothing of a lab's
+    data is in use."""
+    report = find(Path(sys.prefix))
+    return ("--force",) if report.unseen or report.namespaced else ()
 
 
 def tree(folder: Path) -> dict[str, Any]:

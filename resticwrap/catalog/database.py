@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from resticwrap.catalog.tables import HEAD, alembic_version, metadata, stamps
-from resticwrap.errors import CatalogUnavailable, DiskFull, Failure
+from resticwrap.errors import CatalogFull, CatalogUnavailable, Failure
 
 REBUILD = "rw catalog rebuild"
 NO_ROOM = 65536
@@ -31,7 +31,7 @@ def default_url(state_dir: Path) -> str:
 class Database:
     """Short transactions on the catalogue. May be used from several threads.
 
-    Everything raises CatalogUnavailable, or DiskFull where there is no room; nothing here ever removes a catalogue.
+    Everything raises CatalogUnavailable, which is CatalogFull where there is no room; nothing here ever removes a catalogue.
     """
 
     def __init__(self, url: str, *, busy_timeout: float) -> None:
@@ -156,8 +156,8 @@ class Database:
             hint=f"If it cannot be mended, move it aside and run: {REBUILD}",
         )
 
-    def _full(self) -> DiskFull:
-        return DiskFull(
+    def _full(self) -> CatalogFull:
+        return CatalogFull(
             f"There is no room left on the disk of the catalogue {self._name()}.", hint="Make room, then run it again."
         )
 

@@ -38,9 +38,7 @@ def on_crash(phase: Phase) -> Step:
     return _ON_CRASH.get(phase, "nothing")
 
 
-def side(
-    entry: SwapEntry, at_live: int | None, at_stage: int | None
-) -> Literal["before", "after", "back", "strange"]:
+def side(entry: SwapEntry, at_live: int | None, at_stage: int | None) -> Literal["before", "after", "back", "strange"]:
     """Whether an entry was exchanged, from the inodes that its two names have now.
 
     Where the old or the new one is decides, so that a file which a service rewrote or removed meanwhile (another inode
@@ -264,12 +262,12 @@ def standing(journal: Journal) -> tuple[str, str] | None:
             f"If no rw restore runs now: rw backup --target {journal.target}   (every start closes it first)"
             + (f"; or {undo}" if journal.phase == "exchanged" else ""),
         )
-    kept = kept_paths(journal)
-    if not kept:
+    if journal.phase not in {"kept", "undone", "reverted"}:
         return None
     why = f"; {journal.reason}" if journal.reason else ""
     what = "what it had restored" if journal.phase == "reverted" else "what was live before"
-    said = f"in-place restore {journal.job} of {lives} ({journal.phase}) keeps {what} in {', '.join(kept)}{why}"
+    where = f"keeps {what} in {', '.join(kept)}" if (kept := kept_paths(journal)) else "put nothing aside"
+    said = f"in-place restore {journal.job} of {lives} ({journal.phase}) {where}{why}"
     return said, f"{accept}   removes it" + (f"; {undo}   puts it back" if journal.phase == "kept" else "")
 
 

@@ -18,13 +18,15 @@ from resticwrap.restic import exits, find, locks, messages, tags
 from resticwrap.restic.crypto import MasterKey, chunker_fingerprint
 from resticwrap.restic.halfmade import clear_half_made
 from resticwrap.restic.repofiles import CacheThenStore, RepositoryFiles, StoreFiles
-from resticwrap.restic.runner import Runner, Setting
+from resticwrap.restic.runner import Runner, Setting, free_bytes
 from resticwrap.restic.trees import TreeReader
 
 OWN_STAGING = ".rw-restore-*"
 """What an in-place restore puts beside live data; never part of a backup."""
 GLOB = frozenset(b"\\*?[")
 INIT_WAIT = 60.0
+NO_ROOM = 1 << 20
+"""With fewer free bytes than this a restore that failed is put down to the full disk: what it wrote is still there."""
 
 
 class ResticRepository:
@@ -113,8 +115,14 @@ class ResticRepository:
             command += ["--include", b"/" + _literal(path)]
         stream = _Stream("restore", messages.RestoreSummary, on_progress or (lambda _: None))
         result, heard = self._runner.run([*command, snapshot], accept=frozenset({0, 1}), on_line=stream.line)
-        if result.code != exits.OK and not heard.missed:
-            raise self._runner.failure(command, result.code, heard)
+        if result.code != exits.OK:
+            free = free_bytes(to)
+            if free is not None and free < NO_ROOM:
+                raise errors.DiskFull(
+                    f"There is no room left at {to} for what is being restored.", hint="Make room there, or elsewhere."
+                )
+            if not heard.missed:
+                raise self._runner.failure(command, result.code, heard)
         summary = stream.summary() if result.code == exits.OK else stream.last or messages.RestoreSummary()
         return RestoreResult(files=summary.files_restored, size=summary.bytes_restored, failed=tuple(heard.missed))
 

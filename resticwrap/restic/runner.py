@@ -82,6 +82,7 @@ class Setting:
     env: Mapping[str, str] = field(repr=False)
     limits: Limits = Limits()
     write_places: tuple[Path, ...] = ()
+    free: Callable[[Path], int] = lambda _: LOW_SPACE
     note: Callable[[str], None] = lambda _: None
 
 
@@ -211,8 +212,8 @@ class Runner:
         setting = self.setting
         # An exit code that says what was wrong is believed first.
         for place in setting.write_places if exits.unexplained(code) else ():
-            free = free_bytes(place)
-            if free is not None and free < LOW_SPACE:
+            free = setting.free(place)
+            if free < LOW_SPACE:
                 return errors.DiskFull(
                     f"There is no room left at {place}: {free >> 20} MiB are free.",
                     hint=f"Make room there, then run the same command again. rw doctor --target {setting.target}",
@@ -307,12 +308,3 @@ def descriptor(content: bytes) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def free_bytes(place: Path) -> int | None:
-    """Free bytes where `place` is, None where it is not there."""
-    try:
-        stat = os.statvfs(place)
-    except OSError:
-        return None
-    return stat.f_bavail * stat.f_frsize

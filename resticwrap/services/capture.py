@@ -18,7 +18,7 @@ from resticwrap.services.context import Context, info
 
 NAMED = 200
 """How many missed or rotten files a record names; the count beside it is always whole."""
-SPOOL_EVERY = 2.0
+SPOOL_EVERY = 0.5
 """Seconds between notes of how far a job is: what a crash leaves says how much was read."""
 
 

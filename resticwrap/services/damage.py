@@ -84,7 +84,10 @@ class Damages:
                 advice=planning.advice("snapshot_missing", one.current_id, self._context.target_name, [domain]),
             )
             for domain, one in known
-            if one.snapshot not in there and one.current_id not in there
+            if one.snapshot not in there
+            and one.current_id not in there
+            # A backup may have written it since the snapshots were listed.
+            and not self._repository.holds(one.current_id)
         ]
 
     def small_files(self) -> list[Damage]:

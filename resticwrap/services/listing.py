@@ -131,7 +131,8 @@ def _other_jobs(
     rows = []
     for job in sorted(jobs, key=lambda job: (job.started_at, job.id), reverse=True):
         journal = journals.get(job.id)
-        restored = set(job.details.get("snapshots", ()))
+        # Of a verify it is their number.
+        restored = set(job.details.get("snapshots", ())) if job.kind == "restore" else set()
         restored |= {piece.piece.domain for piece in journal.pieces} if journal else set()
         if domains and job.kind == "restore" and not restored & set(domains):
             continue

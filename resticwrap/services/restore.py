@@ -5,6 +5,7 @@ nobody should take it for the file.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -222,7 +223,8 @@ def _make_stage(stage: Path) -> None:
     try:
         stage.mkdir(parents=True, mode=0o700)
     except OSError as error:
-        raise errors.Failure(
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (errors.DiskFull if full else errors.Failure)(
             f"{stage.parent} cannot be restored to: {error.strerror}.", hint="Give another folder with --to."
         ) from error
 
@@ -241,16 +243,8 @@ def _resumed(context: Context, tier: str, job: Job, choice: Choice, to: Path) ->
     if any(wrong for _, wrong in compare(trees, wanted, os.fsencode(to), choice.domain)):
         place.rename(f"{place}.before-{job.id}")
         return None
-    files = [entry.size for entry in wanted if entry.kind == "file"]
-    return RestoredDomain(
-        domain=choice.domain,
-        snapshot=choice.snapshot.original,
-        time=choice.snapshot.time,
-        place=str(place),
-        files=len(files),
-        size=sum(files),
-        compared=len(files),
-    )
+    whole = planned(context, tier, choice, place)
+    return msgspec.structs.replace(whole, compared=whole.files)
 
 
 def _one(context: Context, tier: str, job: Job, choice: Choice, to: Path) -> RestoredDomain:

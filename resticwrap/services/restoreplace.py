@@ -49,9 +49,9 @@ class DomainWork(Work):
         )
         if result.failed:
             first = result.failed[0]
-            raise errors.RestoreRefused(
+            raise errors.VerifyFailed(
                 f"restic could not restore {len(result.failed)} paths of {piece.domain} whole, "
-                f"first {first.item}: {first.message}",
+                f"first {first.item}: {first.message}.",
                 hint="Restore beside the live data (--to) to see what comes back.",
             )
         return folder / os.fsdecode(piece.inside)

@@ -193,9 +193,7 @@ class Scene:
         )
 
     def piece(self, name: str, live: Path, size: int = 10) -> Piece:
-        return Piece(
-            domain=name, snapshot="aa", inside=b"", root=os.fsencode(live), live=os.fsencode(live), size=size
-        )
+        return Piece(domain=name, snapshot="aa", inside=b"", root=os.fsencode(live), live=os.fsencode(live), size=size)
 
     def wanted(self) -> list[Piece]:
         return [self.piece(name, self.base / "srv" / name) for name in self.pieces]
@@ -543,7 +541,7 @@ def test_what_was_written_after_a_crash_stays(tmp_path: Path, phase: str, inside
 
 @pytest.mark.parametrize("inside", [False, True], ids=["whole", "entries"])
 def test_what_was_written_while_it_was_compared_stays(tmp_path: Path, inside: bool) -> None:
-    """A service writes to the new tree before it is compared: the old tree is back, and the upload is kept and named."""
+    """A service writes to the new tree before it is compared: the old tree is back, the upload kept and named."""
     scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, inside).build()
     data = scene.base / "srv" / "data"
     compare = scene.compare

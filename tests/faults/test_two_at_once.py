@@ -45,7 +45,8 @@ def test_backup_while_verify_runs(lab: Lab) -> None:
         report = lab.json("backup")
         assert report["job"]["outcome"] == "ok"
         assert verify.poll() is None
-    assert result(verify)[0] == 0
+    code, text = result(verify)
+    assert code == 0, text
     assert outcomes(lab, "verify") == ["ok"]
     sound(lab)
 

@@ -24,9 +24,10 @@ def test_an_unknown_target_or_domain(lab: Lab) -> None:
     """Exit 2 with the names that there are, whatever the command."""
     lab.write("exams/a", "a")
     lab.rw("backup")
+    for words in ("backup", "status", "policy show"):
+        target = lab.rw(*words.split(), "--target", "nope", code=2)
+        assert "nope" in target.err and "main" in target.err and target.out == "", words
     for command in ASK:
-        target = lab.rw(*command, "--target", "nope", code=2)
-        assert "nope" in target.err and "main" in target.err and target.out == "", command
         domain = lab.rw(*command, "--domain", "nope", code=None)
         assert domain.code == 2, (command, domain)
         assert "nope" in domain.err and "exams, profiles" in domain.err and domain.out == "", command

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.broken import faulty_restic, flip, refused, repository_files
-from tests.lab import Lab, tree
+from tests.lab import Lab, answer, tree
 
 Trees = dict[str, Any]
 
@@ -40,7 +40,8 @@ def first(lab: Lab) -> str:
 
 
 def live(lab: Lab) -> Trees:
-    return tree(lab.data / "profiles")
+    """What is live; the stages of restores that may still be undone are not."""
+    return {path: what for path, what in tree(lab.data / "profiles").items() if ".rw-restore-" not in path}
 
 
 def staged(lab: Lab) -> list[str]:
@@ -167,7 +168,7 @@ def test_killed_in_the_exchange(changed: tuple[Lab, Trees, Trees], moment: str, 
         "from resticwrap.cli.main import main\n"
         "main()\n"
     )
-    command = [sys.executable, "-c", script, "restore", "--in-place", "--domain", "profiles"]
+    command = [sys.executable, "-c", script, "restore", "--in-place", "--domain", "profiles", *answer()]
     done = subprocess.run(command, env=lab.env, cwd=Path.cwd(), capture_output=True, timeout=60, check=False)
     assert done.returncode == 9, done.stderr
     assert live(lab) == (new if moment == "_apply" else old) and staged(lab)

@@ -45,7 +45,7 @@ def test_everything_and_domains(two: tuple[Lab, list[dict[str, str]]]) -> None:
     assert tree(lab.folder / "back") == before
     (lab.folder / "empty").mkdir()
     lab.rw("restore", "--to", "empty")
-    lab.rw("restore", "--domain", "nobody", "--to", "none", code=2)
+    refused(lab, "restore", "--domain", "nobody", "--to", "none", code=1, kind="NotFound")
     assert not (lab.folder / "none").exists()
 
 

@@ -163,6 +163,55 @@ def test_file_systems_that_cannot_exchange(tmp_path: Path, monkeypatch: pytest.M
         exchange.make_stage(tmp_path / ".rw-restore-J")
 
 
+def test_going_back_twice_with_changes_between(tmp_path: Path) -> None:
+    """Services replaced, removed and added names while the new tree was live: each goes back once, and all is kept."""
+    live, staged = tmp_path / "live", tmp_path / "stage"
+    old = {"both": "old", "replaced": "old", "removed": "old", "only_old": "old", "again": "old"}
+    new = {
+        "both": "new",
+        "replaced": "new",
+        "removed": "new",
+        "only_new": "new",
+        "new_gone": "new",
+        "new_replaced": "new",
+    }
+    for folder, files in ((live, old), (staged, new)):
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+    swap = plan_swap(live, staged, whole=False)
+    apply(swap)
+    (live / "removed").unlink()
+    (live / "new_gone").unlink()
+    (live / "again").write_text("service")
+    for name in ("replaced", "new_replaced"):
+        (live / "tmp").write_text("service")
+        (live / "tmp").replace(live / name)
+    for _ in range(2):
+        exchange.revert(swap)
+        assert {path.name: path.read_text() for path in live.iterdir()} == old
+        assert {path.name: path.read_text() for path in staged.iterdir()} == {
+            "both": "new",
+            "replaced": "service",
+            "only_new": "new",
+            "new_replaced": "service",
+            "again": "service",
+        }
+    with pytest.raises(errors.Failure, match="changed by somebody else"):
+        apply(swap)
+    assert {path.name: path.read_text() for path in live.iterdir()} == old
+
+
+def test_one_place_by_two_names(tmp_path: Path) -> None:
+    """A place overlaps with itself, what it holds and what holds it, through a symlink too; not with its neighbour."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
+    for one, other in (("a", "a"), ("a", "a/b"), ("a/b", "a"), ("link", "a"), ("a/b/not there yet", "link")):
+        assert exchange.overlap(tmp_path / one, tmp_path / other)
+    assert not exchange.overlap(tmp_path / "a", tmp_path / "ab")
+
+
 @given(live=inodes, new=inodes, at_live=inodes, at_stage=inodes)
 def test_a_side_is_never_guessed(live: int | None, new: int | None, at_live: int | None, at_stage: int | None) -> None:
     """`before` only while what would go in is in the stage, so that applying never just moves live data away."""

@@ -1,0 +1,128 @@
+"""What a backup must not be fooled by: emptied roots, wrong clocks, crashes half-way, state that is gone."""
+
+import json
+import os
+import shutil
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from resticwrap.clock import FixedClock
+from resticwrap.services import backup
+from resticwrap.services.status import status
+from tests.conftest import MakeLab
+from tests.lab import Lab
+
+
+def kill_parent_at(lab: Lab, domain: str) -> Path:
+    """A restic that kills `rw`, and itself, when it is to back this domain up."""
+    script = lab.folder / "deadly-restic"
+    script.write_text(
+        f"""#!{sys.executable}
+import os, signal, sys
+if sys.argv[-1] == {domain!r} and "backup" in sys.argv:
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.execv({str(lab.restic)!r}, ["restic", *sys.argv[1:]])
+"""
+    )
+    script.chmod(0o755)
+    return script
+
+
+def test_an_emptied_root_is_refused(lab: Lab) -> None:
+    """It is most likely not mounted: no snapshot, a hint, and the last one stays what restores bring back."""
+    lab.fill("exams", 2)
+    lab.write("profiles/anna.json", "{}")
+    lab.rw("backup")
+    shutil.rmtree(lab.data / "exams")
+    (lab.data / "exams").mkdir()
+    report = lab.json("backup", code=3)
+    exams = report["job"]["domains"][0]
+    assert (exams["outcome"], exams["error"]["kind"], exams["snapshot"]) == ("failed", "EmptySource", None)
+    assert "allow_empty" in exams["error"]["hint"]
+    assert "EmptySource" in json.dumps(lab.json("backup", "--dry-run", code=3))
+    lab.rw("restore", "--domain", "exams", "--to", str(lab.folder / "back"))
+    assert len(list((lab.folder / "back" / "exams").iterdir())) == 2
+    lab.domains["exams"]["allow_empty"] = True
+    lab.write_policies()
+    assert lab.json("backup")["job"]["domains"][0]["outcome"] == "ok"
+
+
+def test_a_crash_forgets_nothing_that_was_finished(make_lab: MakeLab) -> None:
+    """A domain that was done when `rw` was killed is restored as it was then, and is in history and rebuild."""
+    lab = make_lab("local", parallel=1)
+    lab.write("exams/a.txt", "old")
+    lab.write("profiles/b.txt", "old")
+    lab.rw("backup")
+    lab.write("exams/a.txt", "new")
+    killed = lab.rw("backup", code=None, env={"RW_RESTIC": str(kill_parent_at(lab, "profiles"))})
+    assert killed.code == -9
+    (exams, profiles) = lab.json("backup")["job"]["domains"]
+    assert (exams["outcome"], profiles["outcome"]) == ("unchanged", "unchanged")
+    lab.rw("restore", "--domain", "exams", "--to", str(lab.folder / "back"))
+    assert (lab.folder / "back" / "exams" / "a.txt").read_text() == "new"
+    rows = [row for row in lab.json("history")["rows"] if row["kind"] == "backup"]
+    assert [row["outcome"] for row in rows if row["domain"] == "exams"] == ["unchanged", "ok", "ok"]
+    lab.copy_state_away()
+    rebuilt = lab.json("catalog", "rebuild")
+    assert (rebuilt["manifests"], rebuilt["without_manifest"]) == (3, 0)
+    assert {row["complete"] for row in lab.json("snapshots")} == {True}
+
+
+def test_a_clock_that_was_wrong_once(lab: Lab) -> None:
+    """A backup dated in the future does not keep later ones from counting, nor look like a good lag."""
+    lab.fill("exams", 1)
+    lab.fill("profiles", 1)
+    future = FixedClock(datetime.now(UTC) + timedelta(days=200))
+    with lab.house(clock=future) as built:
+        backup.backup(built.context, backup.plan(built.context, "incremental", built.settings.select_domains()))
+    now = datetime.now(UTC)
+    with lab.house() as built:
+        before = status(built.records, (), now)
+        assert [domain.rpo_lag for domain in before.domains] == [None, None]
+        assert not any(domain.within for domain in before.domains)
+    lab.rw("backup")
+    with lab.house() as built:
+        after = status(built.records, (), datetime.now(UTC))
+        assert all(domain.within and domain.rpo_lag is not None and domain.rpo_lag >= 0 for domain in after.domains)
+
+
+def test_dry_run_says_what_would_be_read(lab: Lab) -> None:
+    """New and changed files with their bytes, out of all that is looked at."""
+    lab.fill("exams", 3, size=1000)
+    lab.rw("backup", "--domain", "exams")
+    lab.write("exams/exam_001.bin", b"x" * 70)
+    lab.write("exams/new.bin", b"y" * 30)
+    (planned,) = lab.json("backup", "--dry-run", "--domain", "exams")["domains"]
+    assert (planned["files"], planned["size"]) == (2, 100)
+    assert (planned["total_files"], planned["total_size"]) == (4, 2100)
+    assert "2" in lab.rw("backup", "--dry-run", "--domain", "exams").out
+
+
+def test_without_latest_everything_is_read_again(lab: Lab) -> None:
+    """Damaged, it is taken for none: slower, and right."""
+    lab.fill("exams", 2)
+    lab.rw("backup", "--domain", "exams")
+    (lab.state / "latest_main.json").write_text("{")
+    run = lab.json("backup", "--domain", "exams")["job"]["domains"][0]
+    assert (run["outcome"], run["type"], run["parent"]) == ("ok", "full", None)
+    assert lab.json("backup", "--domain", "exams")["job"]["domains"][0]["outcome"] == "unchanged"
+
+
+def test_a_forgotten_parent_is_no_parent(lab: Lab) -> None:
+    """Somebody removed the snapshot behind our back: every byte is read again, and nothing fails."""
+    lab.fill("exams", 2)
+    first = lab.json("backup", "--domain", "exams")["job"]["domains"][0]["snapshot"]
+    lab.bare("forget", first)
+    run = lab.json("backup", "--domain", "exams")["job"]["domains"][0]
+    assert run["outcome"] == "ok" and run["snapshot"] != first
+
+
+def test_a_path_that_is_not_unicode_in_an_error(lab: Lab) -> None:
+    """It is shown escaped, in JSON too."""
+    lab.fill("exams", 1)
+    lab.rw("backup", "--domain", "exams")
+    odd = os.fsdecode(b"no\xff")
+    assert lab.json("ls", "--domain", "exams", odd, code=1)["error"]["kind"] == "NotFound"
+    lab.rw("restore", "--domain", "exams", "--to", os.fsdecode(os.fsencode(lab.folder) + b"/to\xff"))

@@ -1,0 +1,209 @@
+"""In-place restores that could cost data: each is refused, or keeps both trees and says where they are."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resticwrap.services.restoreplace import own_places
+from tests.broken import faulty_restic, refused
+from tests.lab import Lab, answer, tree
+
+
+@pytest.fixture
+def profiles(lab: Lab) -> Path:
+    """`profiles`, backed up and then changed; it leaves `*.tmp` and `cache` out."""
+    lab.domains["profiles"]["excludes"] = ["*.tmp", "cache"]
+    lab.write_policies()
+    lab.write("profiles/anna.json", "old")
+    lab.write("profiles/sub/ben.json", "old")
+    lab.rw("backup", "--domain", "profiles")
+    lab.write("profiles/anna.json", "spoilt")
+    return lab.data / "profiles"
+
+
+def in_place(lab: Lab, *arguments: str, **more: Any) -> Any:
+    (first, *_) = lab.json("snapshots", "--domain", "profiles")
+    wanted = ("--domain", "profiles", "--snapshot", first["snapshot"]["original"])
+    return lab.json("restore", "--in-place", *wanted, *arguments, **more)
+
+
+def killed_after(lab: Lab, moment: str) -> str:
+    """Kill an in-place restore where it would begin this step; returns its job."""
+    script = (
+        "import os\n"
+        "from resticwrap.services.inplace import InPlace\n"
+        f"InPlace.{moment} = lambda *_: os._exit(9)\n"
+        "from resticwrap.cli.main import main\n"
+        "main()\n"
+    )
+    (first, *_) = lab.json("snapshots", "--domain", "profiles")
+    wanted = ("--domain", "profiles", "--snapshot", first["snapshot"]["original"])
+    command = [sys.executable, "-c", script, "restore", "--in-place", *wanted, *answer()]
+    done = subprocess.run(command, env=lab.env, cwd=Path.cwd(), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 9, done.stderr
+    return next(lab.data.rglob(".rw-restore-*")).name.removeprefix(".rw-restore-")
+
+
+def test_what_was_written_after_a_crash_stays(lab: Lab, profiles: Path) -> None:
+    """Killed after the exchange, then used: the next backup keeps what was written, and status says what to run."""
+    job = killed_after(lab, "_compare_live")
+    status = lab.json("status")
+    assert any(job in note and "not finished (exchanged)" in note for note in status["notes"])
+    lab.write("profiles/upload.json", "a day's work")
+    lab.write("profiles/sub/ben.json", "edited")
+    run = lab.rw("backup")
+    assert job in run.err and f"--undo {job}" in run.err
+    assert (profiles / "upload.json").read_text() == "a day's work"
+    assert (profiles / "sub" / "ben.json").read_text() == "edited"
+    (note,) = [note for note in lab.json("status")["notes"] if job in note]
+    assert f"rw restore --accept {job}" in note and f"rw restore --undo {job}" in note and "ben.json" in note
+    undone = lab.json("restore", "--undo", job)
+    assert (profiles / "anna.json").read_text() == "spoilt"
+    (kept,) = undone["kept"]
+    assert (Path(kept) / "upload.json").read_text() == "a day's work"
+    refused(lab, "restore", "--accept", job, code=1, kind="RestoreRefused")
+    assert (Path(kept) / "upload.json").exists()
+
+
+def test_nothing_is_exchanged_under_open_files(lab: Lab, profiles: Path) -> None:
+    """A service runs again when a crash is recovered: its place stays as it is until it is stopped."""
+    job = killed_after(lab, "_apply")
+    with (profiles / "anna.json").open():
+        run = lab.rw("backup")
+        assert f"process {os.getpid()}" in run.err and (profiles / "anna.json").read_text() == "spoilt"
+        refused(lab, "restore", "--undo", job, code=1, kind="RestoreRefused")
+    lab.rw("backup")
+    assert (profiles / "anna.json").read_text() == "old"
+    (kept,) = profiles.parent.glob(f".rw-restore-{job}/**/profiles")
+    with (kept / "anna.json").open():  # somebody still writes to the old tree
+        refused(lab, "restore", "--accept", job, code=1, kind="RestoreRefused")
+    assert (kept / "anna.json").read_text() == "spoilt"
+
+
+def test_what_the_policy_leaves_out_is_kept(lab: Lab, profiles: Path) -> None:
+    """Excluded files are told of at the exchange, and keep the old tree from being accepted until somebody insists."""
+    lab.write("profiles/draft.tmp", "draft")
+    lab.write("profiles/cache/a/b", "cached")
+    lab.write("profiles/cache/c", "cached")
+    report = in_place(lab)
+    job, (kept,) = report["job"]["id"], report["kept"]
+    assert any("3 in" in note and "cache/" in note and "draft.tmp" in note for note in report["notes"])
+    assert not (profiles / "draft.tmp").exists()
+    (Path(kept) / "anna.json").write_text("written by somebody after the safety snapshot")
+    error = refused(lab, "restore", "--accept", job, code=1, kind="RestoreRefused")
+    assert "4 in" in error["message"] and "anna.json (has" in error["message"] and "--force" in error["hint"]
+    assert (Path(kept) / "cache" / "a" / "b").read_text() == "cached"
+    assert "belongs to" in lab.rw("restore", "--force", code=2).err
+    assert "--dry-run" in lab.rw("restore", "--accept", job, "--dry-run", code=2).err
+    lab.rw("restore", "--accept", job, "--force")
+    assert not Path(kept).exists() and (profiles / "anna.json").read_text() == "old"
+
+
+def test_a_kept_tree_within_a_kept_tree(lab: Lab, profiles: Path) -> None:
+    """The old tree of a folder lies within the old tree of its domain: accepting the outer one would remove both."""
+    lab.write("profiles/sub/ben.json", "spoilt")
+    lab.write("profiles/sub/draft.tmp", "draft")
+    inner = in_place(lab, "sub")["job"]["id"]
+    outer = in_place(lab)
+    error = refused(lab, "restore", "--accept", outer["job"]["id"], code=1, kind="RestoreRefused")
+    assert inner in error["message"]
+    assert (Path(outer["kept"][0]) / f".rw-restore-{inner}" / "profiles" / "sub" / "draft.tmp").exists()
+
+
+def test_without_its_safety_snapshot_nothing_is_removed(lab: Lab, profiles: Path) -> None:
+    """Somebody forgot the snapshot of what was live: its tree is the last copy."""
+    report = in_place(lab)
+    lab.bare("forget", report["safety"]["profiles"])
+    error = refused(lab, "restore", "--accept", report["job"]["id"], code=1, kind="RestoreRefused")
+    assert "not there any more" in error["message"] and Path(report["kept"][0]).exists()
+
+
+@pytest.mark.parametrize("own", ["state", "cache", "password"])
+def test_what_rw_lives_on(lab: Lab, profiles: Path, own: str) -> None:
+    """Its state, cache and password (and a repository, which no domain may hold) are never exchanged; of "everything"
+    they are left out, and told."""
+    (lab.folder / "cache").mkdir(exist_ok=True)
+    place = lab.folder / own
+    lab.domains = {"profiles": lab.domains["profiles"], "mine": {**lab.files("other"), "source": {"root": str(place)}}}
+    lab.write_policies()
+    lab.rw("backup", code=None)
+    with lab.house() as built:
+        assert {place, lab.store} <= set(own_places(built.context))
+    before = place.stat().st_ino
+    error = refused(lab, "restore", "--in-place", "--domain", "mine", code=1, kind="RestoreRefused")
+    assert "rw itself lives on" in error["message"] and str(place) in error["message"]
+    refused(lab, "restore", "--in-place", "--domain", "mine", "--dry-run", code=1, kind="RestoreRefused")
+    run = lab.rw("restore", "--in-place", "--at", "2200-01-01T00:00")
+    assert "mine is left out" in run.err and place.stat().st_ino == before
+    assert not list(lab.folder.glob(".rw-restore-*"))
+
+
+def test_a_symlink_out_of_the_domain(lab: Lab, profiles: Path) -> None:
+    """A folder was replaced by a link to another one: nothing is put there."""
+    lab.write("elsewhere/ben.json", "somebody else's")
+    shutil.rmtree(profiles / "sub")
+    (profiles / "sub").symlink_to(lab.data / "elsewhere")
+    (first, *_) = lab.json("snapshots", "--domain", "profiles")
+    arguments = ("--in-place", "sub/ben.json", "--domain", "profiles", "--snapshot", first["snapshot"]["original"])
+    error = refused(lab, "restore", *arguments, code=1, kind="RestoreRefused")
+    assert "outside of the domain" in error["message"]
+    assert tree(lab.data / "elsewhere")["ben.json"][2] == b"somebody else's"
+
+
+FAULT = '{"message_type":"error","error":{"message":"lsetxattr: not supported"},"during":"restore","item":"/anna.json"}'
+
+
+def test_what_restic_could_not_restore(lab: Lab, profiles: Path) -> None:
+    """restic says that a file did not come back whole though its bytes did: beside it is partial, in place refused."""
+    env = faulty_restic(lab, f"""restic "$@"; echo '{FAULT}' >&2; exit 1""", on="restore")
+    report = lab.json("restore", "--domain", "profiles", "--to", str(lab.folder / "back"), code=3, env=env)
+    assert report["domains"][0]["unreadable"] == ["/anna.json: lsetxattr: not supported"]
+    assert report["job"]["outcome"] == "partial"
+    before = tree(profiles)
+    arguments = ("restore", "--in-place", "--domain", "profiles")
+    error = refused(lab, *arguments, code=20, kind="VerifyFailed", env=env)
+    assert "lsetxattr" in error["message"] and "not touched" in error["hint"]
+    assert tree(profiles) == before and not list(lab.data.rglob(".rw-restore-*"))
+
+
+def test_refused_where_users_cannot_be_seen(lab: Lab, profiles: Path) -> None:
+    """In a PID namespace of its own rw cannot see who uses the place: somebody has to answer for it."""
+    away = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [*away, sys.executable, "-m", "resticwrap", "restore", *arguments]
+        return subprocess.run(
+            command, env=lab.env, cwd=lab.folder, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    done = run("--in-place", "--domain", "profiles")
+    assert done.returncode == 1 and "PID namespace" in done.stderr and "--force" in done.stderr
+    assert (profiles / "anna.json").read_text() == "spoilt" and not list(lab.data.rglob(".rw-restore-*"))
+    done = run("--in-place", "--domain", "profiles", "--force")
+    assert done.returncode == 0, done.stderr
+    assert "PID namespace" in done.stdout
+
+
+def test_what_is_kept_is_found(lab: Lab, profiles: Path) -> None:
+    """Without the report of a restore its job is in status, history and doctor, with what to run, until it is over."""
+    lab.rw("verify", "--share", "1")
+    lab.rw("restore", "--domain", "profiles", "--to", str(lab.folder / "back"))
+    job = in_place(lab)["job"]["id"]
+    for command in ("status", "history", "doctor"):
+        said = lab.rw(command, code=None, env={"COLUMNS": "300"}).out
+        assert f"rw restore --accept {job}" in said and f"rw restore --undo {job}" in said, said
+    (newest, beside, verify) = lab.json("history")["jobs"]
+    assert (newest["job"], newest["kind"], newest["outcome"]) == (job, "restore", "ok")
+    assert f"--undo {job}" in newest["next"] and "keeps what was live before" in newest["what"]
+    assert str(lab.folder / "back") in beside["what"] and not beside["next"] and verify["kind"] == "verify"
+    assert [row["kind"] for row in lab.json("history", "--domain", "exams")["jobs"]] == ["verify"]
+    lab.rw("restore", "--accept", job)
+    assert job not in lab.rw("status").out
+    history = lab.json("history")["jobs"]
+    assert [row["what"] for row in history[:2]] == [f"accept of {job}", "in place: profiles"]
+    assert not any(row["next"] for row in history)
