@@ -18,7 +18,7 @@ from resticwrap.restic import exits, find, locks, messages, tags
 from resticwrap.restic.crypto import MasterKey, chunker_fingerprint
 from resticwrap.restic.halfmade import clear_half_made
 from resticwrap.restic.repofiles import CacheThenStore, RepositoryFiles, StoreFiles
-from resticwrap.restic.runner import Runner, Setting, free_bytes
+from resticwrap.restic.runner import Runner, Setting
 from resticwrap.restic.trees import TreeReader
 
 OWN_STAGING = ".rw-restore-*"
@@ -116,8 +116,7 @@ class ResticRepository:
         stream = _Stream("restore", messages.RestoreSummary, on_progress or (lambda _: None))
         result, heard = self._runner.run([*command, snapshot], accept=frozenset({0, 1}), on_line=stream.line)
         if result.code != exits.OK:
-            free = free_bytes(to)
-            if free is not None and free < NO_ROOM:
+            if self._setting.free(to) < NO_ROOM:
                 raise errors.DiskFull(
                     f"There is no room left at {to} for what is being restored.", hint="Make room there, or elsewhere."
                 )

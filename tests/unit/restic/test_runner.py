@@ -198,11 +198,11 @@ def test_cancelled_while_a_lock_is_waited_for(lab: Lab) -> None:
             runner.run(["snapshots"], wait=1800)
 
 
-def test_a_full_disk_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named(lab: Lab) -> None:
     """A failure where hardly a byte is free is put down to that, whatever restic says."""
-    monkeypatch.setattr("resticwrap.restic.runner.free_bytes", lambda place: 1 << 20)
-    with runner_of(lab, binary=script(lab.folder, "exit 1")) as runner, pytest.raises(errors.DiskFull, match="1 MiB"):
-        runner.run(["snapshots"])
+    with runner_of(lab, binary=script(lab.folder, "exit 1"), free=lambda _: 1 << 20) as runner:
+        with pytest.raises(errors.DiskFull, match="1 MiB"):
+            runner.run(["snapshots"])
 
 
 def test_leases_are_not_left_behind(lab: Lab) -> None:
