@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python
 	--no-emit-index-url --no-emit-find-links --no-header --quiet -o constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup restics demo test check check-style bench soak clean constraints
+.PHONY: help setup restics demo picture test check check-style bench soak clean constraints
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1	\2/p' Makefile | expand -t 22
@@ -25,6 +25,9 @@ restics: $(READY)
 
 demo: $(READY)  ## back up, change, back up, verify, restore and compare the example data
 	@bash examples/demo.sh
+
+picture: $(READY)  ## draw docs/status.svg anew from the example data
+	@$(BIN)/python examples/picture.py docs/status.svg
 
 test: $(READY) restics  ## the test suite, with the oldest and the newest restic
 	$(BIN)/pytest -n $(TEST_JOBS) -m "not soak" $(ARGS)

@@ -31,7 +31,8 @@ def default_url(state_dir: Path) -> str:
 class Database:
     """Short transactions on the catalogue. May be used from several threads.
 
-    Everything raises CatalogUnavailable, which is CatalogFull where there is no room; nothing here ever removes a catalogue.
+    Everything raises CatalogUnavailable, and of that CatalogFull where there is no room; nothing here ever removes a
+    catalogue.
     """
 
     def __init__(self, url: str, *, busy_timeout: float) -> None:

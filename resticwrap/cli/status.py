@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from resticwrap import errors
 from resticwrap.cli.edge import run
 from resticwrap.cli.options import Common, common, epilog
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from resticwrap.bootstrap import House
     from resticwrap.model.reports import StatusReport
 
 
@@ -30,11 +32,23 @@ def command(common: Common, svg: Path | None) -> None:
     from resticwrap.report import text
     from resticwrap.services.status import status
 
+    def work(house: "House") -> "StatusReport":
+        report = status(house.records, common.domains, house.clock.now())
+        if svg is not None:
+            draw(report, svg)
+        return report
+
     def render(console: "Console", report: "StatusReport") -> None:
         text.status(console, report, everything=bool(common.verbose))
-        if svg is not None:
-            from resticwrap.report.svg import status_svg
 
-            svg.write_text(status_svg(report))
+    run(common, work, render)
 
-    run(common, lambda house: status(house.records, common.domains, house.clock.now()), render)
+
+def draw(report: "StatusReport", file: Path) -> None:
+    """Draw the screen into a file. Raises Failure where it cannot be written."""
+    from resticwrap.report.svg import status_svg
+
+    try:
+        file.write_text(status_svg(report))
+    except OSError as error:
+        raise errors.Failure(f"{file} cannot be written: {error.strerror}.", hint="Give another file.") from error

@@ -275,7 +275,7 @@ class _Verify:
                     )
                     for entry, mismatch in compare(trees, chosen, os.fsencode(place), domain)
                 ]
-        except errors.Interrupted:
+        except (errors.Interrupted, errors.DiskFull):
             raise
         except errors.Failure as error:
             why = error.message

@@ -20,7 +20,7 @@ import yaml
 from resticwrap import errors, settings
 from resticwrap.cli.main import main
 from resticwrap.cli.options import common
-from resticwrap.model import job, objects, policy, reports, snapshot
+from resticwrap.model import job, objects, policy, reports, snapshot, swap
 from tests import docs
 from tests.conftest import MakeLab
 from tests.handmade import cheap_key
@@ -309,6 +309,13 @@ def test_layers_are_those_that_are_checked() -> None:
     missing = {name for name in names if not (package / name).is_dir() and not (package / f"{name}.py").exists()}
     (told,) = re.findall(r"^Not there yet: (.*)\.$", docs.text_of("docs/architecture.md"), re.M)
     assert set(docs.code_in(told)) == missing
+
+
+def test_phases_of_an_in_place_restore_are_documented() -> None:
+    """docs/architecture.md says of every phase what a later start does."""
+    (table,) = re.findall(r"^\| phase \|.*?\n\n", docs.text_of("docs/architecture.md"), re.M | re.S)
+    phases = [code for line in table.split("\n") if line for code in docs.code_in(line.split("|")[1])]
+    assert sorted(phases) == sorted(get_args(swap.Phase))
 
 
 STATE_FOLDERS = {"spool/", "journals/", "locks/", "leases/", "secrets/"}

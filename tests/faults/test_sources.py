@@ -71,10 +71,10 @@ def test_missing_root(lab: Lab) -> None:
     lab.rw("backup")
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_root_vanishes(make_lab: MakeLab, either_restic: Path, when: str) -> None:
+@pytest.mark.parametrize(("restic", "when"), [("oldest", "before"), ("newest", "before"), ("oldest", "after")])
+def test_root_vanishes(make_lab: MakeLab, restic_binaries: dict[str, Path], restic: str, when: str) -> None:
     """A root that goes away while restic runs is never a success, whatever restic says, nor anybody's parent."""
-    lab = make_lab("local", restic=either_restic)
+    lab = make_lab("local", restic=list(restic_binaries.values())[0 if restic == "oldest" else -1])
     root = one_domain(lab)
     lab.fill()
     first = runs(lab.json("backup"))["exams"]["snapshot"]

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.broken import faulty_restic, refused
 from tests.conftest import MakeLab
 from tests.lab import Lab
@@ -37,9 +39,10 @@ def manifests(lab: Lab) -> list[Path]:
     return sorted(lab.store.rglob("backup_manifest.json"))
 
 
-def test_bare_machine(any_lab: Lab) -> None:
+@pytest.mark.parametrize("kind", ["local", "oss"])
+def test_bare_machine(make_lab: MakeLab, kind: str) -> None:
     """History, snapshots with their completeness, pins and parents are back; the next backup goes on from there."""
-    lab = any_lab
+    lab = make_lab(kind)
     lab.fill("exams", 3)
     lab.write("profiles/anna.json", "1")
     lab.rw("backup")

@@ -45,7 +45,7 @@ def test_everything_and_domains(two: tuple[Lab, list[dict[str, str]]]) -> None:
     assert tree(lab.folder / "back") == before
     (lab.folder / "empty").mkdir()
     lab.rw("restore", "--to", "empty")
-    refused(lab, "restore", "--domain", "nobody", "--to", "none", code=1, kind="NotFound")
+    refused(lab, "restore", "--domain", "nobody", "--to", "none", code=2, kind="UsageError")
     assert not (lab.folder / "none").exists()
 
 

@@ -200,9 +200,9 @@ def test_cancelled_while_a_lock_is_waited_for(lab: Lab) -> None:
 
 def test_a_full_disk_is_named(lab: Lab) -> None:
     """A failure where hardly a byte is free is put down to that, whatever restic says."""
-    with runner_of(lab, binary=script(lab.folder, "exit 1"), free=lambda _: 1 << 20) as runner:
-        with pytest.raises(errors.DiskFull, match="1 MiB"):
-            runner.run(["snapshots"])
+    failing = script(lab.folder, "exit 1")
+    with runner_of(lab, binary=failing, free=lambda _: 1 << 20) as full, pytest.raises(errors.DiskFull, match="1 MiB"):
+        full.run(["snapshots"])
 
 
 def test_leases_are_not_left_behind(lab: Lab) -> None:
