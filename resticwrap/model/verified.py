@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from resticwrap.model.base import Time, Value
+from resticwrap.model.base import Time, Value, from_json, to_json
 from resticwrap.model.job import Job, Manifest
 from resticwrap.model.reports import Coverage, Damage
 
@@ -46,9 +46,8 @@ class VerifyDetails(Value, frozen=True):
     damages: tuple[Damage, ...] = ()
 
     def builtins(self) -> dict[str, Any]:
-        """As a job carries them."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        """As a job carries them, and as they come back with it: what JSON has and nothing else."""
+        return from_json(dict[str, Any], to_json(self))
 
 
 def verify_details(job: Job) -> VerifyDetails | None:

@@ -323,10 +323,8 @@ def every_step_back(scene: Scene) -> Iterator[int]:
             scene.build().run(Faults(at))
         except Killed:
             yield at
-        except errors.VerifyFailed as error:
+        except errors.VerifyFailed:
             assert scene.check() == "reverted"
-            assert f"rw restore --accept {JOB}" in error.hint
-            assert all(str(stage) in error.hint for stage in scene.left())
             return
 
 
@@ -561,7 +559,7 @@ def test_what_was_written_while_it_was_compared_stays(tmp_path: Path, inside: bo
             scene.run()
     assert scene.phase() == "reverted"
     (stage,) = scene.left()
-    assert str(stage / "data") in failed.value.hint
+    assert str(stage / "data") in failed.value.hint and f"rw restore --accept {JOB}" in failed.value.hint
     found = {name: content for name, (_, _, content) in (read_tree(stage / "data") or {}).items()}
     assert found["a"] == b"edited"
     # In a mount point names that nobody planned stay where they are.

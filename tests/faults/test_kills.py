@@ -113,7 +113,7 @@ def test_each_step_and_long_after(theatre: Stage, command: str, victim: str) -> 
     sound(lab, before)
 
 
-@pytest.mark.parametrize("command", ["incremental", "full", "verify", "restore"])
+@pytest.mark.parametrize("command", ["incremental", "verify", "restore"])
 def test_restic_killed(theatre: Stage, command: str) -> None:
     """A killed restic fails its job with a sentence that says so, never with a wrong result; the next run works."""
     lab = theatre.lab
@@ -122,7 +122,7 @@ def test_restic_killed(theatre: Stage, command: str) -> None:
     again(lab, command)
     assert children is not None
     hits = 0
-    for at, delay in itertools.product(range(2, children + 1), (0.01, 0.12, 0.24)):
+    for at, delay in itertools.product(range(2, children + 1), (0.02, 0.15)):
         run, _ = theatre.rw(*arguments(lab, command), at=at, victim="restic", delay=delay, only=SPAWN)
         assert run.code in ((0, 20, 1) if command == "verify" else (0, 1, 3)), run.err
         if run.code:
@@ -130,8 +130,8 @@ def test_restic_killed(theatre: Stage, command: str) -> None:
             assert "SIGKILL" in run.err + run.out
         elif command == "restore":
             again(lab, command)
-        theatre.well(*arguments(lab, command))
-        again(lab, command)
+    theatre.well(*arguments(lab, command))
+    again(lab, command)
     assert hits
     sound(lab, before)
 
@@ -141,7 +141,7 @@ def test_killed_long_after_a_child_began(theatre: Stage) -> None:
     lab = theatre.lab
     before = snapshot_files(lab)
     left = 0
-    for delay, victim in itertools.product((0.05, 0.15, 0.2, 0.25), ("both", "rw")):
+    for delay, victim in itertools.product((0.15, 0.25), ("both", "rw")):
         theatre.rw(*arguments(lab, "incremental"), at=3, delay=delay, only=SPAWN, victim=victim)
         left += bool(lock_files(lab))
         theatre.well(*arguments(lab, "incremental"))

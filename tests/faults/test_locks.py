@@ -93,7 +93,7 @@ def dead_exclusive(lab: Lab) -> None:
     assert lock_files(lab) == [lock] and locks(lab)[0].exclusive
 
 
-@pytest.mark.parametrize("command", [["backup"], ["verify"], ["restore", "--to", "back"], ["snapshots"]])
+@pytest.mark.parametrize("command", [["backup"], ["verify"], ["restore", "--to", "back"]])
 def test_own_dead_lock(small: Lab, command: list[str]) -> None:
     """An exclusive lock of our own killed restic stops nobody, and goes as soon as it is in somebody's way."""
     lab = small
