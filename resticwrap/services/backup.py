@@ -72,13 +72,14 @@ def backup(context: Context, plan: BackupPlan) -> BackupReport:
 
 @contextmanager
 def _ahead(context: Context, plan: BackupPlan) -> Iterator[None]:
-    """Beside restic: load the catalogue's library, and open the repository where its trees will most likely be read.
+    """Beside restic: load the catalogue's library, and open the repository where a snapshot will be written for sure.
 
-    What goes wrong here goes wrong again where it is needed, and is told there.
+    An incremental that finds nothing new needs no key, and half a second of processor time is too much to guess. What
+    goes wrong here goes wrong again where it is needed, and is told there.
     """
     with ThreadPoolExecutor(2, thread_name_prefix="ahead") as pool:
         pool.submit(context.catalog)
-        if len(plan.domains) > 1 or plan.domains[0].type == "full":
+        if any(planned.type == "full" for planned in plan.domains):
             pool.submit(context.hot.open)
         yield
 

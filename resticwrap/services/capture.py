@@ -13,7 +13,7 @@ from resticwrap.model.objects import Change, Entry, show_path
 from resticwrap.model.reports import BackupPlan, PlannedDomain
 from resticwrap.model.snapshot import Snapshot, Tags
 from resticwrap.planning import backup as planning
-from resticwrap.ports import BackupRequest, BackupResult, Look, MissedItem, Progress
+from resticwrap.ports import BackupRequest, BackupResult, Look, MissedItem, Progress, Trees
 from resticwrap.services.context import Context, info
 
 NAMED = 200
@@ -137,9 +137,10 @@ class Capture:
             )
         snapshot = context.hot.snapshot(result.snapshot)
         self.snapshots[planned.domain] = snapshot
-        if next(iter(context.hot.entries(snapshot.id, snapshot.tree, before.name)), None) is None:
+        trees = context.hot.trees()
+        if not self._holds_root(snapshot, before.name, trees):
             missed.append(MissedItem(item=str(planned.root), message="is not in the snapshot"))
-        counts = self._compare(planned, snapshot, result)
+        counts = self._compare(planned, snapshot, result, trees)
         return self._run(
             planned,
             looked_at,
@@ -210,7 +211,13 @@ class Capture:
         self.parents[planned.domain] = parent
         return parent
 
-    def _compare(self, planned: PlannedDomain, snapshot: Snapshot, result: BackupResult) -> Counts:
+    def _holds_root(self, snapshot: Snapshot, root: bytes, trees: Trees) -> bool:
+        try:
+            return next(iter(trees.walk(snapshot.tree, root)), None) is not None
+        except errors.Damaged:
+            return next(iter(self._context.hot.entries(snapshot.id, snapshot.tree, root)), None) is not None
+
+    def _compare(self, planned: PlannedDomain, snapshot: Snapshot, result: BackupResult, trees: Trees) -> Counts:
         """Count what changed since the parent. Costs by the change: equal subtrees are not read."""
         counts = Counts()
         keep = self._context.target.manifests == "plain"
@@ -218,7 +225,7 @@ class Capture:
         if old is None and not keep:
             return Counts(added=result.files_new)
         try:
-            for change in self._context.hot.trees().changes(old, snapshot.tree):
+            for change in trees.changes(old, snapshot.tree):
                 counts.take(change, keep)
         except (errors.Damaged, errors.ObjectMissing) as error:
             # restic has read and stored everything; only the count, which is ours, fails.

@@ -90,7 +90,8 @@ def _wanted(
         check_domains(context.settings, wish.domains, {snapshot.domain for snapshot in snapshots})
         return dict.fromkeys(wish.domains, wish.snapshot)
     if wish.snapshot != "latest":
-        owners = {s.domain for s in snapshots if s.domain and wish.snapshot in (s.id[: len(wish.snapshot)], s.original)}
+        named = [s for s in snapshots if s.id.startswith(wish.snapshot) or s.original.startswith(wish.snapshot)]
+        owners = {s.domain for s in named if s.domain}
         return dict.fromkeys(sorted(owners) or sorted(context.settings.domains), wish.snapshot)
     return dict.fromkeys(everything(context, wish, snapshots, complete), "latest")
 
