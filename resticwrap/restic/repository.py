@@ -18,15 +18,13 @@ from resticwrap.restic import exits, find, locks, messages, tags
 from resticwrap.restic.crypto import MasterKey, chunker_fingerprint
 from resticwrap.restic.halfmade import clear_half_made
 from resticwrap.restic.repofiles import CacheThenStore, RepositoryFiles, StoreFiles
-from resticwrap.restic.runner import Runner, Setting
+from resticwrap.restic.runner import NO_ROOM, Runner, Setting
 from resticwrap.restic.trees import TreeReader
 
 OWN_STAGING = ".rw-restore-*"
 """What an in-place restore puts beside live data; never part of a backup."""
 GLOB = frozenset(b"\\*?[")
 INIT_WAIT = 60.0
-NO_ROOM = 1 << 20
-"""With fewer free bytes than this a restore that failed is put down to the full disk: what it wrote is still there."""
 
 
 class ResticRepository:
@@ -48,11 +46,33 @@ class ResticRepository:
     def init(self, chunker_from: RepositoryPort | None = None) -> str:
         copying = [] if chunker_from is None else ["--copy-chunker-params"]
         with self._setting.locks.hold(f"init {self.url}", wait=INIT_WAIT):
+            if self._made_meanwhile():
+                return self.config().repository_id
             clear_half_made(self._setting)
             result, _ = self._runner.run(
                 ["init", *copying], from_repository=None if chunker_from is None else chunker_from.url
             )
         return messages.decode(result.stdout, messages.Initialized).id
+
+    def _made_meanwhile(self) -> bool:
+        """Wait for a restic that outlived a killed `rw init`: two at once would leave one's key and the other's config.
+
+        Says whether it made the repository. Raises Locked where it goes on and on.
+        """
+        setting = self._setting
+        until = setting.clock.monotonic() + INIT_WAIT
+        while any(lease.held for lease in setting.locks.leases(self.url)):
+            setting.cancel.check()
+            if setting.clock.monotonic() > until:
+                raise errors.Locked(
+                    f"A restic of an earlier command is still at work on {self.url}.", hint="Wait for it, or stop it."
+                )
+            setting.clock.sleep(0.2)
+        try:
+            self.config_digest()
+        except errors.NoRepository:
+            return False
+        return True
 
     def config_digest(self) -> str:
         try:

@@ -45,6 +45,8 @@ PROBE_EVERY = 60.0
 MISSED_KEPT = 1000
 SCAN = "scan"
 """The pass that only counts: what it cannot read is told of again by the one that stores, if that cannot either."""
+NO_ROOM = 1 << 20
+"""Below this many free bytes nothing that restic does succeeds."""
 LOW_SPACE = 64 << 20
 """Below this many free bytes a failed run is put down to the full disk: restic removes its unfinished file."""
 
@@ -211,14 +213,9 @@ class Runner:
         """The typed error of a failed run: its exit code's own, else a full disk, else what the target itself says."""
         setting = self.setting
         # An exit code that says what was wrong is believed first.
-        for place in setting.write_places if exits.unexplained(code) else ():
-            free = setting.free(place)
-            if free < LOW_SPACE:
-                return errors.DiskFull(
-                    f"There is no room left at {place}: {free >> 20} MiB are free.",
-                    hint=f"Make room there, then run the same command again. rw doctor --target {setting.target}",
-                )
         if exits.unexplained(code):
+            if full := disk_full(setting, LOW_SPACE):
+                return full
             try:
                 setting.store.probe()
             except errors.Failure as error:
@@ -233,8 +230,23 @@ class Runner:
         )
 
 
+def disk_full(setting: Setting, below: int) -> errors.DiskFull | None:
+    """The failure to raise where one of the places that are written to has less than so many bytes left."""
+    for place in setting.write_places:
+        free = setting.free(place)
+        if free < below:
+            return errors.DiskFull(
+                f"There is no room left at {place}: {free >> 20} MiB are free.",
+                hint=f"Make room there, then run the same command again. rw doctor --target {setting.target}",
+            )
+    return None
+
+
 class _Watch:
-    """Asks the target with its own client when restic gets into trouble; raises what it answers."""
+    """Asks the target with its own client when restic gets into trouble; raises what it answers.
+
+    restic also retries for a quarter of an hour where its cache is full, so room is looked at as well.
+    """
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -242,8 +254,10 @@ class _Watch:
         self._every = min(PROBE_EVERY, setting.limits.grace)
         self._next = setting.clock.monotonic() + self._every
         self._lost: float | None = None
+        self._troubled = False
 
     def trouble(self) -> None:
+        self._troubled = True
         if self._lost is None:
             self._next = min(self._next, self._setting.clock.monotonic() + self._soon)
 
@@ -251,6 +265,9 @@ class _Watch:
         now = self._setting.clock.monotonic()
         if now < self._next:
             return
+        if self._troubled and (full := disk_full(self._setting, NO_ROOM)):
+            raise full
+        self._troubled = False
         try:
             self._setting.store.probe()
         except errors.TargetUnreachable:

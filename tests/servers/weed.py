@@ -89,6 +89,8 @@ class S3Server:
             *(str(weed_binary()), "mini", f"-dir={data}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}"),
             *(f"-{role}.port={port}" for role, port in self.ports.items()),
             *("-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+            # Every bucket takes volumes of its own; as many as free room divided by 128 MiB are soon used up by tests.
+            *("-volume.max=10000", "-master.volumeSizeLimitMB=64"),
             *("-master.telemetry=false", f"-s3.config={config}", f"-s3.domainName={OSS_DOMAIN}"),
             # A bucket that is missing must be missing, and one that holds objects must not go away, as on real S3.
             *("-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"),
