@@ -25,6 +25,7 @@ OWN_STAGING = ".rw-restore-*"
 """What an in-place restore puts beside live data; never part of a backup."""
 GLOB = frozenset(b"\\*?[")
 INIT_WAIT = 60.0
+ORPHAN_WAIT = 6.0
 
 
 class ResticRepository:
@@ -55,18 +56,12 @@ class ResticRepository:
         return messages.decode(result.stdout, messages.Initialized).id
 
     def _made_meanwhile(self) -> bool:
-        """Wait for a restic that outlived a killed `rw init`: two at once would leave one's key and the other's config.
-
-        Says whether it made the repository. Raises Locked where it goes on and on.
-        """
+        """Whether a restic that outlived a killed `rw init` made it: two at once would mix one's key with the other's
+        config, so it is given the time that an init takes."""
         setting = self._setting
-        until = setting.clock.monotonic() + INIT_WAIT
-        while any(lease.held for lease in setting.locks.leases(self.url)):
+        until = setting.clock.monotonic() + ORPHAN_WAIT
+        while setting.clock.monotonic() < until and any(one.held for one in setting.locks.leases(self.url)):
             setting.cancel.check()
-            if setting.clock.monotonic() > until:
-                raise errors.Locked(
-                    f"A restic of an earlier command is still at work on {self.url}.", hint="Wait for it, or stop it."
-                )
             setting.clock.sleep(0.2)
         try:
             self.config_digest()
