@@ -253,7 +253,7 @@ class InPlace:
                 raise errors.VerifyFailed(
                     f"Nothing was restored for {_path(piece.place.live)}.", hint="rw ls shows what the snapshot has."
                 )
-            _refuse(decide.mismatched(staged, self._work.compare(piece.piece, staged)))
+            _refuse(decide.mismatched(staged, self._work.compare(piece.piece, staged, staged=True)))
             self._exchanger.flush(stage)
             pieces.append(_with(piece, staged=os.fsencode(staged)))
         record.to("staging", pieces)

@@ -17,8 +17,9 @@ class Work(Protocol):
     def restore_to(self, piece: Piece, folder: Path) -> Path:
         """Restore the piece somewhere below `folder` and say where it stands. Raises where a part did not come."""
 
-    def compare(self, piece: Piece, place: Path) -> Sequence[Mismatch]:
-        """Compare what stands at `place` with what was backed up. Names like `.rw-restore-*` are not part of it."""
+    def compare(self, piece: Piece, place: Path, *, staged: bool = False) -> Sequence[Mismatch]:
+        """Compare what stands at `place` with what was backed up. Names like `.rw-restore-*` are not part of it.
+        What was just `staged` may be mended meanwhile: see `services.compare`."""
 
     def unsaved(
         self, piece: Piece, place: Path, *, safety: str | None = None, live: bytes = b"", names_only: bool = False

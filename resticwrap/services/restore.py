@@ -300,7 +300,7 @@ def check(
     trees = context.repositories[tier].trees()
     compared, size = 0, 0
     wrong: list[Mismatch] = []
-    for entry, mismatch in compare(trees, entries(context, tier, choice), place, choice.domain):
+    for entry, mismatch in compare(trees, entries(context, tier, choice), place, choice.domain, cut=True):
         if context.cancelled():
             raise errors.Interrupted("Interrupted while the restored files were compared.", hint="Run it again.")
         compared += entry.kind == "file"

@@ -56,7 +56,7 @@ class DomainWork(Work):
             )
         return folder / os.fsdecode(piece.inside)
 
-    def compare(self, piece: Piece, place: Path) -> Sequence[Mismatch]:
+    def compare(self, piece: Piece, place: Path, *, staged: bool = False) -> Sequence[Mismatch]:
         repository = self._context.repositories[piece.tier]
         trees = repository.trees()
         wanted = (
@@ -64,7 +64,8 @@ class DomainWork(Work):
             for entry in trees.walk(repository.snapshot(piece.snapshot).tree, piece.inside)
             if entry.kind not in NOT_RESTORED
         )
-        return [wrong for _, wrong in compare(trees, wanted, os.fsencode(place), piece.domain) if wrong]
+        compared = compare(trees, wanted, os.fsencode(place), piece.domain, cut=staged)
+        return [wrong for _, wrong in compared if wrong]
 
     def unsaved(
         self, piece: Piece, place: Path, *, safety: str | None = None, live: bytes = b"", names_only: bool = False

@@ -273,7 +273,7 @@ class _Verify:
                         ok=mismatch is None,
                         why=mismatch.why if mismatch else "",
                     )
-                    for entry, mismatch in compare(trees, chosen, os.fsencode(place), domain)
+                    for entry, mismatch in compare(trees, chosen, os.fsencode(place), domain, cut=True)
                 ]
         except (errors.Interrupted, errors.DiskFull):
             raise

@@ -151,7 +151,7 @@ class Scene:
         write_tree(place, self.pieces[piece.domain][1])
         return place
 
-    def compare(self, piece: Piece, place: Path) -> Sequence[Mismatch]:
+    def compare(self, piece: Piece, place: Path, *, staged: bool = False) -> Sequence[Mismatch]:
         live = STAGE_PREFIX not in str(place)
         if read_tree(place) == self.pieces[piece.domain][1] and not (self.lie and live):
             return ()

@@ -241,14 +241,23 @@ def test_odd_nodes(lab: Lab) -> None:
 
 
 def test_grows_while_read(lab: Lab) -> None:
-    """A file that grows while it is read is kept as it was at some moment, and compares with what was kept."""
+    """A file that grows while it is read is kept as it was at some moment, and comes back as that, not a byte more.
+
+    Of these files one in five stands with a wrong size in restic's tree; tests/unit/services/test_compare.py has that
+    case for sure.
+    """
     root = one_domain(lab)
-    lab.write("exams/log.bin", secrets.token_bytes(6_000_000))
-    grow = f'( for n in $(seq 40); do head -c 200000 /dev/urandom >> "{root}/log.bin"; sleep 0.01; done ) & \n'
+    names = [f"log_{number}.bin" for number in range(8)]
+    for name in names:
+        lab.write(f"exams/{name}", secrets.token_bytes(3_000_000))
+    once = f'for f in "{root}"/log_*; do head -c 100000 /dev/urandom >> "$f"; done'
+    grow = f"( for n in $(seq 40); do {once}; sleep 0.01; done ) & \n"
     lab.rw("backup", env=faulty_restic(lab, f'{grow}restic "$@"; code=$?; wait; exit $code'))
     assert lab.json("restore", "--to", "back")["domains"][0]["mismatches"] == []
-    kept = (lab.folder / "back" / "exams" / "log.bin").read_bytes()
-    assert len(kept) >= 6_000_000 and (root / "log.bin").read_bytes().startswith(kept)
+    for name in names:
+        kept = (lab.folder / "back" / "exams" / name).read_bytes()
+        assert len(kept) >= 3_000_000 and (root / name).read_bytes().startswith(kept)
+    lab.rw("verify", "--sample", "8")
 
 
 def test_excludes(lab: Lab) -> None:

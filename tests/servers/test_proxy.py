@@ -112,9 +112,10 @@ def test_end_of_stream_and_dead_target() -> None:
             client.shutdown(socket.SHUT_WR)
             assert client.recv(100) == b"cba"
             assert client.recv(100) == b""
+    # The reset may come as early as in `connect`, where this thread is the slower one.
     with (
         TcpProxy(LOOPBACK, port) as proxy,
-        socket.create_connection((LOOPBACK, proxy.port), timeout=5) as client,
         pytest.raises(ConnectionResetError),
+        socket.create_connection((LOOPBACK, proxy.port), timeout=5) as client,
     ):
         client.recv(1)

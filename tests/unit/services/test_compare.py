@@ -113,10 +113,34 @@ def test_several_blobs(place: Path) -> None:
     swapped = Entry(path=b"a", kind="file", size=5, mode=0o644, content=(second, first))
     assert why(place, swapped, {first: 3, second: 2}) == "has other content"
     short = Entry(path=b"a", kind="file", size=5, mode=0o644, content=(first, first))
-    assert why(place, short, {first: 3}) == "has other content"
+    assert why(place, short, {first: 3}) == "has 5 bytes, had 6"
     # Holes where restic could not read: as long as it was, and not the same.
     (place / "a").write_bytes(b"hel\0\0")
     assert why(place, both, {first: 3, second: 2}) == "has other content"
+
+
+def test_grown_while_it_was_read(place: Path) -> None:
+    """The zeros that restic's restore adds to a file that grew meanwhile are cut off, and only what it added: the file
+    counts as what was kept, with its mode and its time, and a file of any other length is left as it is."""
+    kept = Entry(path=b"a", kind="file", size=8, mode=0o400, content=(sha(b"hel"), sha(b"lo")))
+    lengths = {sha(b"hel"): 3, sha(b"lo"): 2}
+
+    def after(content: bytes, *, cut: bool) -> tuple[str | None, bytes]:
+        (place / "a").unlink()
+        (place / "a").write_bytes(content)
+        os.utime(place / "a", ns=(7, 1_000_000_007))
+        (place / "a").chmod(0o400)
+        trees = cast(Trees, Lengths(**lengths))
+        ((_, found),) = compare(trees, [kept], os.fsencode(place), "exams", cut=cut)
+        assert (place / "a").stat().st_mtime_ns == 1_000_000_007
+        assert stat.S_IMODE((place / "a").stat().st_mode) == 0o400
+        return found.why if found else None, (place / "a").read_bytes()
+
+    assert after(b"hello\0\0\0", cut=True) == (None, b"hello")
+    assert after(b"hello", cut=False) == (None, b"hello")
+    assert after(b"hello\0\0\0", cut=False) == ("has 8 bytes, had 5", b"hello\0\0\0")
+    assert after(b"hello\0\0", cut=True) == ("has 7 bytes, had 5", b"hello\0\0")
+    assert after(b"hellO\0\0\0", cut=True) == ("has other content", b"hellO")
 
 
 def test_lengths_are_asked_for_many_at_once(place: Path) -> None:
