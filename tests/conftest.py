@@ -7,6 +7,7 @@ import itertools
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,14 @@ settings.load_profile("resticwrap")
 NUMBERS = itertools.count(1)
 KNOWN = installed(os.environ)
 """What `make test` fetched, oldest first."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What a shell starts in the background ignores SIGINT, and so would the children that tests interrupt. `rw` has a
+    handler of its own for it whenever a child runs."""
+    del config
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

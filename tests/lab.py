@@ -92,6 +92,10 @@ class Lab:
         """The folder of a local target."""
         return Path(self.target["path"])
 
+    def manifests(self) -> list[Path]:
+        """The manifests in a local target, oldest first; ids of jobs of one second say nothing about their order."""
+        return sorted(self.store.rglob("backup_manifest.json"), key=lambda path: path.stat().st_mtime_ns)
+
     @property
     def namespace(self) -> str:
         return str(self.target.get("namespace", "resticwrap"))

@@ -25,7 +25,6 @@ OWN_STAGING = ".rw-restore-*"
 """What an in-place restore puts beside live data; never part of a backup."""
 GLOB = frozenset(b"\\*?[")
 INIT_WAIT = 60.0
-ORPHAN_WAIT = 6.0
 
 
 class ResticRepository:
@@ -56,12 +55,19 @@ class ResticRepository:
         return messages.decode(result.stdout, messages.Initialized).id
 
     def _made_meanwhile(self) -> bool:
-        """Whether a restic that outlived a killed `rw init` made it: two at once would mix one's key with the other's
-        config, so it is given the time that an init takes."""
+        """Wait for a restic that outlived a killed `rw init`, and say whether it made the repository.
+
+        Two at once would mix one's key with the other's config. Raises Locked where it goes on and on.
+        """
         setting = self._setting
-        until = setting.clock.monotonic() + ORPHAN_WAIT
-        while setting.clock.monotonic() < until and any(one.held for one in setting.locks.leases(self.url)):
+        until = setting.clock.monotonic() + INIT_WAIT
+        while held := [lease.pid for lease in setting.locks.leases(self.url) if lease.held]:
             setting.cancel.check()
+            if setting.clock.monotonic() > until:
+                raise errors.Locked(
+                    f"A restic of an earlier command is still at work on {self.url}.",
+                    hint=f"Wait for it, or stop it: kill {' '.join(str(pid) for pid in held if pid)}",
+                )
             setting.clock.sleep(0.2)
         try:
             self.config_digest()

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,13 @@ def children() -> list[int]:
 class Fate:
     """Counts steps and acts on the chosen one, `delay` seconds later.
 
-    `victim`: `rw` (restic lives on, an orphan), `restic` (rw lives on), or `both`.
+    `victim`: `rw` (restic lives on, an orphan), `restic` (rw lives on), or `both`. With `file`, a pattern, it waits
+    for one more file of that name before it counts the delay.
     """
 
-    def __init__(self, at: int, victim: str, delay: float, only: str) -> None:
+    def __init__(self, at: int, victim: str, delay: float, only: str, file: str) -> None:
         self.steps = 0
-        self._at, self._victim, self._delay, self._only = at, victim, delay, only
+        self._at, self._victim, self._delay, self._only, self._file = at, victim, delay, only, file
         self._mutex = threading.RLock()
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -50,12 +52,17 @@ class Fate:
             self.steps += 1
             if self.steps != self._at:
                 return
-        if self._delay:
-            threading.Thread(target=self._later, daemon=True).start()
+        if self._delay or self._file:
+            threading.Thread(target=self._later, args=(len(self._files()),), daemon=True).start()
         else:
             self._strike()
 
-    def _later(self) -> None:
+    def _files(self) -> list[str]:
+        return glob(self._file) if self._file else []
+
+    def _later(self, before: int) -> None:
+        while self._file and len(self._files()) <= before:
+            time.sleep(0.001)
         time.sleep(self._delay)
         self._strike()
 
@@ -80,7 +87,7 @@ def run(request: Mapping[str, Any]) -> dict[str, Any]:
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["env"])
-        fate = Fate(request["at"], request["victim"], request["delay"], request["only"])
+        fate = Fate(request["at"], request["victim"], request["delay"], request["only"], request["file"])
         code: Any = 1
         try:
             from resticwrap.cli.main import main

@@ -30,9 +30,11 @@ class Stage:
         victim: str = "both",
         delay: float = 0,
         only: str = "",
+        file: str = "",
         env: Mapping[str, str] | None = None,
     ) -> tuple[Run, int | None]:
-        """Run `rw`; at step `at` its fate strikes. Returns how it ended, and how many steps it took if it ended."""
+        """Run `rw`; at step `at` its fate strikes (see `dying.Fate`). Returns how it ended, and how many steps it took
+        if it ended."""
         out, err = self.lab.folder / "stage.out", self.lab.folder / "stage.err"
         request = {
             "args": arguments,
@@ -44,6 +46,7 @@ class Stage:
             "victim": victim,
             "delay": delay,
             "only": only,
+            "file": file,
         }
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps(request).encode() + b"\n")

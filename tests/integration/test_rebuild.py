@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,10 +32,6 @@ def pins(lab: Lab) -> Any:
 def latest(lab: Lab) -> dict[str, tuple[str, str, str]]:
     found = json.loads((lab.state / "latest_main.json").read_text())["domains"]
     return {name: (one["snapshot"], one["current_id"], one["tree"]) for name, one in found.items()}
-
-
-def manifests(lab: Lab) -> list[Path]:
-    return sorted(lab.store.rglob("backup_manifest.json"))
 
 
 @pytest.mark.parametrize("kind", ["local", "oss"])
@@ -90,7 +85,7 @@ def test_damaged_manifest(lab: Lab) -> None:
     lab.write("exams/new.bin", b"new")
     lab.rw("backup")
     for content in (b"\x00garbage", b"{}", b""):
-        spoilt = manifests(lab)[-1]
+        spoilt = lab.manifests()[-1]
         whole = spoilt.read_bytes()
         spoilt.chmod(0o600)
         spoilt.write_bytes(content)
@@ -118,7 +113,7 @@ def test_manifests_of_others(make_lab: MakeLab) -> None:
     third.rw("init")
     third.fill()
     third.rw("backup")
-    assert len(manifests(lab)) == 3
+    assert len(lab.manifests()) == 3
     before = told(lab)
     lab.copy_state_away()
     report = lab.json("catalog", "rebuild")

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -34,10 +33,6 @@ def jobs(lab: Lab) -> set[str]:
     return {row["job"] for row in lab.json("history")["rows"] if row["kind"] == "backup"}
 
 
-def manifests(lab: Lab) -> list[Path]:
-    return sorted(lab.store.rglob("backup_manifest.json"))
-
-
 def latest(lab: Lab) -> dict[str, str]:
     domains = json.loads((lab.state / "latest_main.json").read_text())["domains"]
     return {name: one["snapshot"] for name, one in domains.items()}
@@ -65,7 +60,7 @@ def test_another_environment(twice: Lab, bare: bool) -> None:
 def test_an_unreadable_manifest(twice: Lab, how: str) -> None:
     """What the catalogue knows of its job and its snapshots stays."""
     known, parents = jobs(twice), latest(twice)
-    for manifest in manifests(twice):
+    for manifest in twice.manifests():
         manifest.chmod(0o600)
         manifest.write_bytes(b"noise") if how == "damaged" else manifest.unlink()
     report = twice.json("catalog", "rebuild", code=3)
@@ -76,7 +71,7 @@ def test_an_unreadable_manifest(twice: Lab, how: str) -> None:
 
 def test_manifests_on_their_way(twice: Lab) -> None:
     """A manifest that waits in the state directory counts as one that is in the target."""
-    moved = manifests(twice)[-1]
+    moved = twice.manifests()[-1]
     kept = twice.state / "manifests" / "main" / f"{moved.parent.name}.json"
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(moved, kept)
