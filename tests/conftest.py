@@ -1,6 +1,6 @@
 """Fixtures for all suites: both restics, servers, and labs on each kind of target.
 
-With RW_TEST_STRICT=1 (as in CI) a skipped test is a failed one.
+With RW_TEST_STRICT=1 (as in CI) a skipped test is a failed one. RW_TEST_RESTIC=oldest runs all on the oldest restic.
 """
 
 import itertools
@@ -70,8 +70,8 @@ def restic_binaries() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def restic_binary(restic_binaries: dict[str, Path]) -> Path:
-    """The newest."""
-    return list(restic_binaries.values())[-1]
+    """The newest, or the oldest with RW_TEST_RESTIC=oldest."""
+    return list(restic_binaries.values())[0 if os.environ.get("RW_TEST_RESTIC") == "oldest" else -1]
 
 
 @pytest.fixture(scope="session", params=["oldest", "newest"])
