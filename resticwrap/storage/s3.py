@@ -1,4 +1,4 @@
-"""A bucket that speaks S3, through botocore (the core of boto3). Implements Store."""
+"""A bucket that speaks S3, through botocore (the core of boto3); it is made through boto3. Implements Store."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -181,7 +181,7 @@ class S3Store:
         from botocore.exceptions import ClientError
 
         try:
-            self._client().create_bucket(Bucket=self._target.bucket, **where)
+            self._new_client(administer=True).create_bucket(Bucket=self._target.bucket, **where)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != OWNED:
                 raise
@@ -206,13 +206,17 @@ class S3Store:
         """The client, made on its first use; it serves any number of threads."""
         with self._lock:
             if self._made is None:
-                host = host_of(self._target.endpoint)
-                url = None if host == AWS_HOST else self._target.endpoint
-                style = "virtual" if _lookup(self._target) == "dns" else "path"
-                self._made = self._opened().client(url, style, self._target.connections or CONNECTIONS)
-                self._made.meta.events.register("after-call.s3", self._hear)
-                self._made.meta.events.register("before-send.s3", _send_at_once)
+                self._made = self._new_client()
             return self._made
+
+    def _new_client(self, *, administer: bool = False) -> Any:
+        host = host_of(self._target.endpoint)
+        url = None if host == AWS_HOST else self._target.endpoint
+        style = "virtual" if _lookup(self._target) == "dns" else "path"
+        made = self._opened().client(url, style, self._target.connections or CONNECTIONS, administer=administer)
+        made.meta.events.register("after-call.s3", self._hear)
+        made.meta.events.register("before-send.s3", _send_at_once)
+        return made
 
     def _hear(self, http_response: Any, **_: Any) -> None:
         self._date.hear(http_response.headers)

@@ -1,11 +1,11 @@
 """Who we are for S3: keys, a profile, the machine's own role, or a role assumed on top of one of these.
 
-Built on botocore, the core of boto3, out of the policy and the environment that we are given; boto3 itself would add
-0.1 s of import for layers that are not used here.
+Built on botocore, the core of boto3, out of the policy and the environment that we are given. Buckets are
+administered through boto3 itself; what every backup does goes without it, since it would add 0.1 s of import.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,12 +64,18 @@ class S3Session:
         configured: str | None = given or self._session.get_config_variable("region")
         return configured
 
-    def client(self, url: str | None, style: str, connections: int) -> Any:
-        """A client for S3 at `url` (None: Amazon's own for the region), with one attempt for each call."""
+    def client(self, url: str | None, style: str, connections: int, *, administer: bool = False) -> Any:
+        """A client for S3 at `url` (None: Amazon's own for the region), with one attempt for each call; of boto3 where
+        it is to `administer` buckets."""
         # There is no other way to hand over credentials that renew themselves.
         self._session._credentials = self._assumed()
         options = {"s3": {"addressing_style": style}, "max_pool_connections": max(connections, 1)}
-        return self._create("s3", url, url or f"https://{AWS_HOST}", options)
+        make = self._session.create_client
+        if administer:
+            import boto3
+
+            make = boto3.session.Session(botocore_session=self._session).client
+        return self._create("s3", url, url or f"https://{AWS_HOST}", options, make)
 
     def identity(self) -> Identity:
         """What restic needs, as of now. Raises botocore's errors, as every call of a client does."""
@@ -150,9 +156,17 @@ class S3Session:
     def _sts(self, service: str, **keys: Any) -> Any:
         """A client for STS, made when a role is assumed or renewed."""
         url = self._target.credentials.sts_endpoint
-        return self._create(service, url, url or STS_DEFAULT, {}, **keys)
+        return self._create(service, url, url or STS_DEFAULT, {}, self._session.create_client, **keys)
 
-    def _create(self, service: str, url: str | None, spoken_to: str, options: dict[str, Any], **keys: Any) -> Any:
+    def _create(
+        self,
+        service: str,
+        url: str | None,
+        spoken_to: str,
+        options: dict[str, Any],
+        make: Callable[..., Any],
+        **keys: Any,
+    ) -> Any:
         from botocore.config import Config
 
         options = {"ignore_configured_endpoint_urls": True, **options}
@@ -166,7 +180,7 @@ class S3Session:
             response_checksum_validation="when_required",
             **options,
         )
-        return self._session.create_client(
+        return make(
             service,
             region_name=self.region or DEFAULT_REGION,
             endpoint_url=url,
