@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Generic, cast
 
@@ -201,16 +202,24 @@ class ResticRepository:
         return True
 
     def entries(self, snapshot: str, tree: str, under: bytes = b"") -> Iterator[Entry]:
-        walk = self.trees().walk(tree, under)
+        count, last = 0, b""
         try:
-            first = next(walk, None)
-        except errors.Damaged as error:
-            self._setting.note(f"{error.message} Asking restic itself instead.")
-            yield from self.entries_by_find(snapshot, under)
+            for entry in self.trees().walk(tree, under):
+                count, last = count + 1, entry.path
+                yield entry
             return
-        if first is not None:
-            yield first
-            yield from walk
+        except errors.Damaged as error:
+            problem = error
+        self._setting.note(f"{problem.message} Asking restic itself instead.")
+        try:
+            # Both go through a tree in the same order, so the rest is what comes after as many.
+            theirs = self.entries_by_find(snapshot, under)
+            known = list(islice(theirs, count))[-1:]
+            if [entry.path for entry in known] != [last][:count]:
+                raise problem
+            yield from theirs
+        except errors.ResticFailed:
+            raise problem from None
 
     def entries_by_find(self, snapshot: str, under: bytes = b"") -> Iterator[Entry]:
         """The same list out of restic's own `find` and `ls`: slower, without link targets, and no reader of ours."""

@@ -13,9 +13,9 @@ from resticwrap.model.objects import Entry, content_id, path_b64, show_path
 from resticwrap.model.reports import HistoryJob, HistoryReport, ListedObject, SnapshotRow
 from resticwrap.model.swap import Journal
 from resticwrap.planning import inplace
-from resticwrap.ports import Catalog
+from resticwrap.ports import Catalog, Repository
 from resticwrap.services.context import Context, Records, check_domains
-from resticwrap.services.restore import Wish, choose
+from resticwrap.services.restore import Choice, Wish, choose
 
 JOBS_AT_MOST = 1000
 
@@ -63,21 +63,21 @@ def ls(context: Context, wish: Wish) -> list[Listing]:
     context.check_pin(wish.tier)
     repository = context.repositories[wish.tier]
     chunker = repository.trees().chunker
-    found = []
-    for choice in choose(context, wish):
-        below = choice.paths or (choice.root,)
-        entries = (
-            entry for under in below for entry in repository.entries(choice.snapshot.id, choice.snapshot.tree, under)
+    return [
+        Listing(
+            domain=choice.domain,
+            snapshot=choice.snapshot.original,
+            entries=_listed(repository, choice),
+            chunker=chunker,
         )
-        found.append(
-            Listing(
-                domain=choice.domain,
-                snapshot=choice.snapshot.original,
-                entries=(relative(entry, choice.root) for entry in entries),
-                chunker=chunker,
-            )
-        )
-    return found
+        for choice in choose(context, wish)
+    ]
+
+
+def _listed(repository: Repository, choice: Choice) -> Iterator[Entry]:
+    for under in choice.paths or (choice.root,):
+        for entry in repository.entries(choice.snapshot.id, choice.snapshot.tree, under):
+            yield relative(entry, choice.root)
 
 
 def relative(entry: Entry, root: bytes) -> Entry:
@@ -105,7 +105,7 @@ def history(records: Records, domains: Sequence[str], *, days: int, limit: int |
     """Runs newest first, the days of the calendar in the schedule's time zone, and restores and verifies."""
     schedule = records.settings.schedule
     since = now - timedelta(days=days)
-    catalog = records.catalog()
+    catalog = records.known()
     rows = tuple(catalog.history(records.target_name, domains=domains, since=since, limit=limit))
     check_domains(records.settings, domains, {row.domain for row in rows})
     return HistoryReport(

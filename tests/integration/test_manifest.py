@@ -2,13 +2,16 @@
 
 import base64
 import hashlib
+import itertools
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from resticwrap.errors import Damaged, ResticFailed
 from resticwrap.restic.repository import ResticRepository
 from resticwrap.restic.trees import TreeReader
 from resticwrap.services import backup
@@ -165,6 +168,41 @@ def test_reader_agrees_with_restic(make_lab: MakeLab, either_restic: Path) -> No
 
         ours, theirs = told(hot.entries(snapshot.id, snapshot.tree)), told(hot.entries_by_find(snapshot.id))
     assert ours == theirs and len(ours[b"exams/large.bin"][-1]) > 1
+
+
+def test_where_the_reader_fails(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At whichever folder our reader fails, restic's own `find` tells the rest, and nothing twice; where restic cannot
+    either, it is the reader's failure that is told."""
+    for path in ("a", "b/c", "b/d/e", "f/g", "h"):
+        lab.write(f"exams/{path}.json", path)
+    lab.rw("backup", "--domain", "exams")
+    whole = TreeReader._nodes_of
+    with lab.house() as built:
+        hot = built.context.hot
+        assert isinstance(hot, ResticRepository)
+        (snapshot,) = hot.snapshots()
+        expected = [entry.path for entry in hot.entries(snapshot.id, snapshot.tree)]
+        for left in range(6):
+            folders = itertools.count()
+
+            def fails(
+                self: TreeReader, tree: bytes, folders: Iterator[int] = folders, left: int = left
+            ) -> Iterator[Any]:
+                if next(folders) >= left:
+                    raise Damaged("The reader does not understand it.")
+                return whole(self, tree)
+
+            monkeypatch.setattr(TreeReader, "_nodes_of", fails)
+            assert [entry.path for entry in hot.entries(snapshot.id, snapshot.tree)] == expected
+        monkeypatch.setattr(ResticRepository, "entries_by_find", refused)
+        with pytest.raises(Damaged, match="does not understand"):
+            list(hot.entries(snapshot.id, snapshot.tree))
+
+
+def refused(*_: object) -> Iterator[Any]:
+    """restic's own way, where that fails too."""
+    yield from [][:]
+    raise ResticFailed("restic find failed.")
 
 
 def test_unknown_job(lab: Lab) -> None:
