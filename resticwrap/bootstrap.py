@@ -97,7 +97,7 @@ class House:
     @cached_property
     def context(self) -> Context:
         """The target with its adapters, for services."""
-        locks = FlockLocks(self.settings.state_dir, self.clock)
+        locks = FlockLocks(self.settings.state_dir, self.clock, self.cancel.check)
         target = self.target
         version = known_version(self.binary, self.settings.env)
         if target.compression in ("fastest", "better") and version < (0, 19, 0):
@@ -198,7 +198,7 @@ def house(
 ) -> Iterator[House]:
     """Read the policies and build what a command needs; closes what was opened."""
     env = dict(os.environ) if env is None else env
-    read = settings.load(settings.find_folder(policies, env), env)
+    read = settings.load(settings.find_folder(policies, env), env, target)
     built = House(
         settings=read,
         target_option=target,

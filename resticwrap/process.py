@@ -93,7 +93,8 @@ def run(
         cancel.check()
     try:
         child = subprocess.Popen(
-            argv,
+            # By nice(1): a priority that is set from here reaches one thread of a program that has begun others.
+            ["nice", "-n", str(nice), *argv] if nice else argv,
             env=dict(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL if stdin is None else stdin,
@@ -111,9 +112,6 @@ def run(
         log.info("[%d] %s", child.pid, name if private else shown(argv, secrets))
     out, err = _Lines(on_stdout), _Lines(on_stderr, tail=True)
     try:
-        if nice:
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, child.pid, nice)
         if on_start is not None:
             on_start(child.pid)
         for _ in _pump(child, out, err):

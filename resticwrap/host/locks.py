@@ -11,7 +11,7 @@ import hashlib
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,8 @@ from resticwrap.model.base import Time, Value, from_json, to_json
 from resticwrap.ports import LeaseInfo
 
 POLL_SECONDS = 0.2
+PATIENCE = 1.0
+"""So many seconds are waited in any case: what a job writes at its end, also when it is to stop, takes no longer."""
 LEASE_BYTES = 512
 """A lease is written with one call of one length, so that nobody reads half an old and half a new one."""
 LEASE_KEPT = timedelta(days=1)
@@ -76,10 +78,12 @@ class FileLease:
 class FlockLocks:
     """The `HostLocks` port. Lock files are never removed, so that nobody locks a file that has lost its name."""
 
-    def __init__(self, state_dir: Path, clock: Clock) -> None:
+    def __init__(self, state_dir: Path, clock: Clock, check: Callable[[], None] = lambda: None) -> None:
+        """`check` raises Interrupted where somebody wishes to stop; it is asked while a lock is waited for."""
         self._locks = state_dir / "locks"
         self._leases = state_dir / "leases"
         self._clock = clock
+        self._check = check
 
     def hold(self, name: str, *, shared: bool = False, wait: float = 0) -> AbstractContextManager[None]:
         return self._hold(name, shared, wait)
@@ -94,6 +98,8 @@ class FlockLocks:
                 left = until - self._clock.monotonic()
                 if left <= 0:
                     raise _locked(name, path, fd, wait)
+                if wait - left > PATIENCE:
+                    self._check()
                 self._clock.sleep(min(POLL_SECONDS, left))
             _write_owner(fd, self._owner(os.getpid()))
             try:

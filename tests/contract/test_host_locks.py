@@ -102,6 +102,21 @@ def test_waits_as_long_as_told(tmp_path: Path) -> None:
     assert clock.monotonic() == pytest.approx(30)
 
 
+def test_who_waits_may_be_told_to_stop(tmp_path: Path) -> None:
+    """A wish to stop is heard after a second at the latest; a wait as short as that is not interrupted."""
+
+    def stop() -> None:
+        raise errors.Interrupted("Interrupted.")
+
+    clock = FixedClock(NOW)
+    locks = FlockLocks(tmp_path, clock, stop)
+    with locks.hold("a"), pytest.raises(errors.Interrupted), locks.hold("a", wait=30):
+        pass
+    assert clock.monotonic() == pytest.approx(1, abs=0.5)
+    with locks.hold("a"), pytest.raises(errors.Locked), locks.hold("a", wait=0.9):
+        pass
+
+
 def test_had_as_soon_as_it_is_free(tmp_path: Path) -> None:
     """A waiter gets the lock when its holder lets go."""
 
