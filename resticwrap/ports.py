@@ -341,6 +341,10 @@ class HostLocks(Protocol):
 class Catalog(Protocol):
     """Jobs and snapshots. A convenience: all of it can be rebuilt. Raises CatalogUnavailable."""
 
+    @property
+    def present(self) -> bool:
+        """Whether there is one; where there is none, it knows nothing, and the first record makes it."""
+
     def open_job(self, job: Job) -> None:
         """Record a job as running."""
 

@@ -61,11 +61,20 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one moment of the catalogue."""
+        """A connection that sees one moment of the catalogue; of an empty one where there is none, and none is made."""
         with self._translated():
+            if not self.present:
+                with _nothing() as connection:
+                    yield connection
+                return
             self._prepare()
             with self.engine.connect() as connection:
                 yield connection
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a catalogue at all; a server's is there until it says otherwise."""
+        return self._path is None or self._path.exists()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -187,6 +196,18 @@ def stored_version(connection: Connection) -> str | None:
     if not connection.dialect.has_table(connection, alembic_version.name):
         return None
     return connection.execute(select(alembic_version.c.version_num)).scalar() or ""
+
+
+@contextmanager
+def _nothing() -> Iterator[Connection]:
+    """A catalogue in memory that knows nothing."""
+    engine = create_engine("sqlite://")
+    try:
+        metadata.create_all(engine)
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _file_of(url: URL) -> Path | None:

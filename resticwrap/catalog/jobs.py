@@ -39,6 +39,10 @@ class SqlCatalog:
         """Raises CatalogUnavailable where the address cannot be used at all."""
         self.database = Database(url, busy_timeout=busy_timeout)
 
+    @property
+    def present(self) -> bool:
+        return self.database.present
+
     def close(self) -> None:
         """Give the connections up; the next question opens them again."""
         self.database.close()

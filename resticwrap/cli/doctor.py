@@ -28,7 +28,7 @@ def command(common: Common) -> None:
     """Check this machine and a target; say for each failure what to do.
 
     restic's version, credentials, clock, space, permissions, sources, whether the target answers, holds the pinned
-    repositories and is not on the disk of what it protects.
+    repositories, is not on the disk of what it protects, and whether locks were left behind.
     """
     from resticwrap.report import text
 
@@ -75,8 +75,10 @@ def of_machine(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         return doctor.space({what: (path, space.free_bytes(path)) for what, path in places.items()})
 
     def records() -> "Iterable[Check]":
-        house.catalog.jobs(house.target_name, limit=1)
-        return [doctor.private("state", read.state_dir), doctor.ok("catalogue", "answers")]
+        known = house.records.known()
+        known.jobs(house.target_name, limit=1)
+        answer = "answers" if known.present else "is not there yet; the first job makes it"
+        return [doctor.private("state", read.state_dir), doctor.ok("catalogue", answer)]
 
     def kept() -> "Iterable[Check]":
         waiting = [written.job_id for written in house.state.kept(house.target_name)]
@@ -124,10 +126,15 @@ def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":
                 raise errors.OtherRepository(f"The {tier} repository is another one than was pinned.")
             yield doctor.ok(f"repository {tier}", f"{pin.repository_id[:8]} is the pinned one and opens")
 
+    def locks() -> "Iterable[Check]":
+        found = [lock for tier in house.context.pins() for lock in house.context.repositories[tier].locks()]
+        return doctor.locks(found, house.clock.now(), house.target_name)
+
     return [
         ("target", credentials),
         ("disk", disk),
         ("clock", clock),
         ("password", password),
         ("repositories", repositories),
+        ("locks", locks),
     ]

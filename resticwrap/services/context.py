@@ -40,6 +40,17 @@ class Records:
         """Whether `rw init` was run for this target here."""
         return "hot" in self.state.pins(self.target_name)
 
+    def known(self) -> Catalog:
+        """The catalogue, for a report. Raises CatalogUnavailable where it is gone though backups were made here: an
+        empty one would say that there never was any."""
+        catalog = self.catalog()
+        if not catalog.present and self.state.latest(self.target_name) is not None:
+            raise errors.CatalogUnavailable(
+                f"The catalogue is not there, though target {self.target_name} was backed up to from here.",
+                hint=f"rw catalog rebuild --target {self.target_name}   (is RW_CATALOG_URL what it was?)",
+            )
+        return catalog
+
     def pins(self) -> Mapping[str, Pin]:
         """The pinned repositories; raises NoRepository before `rw init`."""
         pins = self.state.pins(self.target_name)

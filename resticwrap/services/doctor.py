@@ -7,9 +7,10 @@ from pathlib import Path
 from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.policy import Domain
-from resticwrap.model.reports import Check, DoctorReport
+from resticwrap.model.reports import Check, DoctorReport, LockInfo
 from resticwrap.model.swap import Journal
 from resticwrap.planning import inplace
+from resticwrap.services.repositories import STALE_AFTER
 
 CLOCK_LIMIT = 600.0
 """Seconds that the clock may be off the store's: S3 and OSS refuse signatures after 15 minutes."""
@@ -115,6 +116,24 @@ def other_disk(target: Path, domains: Mapping[str, Domain], device: Callable[[Pa
             verdict="warn",
             detail=f"{target} is on the same disk as {len(same)} of the domains it protects ({named})",
             hint="Mount another disk there (RW_LOCAL_PATH), or back up to s3 or oss as well, in a job of its own.",
+        )
+    ]
+
+
+def locks(found: Sequence[LockInfo], now: Time, target: str) -> list[Check]:
+    """Locks whose holder is gone, or that nobody renews, stand in the way of whatever needs the repository alone."""
+    left = [
+        lock for lock in found if lock.state == "dead" or (lock.state == "foreign" and now - lock.time > STALE_AFTER)
+    ]
+    if not left:
+        return [ok("locks", f"{len(found)} locks, none left behind")]
+    stale = any(lock.state == "foreign" for lock in left)
+    return [
+        Check(
+            name="locks",
+            verdict="warn",
+            detail=f"{len(left)} of {len(found)} locks were left behind",
+            hint=f"rw unlock --target {target}{' --stale' if stale else ''}",
         )
     ]
 

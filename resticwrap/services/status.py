@@ -21,7 +21,7 @@ VERIFIES_LOOKED_AT = 50
 
 def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
     """Per domain `rpo_lag` against its objective, per repository space, dedup ratio, last verify and coverage."""
-    catalog = records.catalog()
+    catalog = records.known()
     target = records.target_name
     runs = catalog.last_runs(target, now + CLOCK_SLACK)
     sums = catalog.sums(target, "hot")

@@ -37,6 +37,16 @@ def test_is_the_port(catalog: SqlCatalog) -> None:
     assert port.jobs("oss") == []
 
 
+def test_a_question_makes_no_catalogue(tmp_path: Path) -> None:
+    """Where there is none, nothing is known, and nothing is written by asking; the first record makes it."""
+    catalog = sqlite(tmp_path / "state")
+    assert (catalog.present, catalog.jobs("oss"), catalog.job("snapshot_x")) == (False, [], None)
+    assert not (tmp_path / "state").exists()
+    catalog.open_job(a_job())
+    assert (catalog.present, [job.id for job in catalog.jobs("oss")]) == (True, [a_job().id])
+    catalog.close()
+
+
 def test_a_job_is_open_until_it_is_closed(catalog: SqlCatalog) -> None:
     job = a_job()
     catalog.open_job(job)

@@ -73,7 +73,7 @@ def test_any_path_can_hold_it(tmp_path: Path) -> None:
 
 def test_alembic_makes_the_same_schema(catalog: SqlCatalog, file: Path, tmp_path: Path) -> None:
     """A catalogue that was migrated and one that was made fresh are alike, to the letter."""
-    catalog.jobs("oss")
+    catalog.open_job(a_job())
     other = tmp_path / "migrated" / "catalog.sqlite"
     other.parent.mkdir()
     with closing(sqlite3.connect(other)) as connection:
@@ -267,10 +267,10 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
         with pytest.raises(CatalogUnavailable, match="cannot be"):
-            SqlCatalog(default_url(folder)).jobs("oss")
+            SqlCatalog(default_url(folder)).open_job(a_job())
     (tmp_path / "catalog.sqlite").mkdir()
     with pytest.raises(CatalogUnavailable, match="cannot be"):
-        SqlCatalog(default_url(tmp_path)).jobs("oss")
+        SqlCatalog(default_url(tmp_path)).open_job(a_job())
 
 
 @pytest.mark.parametrize("url", ["", "no url", "nothing://u:geheim@host/db"])

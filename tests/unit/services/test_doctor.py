@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from resticwrap import errors
 from resticwrap.model.policy import Domain
-from resticwrap.model.reports import Check
+from resticwrap.model.reports import Check, LockInfo
 from resticwrap.services import doctor
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -18,6 +19,23 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 def domain(root: Path) -> Domain:
     """A domain of files."""
     return Domain.model_validate({"layer": "raw", "priority": "P0", "source": {"root": str(root)}})
+
+
+def lock(state: Literal["alive", "dead", "foreign"], age: timedelta) -> LockInfo:
+    return LockInfo(id="1" * 64, time=NOW - age, exclusive=False, host="h", user="u", pid=1, state=state)
+
+
+def test_locks() -> None:
+    """Those that nobody will ever remove are told, with the command for them; the living and the young are not."""
+    young, old = timedelta(minutes=1), timedelta(hours=1)
+    for locks, verdict, hint in (
+        ([], "ok", ""),
+        ([lock("alive", old), lock("foreign", young)], "ok", ""),
+        ([lock("dead", young), lock("alive", old)], "warn", "rw unlock --target main"),
+        ([lock("foreign", old)], "warn", "rw unlock --target main --stale"),
+    ):
+        (check,) = doctor.locks(locks, NOW, "main")
+        assert (check.verdict, check.hint) == (verdict, hint), locks
 
 
 def test_every_question_is_asked() -> None:
