@@ -6,7 +6,7 @@ Nothing below the command line prints; it raises one of these.
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 OK = 0
 FAILED = 1
@@ -45,6 +45,8 @@ class Problem:
     line: int
     path: str
     message: str
+    unset: bool = field(default=False, compare=False)
+    """Nothing is wrong but that a variable has no value here, which matters once it is used."""
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file

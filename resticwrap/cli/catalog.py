@@ -15,7 +15,7 @@ def group() -> None:
 @group.command(
     epilog=epilog(
         "rw catalog rebuild --target oss",
-        "0 1 2 3 10 11 12 22",
+        "0 1 2 3 10 11 12 22 130",
         code_3="something in the target could not be read; it is named",
     )
 )
@@ -30,4 +30,5 @@ def rebuild(common: Common) -> None:
         lambda house: service(house.context),
         text.rebuild,
         lambda report: errors.PARTIAL if report.skipped else errors.OK,
+        whole=True,
     )

@@ -28,10 +28,17 @@ def run(
     work: Callable[["House"], R],
     render: Callable[["Console", R], None],
     code: Callable[[R], int] = lambda _: errors.OK,
+    *,
+    whole: bool = False,
 ) -> NoReturn:
-    """Build the house, do the work, show what came of it, and exit. Never a traceback for what is foreseen."""
+    """Build the house, do the work, show what came of it, and exit. Never a traceback for what is foreseen.
+
+    `whole` is for what works on a target as a whole: a domain that is named there must at least exist.
+    """
     with guarded(common):
         with built(common) as house, signals(house.cancel):
+            if whole:
+                house.settings.select_domains(common.domains)
             report = work(house)
         show(common, report, render, code(report))
         sys.exit(code(report))

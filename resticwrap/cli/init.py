@@ -32,9 +32,11 @@ def command(common: Common) -> None:
 
     def work(house: "House") -> "InitReport":
         report = init(house.context, house.password)
+        if report.password_created and (common.json or common.quiet):
+            click.echo(f"KEEP THIS PASSWORD ELSEWHERE TOO: {report.password_file}", err=True)
         if report.adopted:
             for line in rebuild(house.context).skipped:
                 house.watcher.note(line)
         return report
 
-    run(common, work, text.init)
+    run(common, work, text.init, whole=True)

@@ -19,7 +19,10 @@ def group() -> None:
 @group.command(epilog=epilog("rw policy check --target s3", "0 2", code_0="they hold", code_2="they do not"))
 @common
 def check(common: Common) -> None:
-    """Report every problem at once, with file, line and key. Without --target, every target is checked."""
+    """Report every problem at once, with file, line and key.
+
+    Without --target every target is checked; variables of one that nothing uses may be missing.
+    """
     import os
 
     from resticwrap import settings
@@ -28,17 +31,20 @@ def check(common: Common) -> None:
         folder = settings.find_folder(common.policies, os.environ)
         targets = [common.target] if common.target else None
         problems = settings.check(folder, dict(os.environ), targets)
-        if not problems and common.domains:
-            settings.load(folder, dict(os.environ)).select_domains(common.domains)
         if problems:
             fail(
                 common,
                 errors.PolicyError(problems, hint="Mend what is named above; docs/policies.md explains each key."),
             )
+        read = settings.load(folder, dict(os.environ))
+        read.select_domains(common.domains)
+        unusable = [name for name in targets or read.target_names if read.problems_of_target(name)]
         if common.json:
-            _print({"ok": True, "folder": str(folder)})
+            _print({"ok": True, "folder": str(folder), "not_usable_yet": unusable})
         elif not common.quiet:
             click.echo(f"The policies in {folder} hold.")
+            for name in unusable:
+                _not_yet(name)
 
 
 @group.command(epilog=epilog("rw policy show --target s3 --json", "0 2"))
@@ -68,7 +74,11 @@ def show(common: Common) -> None:
         )
         for name in names:
             if name not in usable:
-                click.echo(f"Target {name} cannot be used yet: rw policy check --target {name}")
+                _not_yet(name)
+
+
+def _not_yet(name: str) -> None:
+    click.echo(f"Target {name} cannot be used yet: rw policy check --target {name}")
 
 
 @group.command(epilog=epilog("rw policy schema --file domains > domains.schema.json", "0 2"))
@@ -78,10 +88,17 @@ def show(common: Common) -> None:
 )
 def schema(common: Common, file: Any) -> None:
     """Print the JSON Schema of the policy files, for editors."""
+    import os
+
     from resticwrap import settings
 
-    del common
-    _print(settings.json_schema(file))
+    with guarded(common):
+        # It is the same for every one of them, and needs no policies; but what is named must exist.
+        if common.target or common.domains:
+            read = settings.load(settings.find_folder(common.policies, os.environ), dict(os.environ))
+            read.target_name(common.target)
+            read.select_domains(common.domains)
+        _print(settings.json_schema(file))
 
 
 def _print(value: Any) -> None:

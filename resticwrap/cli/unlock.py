@@ -24,4 +24,4 @@ def command(common: Common, ids: tuple[str, ...], stale: bool) -> None:
     from resticwrap.report import text
     from resticwrap.services.repositories import unlock
 
-    run(common, lambda house: unlock(house.context, ids, stale=stale), text.locks)
+    run(common, lambda house: unlock(house.context, ids, stale=stale), text.locks, whole=True)

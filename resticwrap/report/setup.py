@@ -180,6 +180,8 @@ TIERS = (
     Column("Keeps", least=30),
     Column("Storage class", rank=1),
 )
+RUN = ("backup", "verify")
+"""The kinds of jobs that there are commands for."""
 JOBS = (
     Column("Job", least=12, style=NAME),
     Column("Kind"),
@@ -222,5 +224,5 @@ def _keep(keep: "Keep") -> str:
 
 def _job(name: str, job: "ScheduledJob") -> list[Part]:
     when = f"every {_span(job.every)}" if job.every else job.cron or "-"
-    state: Part = ("on", GOOD) if job.enabled else ("off", FAINT)
+    state: Part = ("off", FAINT) if not job.enabled else ("on", GOOD) if job.kind in RUN else ("not yet", POOR)
     return [name, job.kind, job.type or job.level or "-", job.target, when, ", ".join(job.domains) or "all", state]

@@ -103,9 +103,10 @@ class Settings:
 
         Raises PolicyError with that target's problems, UsageError where there is no such target or no way to choose.
         """
-        target, problems = self._targets.get(self.target_name(name))
+        chosen = self.target_name(name)
+        target, problems = self._targets.get(chosen)
         if target is None or problems:
-            raise PolicyError(problems)
+            raise PolicyError(problems, hint=f"rw policy check --target {chosen}")
         return target
 
     def target_name(self, name: str | None = None) -> str:
@@ -169,12 +170,15 @@ class _Draft:
     schedule: "ScheduleFile | None" = None
 
 
-def load(folder: Path, env: Mapping[str, str]) -> Settings:
-    """Read the policies of a folder. Raises PolicyError with all their problems, save those inside a target."""
+def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Settings:
+    """Read the policies of a folder. Raises PolicyError with all their problems, and then those of the target that is
+    to be used as well; a target's alone are told when it is asked for."""
     env = MappingProxyType(dict(env))
     draft = _read(folder, env)
     if draft.problems:
-        raise PolicyError(draft.problems)
+        wanted = target or env.get("BACKUP_TARGET_DEFAULT") or (draft.index.default if draft.index else None)
+        known = draft.targets if draft.targets is not None and wanted in draft.targets.items else None
+        raise PolicyError(_sorted([*draft.problems, *(known.get(wanted)[1] if known and wanted else ())]))
     assert draft.targets and draft.index and draft.domains and draft.tiers and draft.schedule
     return Settings(
         folder=folder.absolute(),
@@ -192,15 +196,24 @@ def load(folder: Path, env: Mapping[str, str]) -> Settings:
 
 
 def check(folder: Path, env: Mapping[str, str], targets: Sequence[str] | None = None) -> list[Problem]:
-    """Every problem of the policies and of these targets; None looks at all of them. Raises UsageError."""
+    """Every problem of the policies and of these targets. Raises UsageError for an unknown one.
+
+    None looks at all of them; where nothing names one, neither as the default nor in a job that is enabled, it is no
+    problem that its variables are not set.
+    """
     draft = _read(folder, env)
     problems = list(draft.problems)
+    used = set(targets or ())
+    if draft.index is not None and draft.index.default is not None:
+        used.add(draft.index.default)
+    if draft.schedule is not None:
+        used |= {job.target for job in draft.schedule.jobs.values() if job.enabled}
     if draft.targets is not None:
         known = draft.targets.items
         if unknown := [name for name in targets or () if name not in known]:
             raise UsageError(f"There is no target {unknown[0]!r}.", hint=f"the targets are: {', '.join(known)}")
         for name in known if targets is None else dict.fromkeys(targets):
-            problems += draft.targets.get(name)[1]
+            problems += [one for one in draft.targets.get(name)[1] if name in used or not one.unset]
     return _sorted(problems)
 
 

@@ -20,6 +20,12 @@ NAMED = frozenset({("targets",), ("domains",), ("jobs",)})
 """Mappings of things with names: one of these that says nothing is a mistake, not something left out."""
 
 
+class Unset(str):
+    """What is wrong, in words, where it is only that a variable has no value."""
+
+    __slots__ = ()
+
+
 class _NotGiven:
     """Expanded to nothing: as if the line were not there."""
 
@@ -82,7 +88,7 @@ def expand_text(text: str, variables: Variables) -> tuple[str, list[str]]:
             wrong.append(str(error))
             return ""
         if value is None and default is None:
-            wrong.append(f"variable {name} is not set")
+            wrong.append(Unset(f"variable {name} is not set"))
         return value if value is not None else default or ""
 
     return REFERENCE.sub(replacement, text), wrong
@@ -113,6 +119,9 @@ class Expander:
         text, wrong = expand_text(value, self._variables)
         if wrong:
             self.failed.append(path)
-            self.problems += [Problem(self._file, item.line, dotted(path), message) for message in dict.fromkeys(wrong)]
+            self.problems += [
+                Problem(self._file, item.line, dotted(path), message, isinstance(message, Unset))
+                for message in dict.fromkeys(wrong)
+            ]
             return NOT_GIVEN
         return NOT_GIVEN if not text or (item.plain and text in ("~", "null", "Null", "NULL")) else text

@@ -16,7 +16,8 @@ from tests.unit.restic.scene import script
 
 ASK = [
     ["backup"], ["snapshots"], ["history"], ["ls"], ["restore", "--dry-run"], ["verify"], ["status"], ["doctor"],
-    ["manifest", "show", "latest"], ["policy", "show"], ["policy", "check"],
+    ["manifest", "show", "latest"], ["policy", "show"], ["policy", "check"], ["policy", "schema"],
+    ["init"], ["unlock"], ["catalog", "rebuild"],
 ]  # fmt: skip
 
 
@@ -31,6 +32,32 @@ def test_an_unknown_target_or_domain(lab: Lab) -> None:
         domain = lab.rw(*command, "--domain", "nope", code=None)
         assert domain.code == 2, (command, domain)
         assert "nope" in domain.err and "exams, profiles" in domain.err and domain.out == "", command
+
+
+def test_ls_of_several_domains(lab: Lab) -> None:
+    """Every domain's own files, each under its name."""
+    for path in ("exams/a.json", "exams/sub/b.json", "profiles/anna.json"):
+        lab.write(path, path)
+    lab.rw("backup")
+    listed = {(row["domain"], row["path"]) for row in lab.rw("ls", "--json").lines if row["kind"] == "file"}
+    assert listed == {("exams", "a.json"), ("exams", "sub/b.json"), ("profiles", "anna.json")}
+    shown = lab.rw("ls").out
+    assert shown.index("exams ") < shown.index("b.json") < shown.index("profiles ") < shown.index("anna.json")
+
+
+def test_a_lost_catalogue_is_told(lab: Lab) -> None:
+    """Status and history say nothing about backups that they know nothing of, and make no catalogue by asking."""
+    assert lab.json("status")["domains"][0]["rpo_lag"] is None, "before the first backup there is nothing to tell"
+    lab.write("exams/a", "a")
+    lab.rw("backup")
+    for file in lab.state.glob("catalog*"):
+        file.unlink()
+    for command in ("status", "history"):
+        error = lab.json(command, code=1)["error"]
+        assert error["kind"] == "CatalogUnavailable" and error["hint"].startswith("rw catalog rebuild")
+    assert not list(lab.state.glob("catalog*"))
+    lab.rw("catalog", "rebuild")
+    assert lab.json("status")["domains"][0]["rpo_lag"] is not None
 
 
 def test_quiet_and_verbose(lab: Lab) -> None:

@@ -74,7 +74,7 @@ CONTRACT: dict[str, Any] = {
     "unlock": {"target": str, "locks": list},
     "restore --dry-run": {**RESTORE, "mode": str},
     "restore --to back": {**RESTORE, "job": {**JOB, "finished_at": str}},
-    "policy check": {"ok": bool, "folder": str},
+    "policy check": {"ok": bool, "folder": str, "not_usable_yet": list},
     "policy show": {
         "folder": str, "state_dir": str, "cache_dir": str, "host": str, "default_target": str, "targets": dict,
         "domains": dict, "tiers": dict, "schedule": dict,

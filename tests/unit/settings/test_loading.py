@@ -48,7 +48,32 @@ def test_a_variable_of_a_target_is_missed_only_when_it_is_used(tmp_path: Path) -
     ]
     assert read.problems_of_target("oss") == caught.value.problems
     assert not read.problems_of_target("here")
-    assert said(tmp_path, {}, ["here"]) == [] and len(said(tmp_path, {}, ["oss"])) == len(said(tmp_path)) == 2
+    assert said(tmp_path, {}, ["here"]) == [] and len(said(tmp_path, {}, ["oss"])) == 2
+    assert said(tmp_path) == [], "nothing uses it"
+    by_default, by_job = TARGETS.replace("default: here", "default: oss"), SCHEDULE.replace("here", "oss")
+    assert len(said(policies(tmp_path, targets=by_default))) == len(said(policies(tmp_path, schedule=by_job))) == 2
+    off = SCHEDULE.replace("here", "oss") + "    enabled: false\n"
+    assert said(policies(tmp_path, schedule=off)) == []
+    wrong = TARGETS.replace("bucket: a-bucket", "buckets: a-bucket")
+    assert [line.split(":")[2] for line in said(policies(tmp_path, targets=wrong))] == [
+        " targets.oss.bucket", " targets.oss.buckets"
+    ], "what is wrong in itself is told of every target"  # fmt: skip
+
+
+def test_the_problems_of_the_wanted_target_come_with_the_others(tmp_path: Path) -> None:
+    """Not only once everything else is mended."""
+    folder = policies(tmp_path, tiers="tiers:\n  hot:\n    days: many\n    keep: {}\n")
+
+    def told(env: Mapping[str, str], target: str | None) -> int:
+        with pytest.raises(PolicyError) as caught:
+            load(folder, env, target)
+        return len(caught.value.problems)
+
+    alone = told({}, None)
+    assert (
+        told({}, "oss") == told({"BACKUP_TARGET_DEFAULT": "oss"}, None) == alone + 2 == len(said(folder, {}, ["oss"]))
+    )
+    assert told({}, "nowhere") == alone
 
 
 def test_every_problem_of_every_file_is_reported_at_once(tmp_path: Path) -> None:
