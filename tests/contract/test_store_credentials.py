@@ -1,5 +1,6 @@
 """Credentials in every form that operators have them; each one is accepted, or refused, by a real server."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,8 +133,11 @@ def test_session_tokens_that_do_not_hold(oss_kit: OssKit) -> None:
         assert token not in caught.value.message + caught.value.hint
 
 
-def test_a_role_is_assumed(oss_kit: OssKit, s3_kit: S3Kit, sts: Sts) -> None:
-    """We sign with the role's temporary keys; restic is told to assume it by itself, with the keys below it."""
+def test_a_role_is_assumed(
+    oss_kit: OssKit, s3_kit: S3Kit, sts: Sts, restic_binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """We sign with the role's temporary keys; restic is told to assume it by itself, with the keys below it, and does:
+    only the role's may write here."""
     issued = oss_kit.server.issue_sts_token()
     sts.keys = (issued.access_key_id, issued.access_key_secret, issued.security_token)
     store = made(
@@ -155,6 +159,18 @@ def test_a_role_is_assumed(oss_kit: OssKit, s3_kit: S3Kit, sts: Sts) -> None:
     assert access.env["RESTIC_AWS_ASSUME_ROLE_ARN"].endswith("role/backup")
     assert access.env["RESTIC_AWS_ASSUME_ROLE_STS_ENDPOINT"] == sts.url
     assert {"base-secret", "outside-42"} <= set(access.secrets)
+    monkeypatch.delenv("HTTP_PROXY")
+    options = [word for option in access.options for word in ("-o", option)]
+    made_it = subprocess.run(
+        [str(restic_binary), "-r", access.url("hot"), *options, "--no-cache", "init"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "RESTIC_PASSWORD": "x", **access.env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert made_it.returncode == 0, made_it.stderr
+    assert [one["signed_by"] for one in sts.asked] == ["AKIABASE"] * 2
+    assert any(item.key.endswith("hot/config") for item in store.list(""))
 
 
 @pytest.mark.parametrize(
