@@ -22,14 +22,18 @@ INTERRUPTED = 130
 
 
 class Failure(Exception):
-    """Something an operator must know: `message` is one sentence, `hint` says what to do next."""
+    """Something an operator must know: `message` is one sentence, `hint` says what to do next.
+
+    `advice` is the hint where whoever raises it knows nothing better.
+    """
 
     exit_code = FAILED
+    advice = "Run it again with -v to see what is run; rw doctor looks at machine and target."
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.advice
 
     @property
     def kind(self) -> str:
@@ -68,24 +72,28 @@ class UsageError(Failure):
     """The command line asks for something that cannot be."""
 
     exit_code = USAGE
+    advice = "rw COMMAND --help"
 
 
 class NoRepository(Failure):
     """The target answers, but the repository (or its bucket) is not there."""
 
     exit_code = NO_REPOSITORY
+    advice = "rw init   (it adopts what is there, or makes it)"
 
 
 class OtherRepository(Failure):
     """The target answers with another repository than the one pinned at `rw init`."""
 
     exit_code = NO_REPOSITORY
+    advice = "Look where the target points to: rw policy show"
 
 
 class Locked(Failure):
     """Somebody else holds the repository, or this very job is running already."""
 
     exit_code = LOCKED
+    advice = "Wait for the other one to end; rw unlock shows whose the repository's locks are."
 
 
 class WrongPassword(Failure):
@@ -116,6 +124,7 @@ class Interrupted(Failure):
     """SIGINT or SIGTERM: children were stopped and waited for."""
 
     exit_code = INTERRUPTED
+    advice = "Run the same command again: what was stored stays stored."
 
 
 class DeadlineExceeded(Failure):
@@ -171,6 +180,8 @@ def unforeseen(error: Exception) -> Unforeseen:
 class ObjectMissing(Failure):
     """The store has no object by that key."""
 
+    advice = "rw verify   (it says what is missing, and what that costs)"
+
 
 class ObjectExists(Failure):
     """The store has an object by that key already, and it was to be written only if absent."""
@@ -180,3 +191,4 @@ class Damaged(Failure):
     """Bytes of a repository do not hash to their name, or do not decrypt."""
 
     exit_code = VERIFY_FAILED
+    advice = "rw verify   (it names what is damaged, and what that costs)"

@@ -48,7 +48,9 @@ class Database:
         except (SQLAlchemyError, ImportError) as error:
             # Not the address itself: it may hold a password.
             message = "The address of the catalogue cannot be used: its form or its driver is not known."
-            raise CatalogUnavailable(message, hint="RW_CATALOG_URL") from error
+            raise CatalogUnavailable(
+                message, hint="Look at RW_CATALOG_URL; sqlite:////var/lib/resticwrap/catalog.sqlite is one that can be."
+            ) from error
         self._writer = self.engine.execution_options(rw_write=True)
 
     def _engine(self, url: URL) -> Engine:

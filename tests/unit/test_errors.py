@@ -15,18 +15,19 @@ CODES = {
 """What is not named here exits 1."""
 
 
-def make(kind: type[errors.Failure]) -> errors.Failure:
+def make(kind: type[errors.Failure], hint: str = "") -> errors.Failure:
     """One of each, with a sentence where it takes one."""
-    return errors.PolicyError([]) if kind is errors.PolicyError else kind("It is so.", hint="do this")
+    return errors.PolicyError([]) if kind is errors.PolicyError else kind("It is so.", hint=hint)
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 def test_every_failure(kind: type[errors.Failure]) -> None:
-    """It has a sentence, a hint, a stable name, a docstring and the exit code of the table."""
+    """It has a sentence, a hint also where nobody gave one, a stable name, a docstring and the exit code of the table."""
     failure = make(kind)
     assert failure.message and str(failure) == failure.message and failure.hint
     assert failure.kind == kind.__name__ and kind.__doc__
     assert failure.exit_code == CODES.get(kind.__name__, 1)
+    assert kind is errors.PolicyError or make(kind, "do this").hint == "do this"
 
 
 def test_codes_name_kinds() -> None:
