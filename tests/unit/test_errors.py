@@ -22,7 +22,7 @@ def make(kind: type[errors.Failure], hint: str = "") -> errors.Failure:
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 def test_every_failure(kind: type[errors.Failure]) -> None:
-    """It has a sentence, a hint also where nobody gave one, a stable name, a docstring and the exit code of the table."""
+    """It has a sentence, a hint (also where nobody gave one), a stable name, a docstring and its exit code."""
     failure = make(kind)
     assert failure.message and str(failure) == failure.message and failure.hint
     assert failure.kind == kind.__name__ and kind.__doc__
