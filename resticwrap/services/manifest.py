@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from resticwrap import errors
-from resticwrap.model.job import DomainRun, Job, Manifest, ManifestDomain, ObjectList
+from resticwrap.model.job import DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.objects import Change, Entry, ObjectRow, object_row
 from resticwrap.model.verified import Written
 from resticwrap.services.context import Context, check_domains
@@ -42,7 +42,7 @@ def of_job(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]) 
 
 def _domain(context: Context, run: DomainRun) -> ManifestDomain:
     return ManifestDomain(
-        run=run,
+        run=run if context.target.manifests == "plain" else sealed(run),
         tree=run.tree,
         object_digest=f"sha256:{run.tree}" if run.tree else None,
         objects=run.files,
@@ -51,6 +51,17 @@ def _domain(context: Context, run: DomainRun) -> ManifestDomain:
         if run.snapshot
         else "",
     )
+
+
+def sealed(run: DomainRun) -> DomainRun:
+    """The run as it may lie in the target: counts, but no names of files, of which sentences are full too. Sealed
+    again it is the same."""
+    error = run.error and ErrorInfo(
+        kind=run.error.kind,
+        message=f"{run.error.kind}; what it said is in the record on its machine.",
+        exit_code=run.error.exit_code,
+    )
+    return msgspec.structs.replace(run, missed=(), bitrot=(), error=error)
 
 
 def _objects(context: Context, job: Job, changes: Mapping[str, Sequence[Change]], chunker: str) -> ObjectList:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from resticwrap import errors
-from resticwrap.model.job import Job, Latest, Manifest, Pin
+from resticwrap.model.job import DomainRun, Job, Latest, Manifest, Pin
 from resticwrap.model.reports import RebuildReport
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.verified import VerifyDetails, VerifyRecord, verify_details
@@ -18,6 +18,7 @@ from resticwrap.planning.backup import merged_latest
 from resticwrap.ports import Catalog
 from resticwrap.services.context import Context
 from resticwrap.services.interrupted import LATEST_WAIT
+from resticwrap.services.manifest import sealed
 from resticwrap.services.repositories import exists
 
 ALL = 1_000_000
@@ -54,7 +55,7 @@ def rebuild(context: Context) -> RebuildReport:
     complete = {run.snapshot for job in read.backups for run in job.domains if run.complete and run.snapshot}
     _none_read(context, read, found["hot"])
     _other_repositories(context, read.repositories, pins)
-    catalog.close_jobs(read.backups)
+    catalog.close_jobs(_as_known(job, catalog) for job in read.backups)
     for tier, snapshots in found.items():
         catalog.forget_snapshots(context.target_name, tier, known[tier] - {one.original for one in snapshots})
         catalog.put_snapshots(context.target_name, tier, [(one, one.original in complete) for one in snapshots])
@@ -162,6 +163,20 @@ def _job(target: str, manifest: Manifest, key: str | None) -> Job:
         bytes_done=sum(run.size for run in runs),
         manifest=key,
     )
+
+
+def _as_known(job: Job, catalog: Catalog) -> Job:
+    """The job with what only the catalogue knows of it: a sealed manifest names no file that was missed or rotten."""
+    if not any(run.missed_count or run.bitrot_count or run.error for run in job.domains):
+        return job
+    known = catalog.job(job.id)
+    here = {run.domain: run for run in known.domains} if known else {}
+
+    def fuller(run: DomainRun) -> DomainRun:
+        own = here.get(run.domain)
+        return own if own and sealed(own) == sealed(run) else run
+
+    return msgspec.structs.replace(job, domains=tuple(fuller(run) for run in job.domains))
 
 
 def _verified(target: str, catalog: Catalog, verifies: Iterable[tuple[Job, VerifyDetails]]) -> None:

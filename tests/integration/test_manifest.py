@@ -15,6 +15,7 @@ from resticwrap.errors import Damaged, ResticFailed
 from resticwrap.restic.repository import ResticRepository
 from resticwrap.restic.trees import TreeReader
 from resticwrap.services import backup
+from tests.broken import faulty_restic
 from tests.conftest import MakeLab
 from tests.lab import RAW, SERVING, Lab
 from tests.servers.oss import OssServer
@@ -76,6 +77,49 @@ def test_sealed_keeps_names(lab: Lab) -> None:
     manifest, rows = shown(lab)
     assert manifest["object_list"]["mode"] == "sealed" and not manifest["object_list"].get("objects")
     assert f"profiles/{NAME}/{NAME}.json" in rows
+
+
+def test_sealed_keeps_names_of_what_went_wrong(lab: Lab) -> None:
+    """Rotten and missed files and what a failure says of them stay on their machine; how many there were does not."""
+    rotten = lab.write(f"exams/{NAME}.bin", b"a" * 3000)
+    lab.write("profiles/anna.json", "{}")
+    lab.domains["other"] = lab.files(f"{NAME}/other", SERVING)
+    lab.write(f"{NAME}/other/x", "x")
+    lab.write_policies()
+    lab.rw("backup")
+    stat = rotten.stat()
+    rotten.write_bytes(b"b" * 3000)
+    os.utime(rotten, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (lab.data / NAME / "other").rename(lab.data / "away")
+    said = (
+        f'echo \'{{"message_type":"error","error":{{"message":"input/output error"}},"during":"archival",'
+        f'"item":"/{NAME}-missed"}}\' >&2; restic "$@"; exit 3'
+    )
+    odd = faulty_restic(lab, f'case "$*" in *domain=profiles*) {said};; esac')
+    job = lab.json("backup", "--type", "full", code=3, env=odd)["job"]
+    runs = {run["domain"]: run for run in job["domains"]}
+    assert runs["exams"]["bitrot"] and NAME in runs["other"]["error"]["message"]
+    assert NAME in runs["profiles"]["missed"][0]
+    for key, content in stored(lab).items():
+        assert NAME.encode() not in content and NAME not in key
+    manifest, _ = shown(lab, job["id"], "--no-objects")
+    told = {one["run"]["domain"]: one["run"] for one in manifest["domains"]}
+    assert (told["exams"]["bitrot_count"], told["profiles"]["missed_count"]) == (1, 1)
+    assert (told["other"]["error"]["kind"], told["other"]["error"]["exit_code"]) == ("NotFound", 1)
+
+    def recorded() -> dict[str, Any]:
+        with lab.house() as built:
+            known = built.catalog.job(job["id"])
+            assert known is not None
+            return {run.domain: (run.outcome, run.missed, run.bitrot, run.error) for run in known.domains}
+
+    # A rebuild brings back what there is to be had, and takes nothing from a catalogue that knows more.
+    whole = recorded()
+    lab.rw("catalog", "rebuild")
+    assert recorded() == whole and NAME in str(whole)
+    lab.copy_state_away()
+    lab.rw("catalog", "rebuild")
+    assert {name: one[0] for name, one in recorded().items()} == {name: one[0] for name, one in whole.items()}
 
 
 def test_plain_publishes_the_change(make_lab: MakeLab) -> None:
