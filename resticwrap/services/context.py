@@ -132,14 +132,15 @@ class Context(Records):
         finally:
             lease.remove()
 
-    def close_interrupted(self) -> Sequence[Job]:
-        """Close the records that a crash left open on this machine; returns them."""
+    def close_interrupted(self, before: Callable[[Job], None]) -> Sequence[Job]:
+        """Close the records that a crash left open on this machine, after `before` of each; returns them."""
         alive = {lease.name for lease in self.locks.leases(JOBS) if lease.held}
         return self.recorder.interrupted(
             self.target_name,
             self.machine,
             self.clock.now(),
             lambda job: job.lease in alive,
+            before,
             in_catalog=False,
         )
 

@@ -15,27 +15,33 @@ LATEST_WAIT = 30.0
 
 def close(context: Context) -> Sequence[Job]:
     """Close the records that a crash left open. Of a backup, the domains that were finished get their manifest and are
-    the next parents; what was read of the others may have been uploaded, and is remembered until a `repair index`."""
-    closed = context.close_interrupted()
-    for job in closed:
+    the next parents; what was read of the others may have been uploaded, and is remembered until a `repair index`.
+
+    That comes before the record is closed: nobody asks again about one that is.
+    """
+
+    def made_to_count(job: Job) -> None:
         if job.kind == "backup" and context.pinned:
             remember(context, job)
             if job.domains:
                 _keep_manifest(context, job)
-    return closed
+
+    return context.close_interrupted(made_to_count)
 
 
 def remember(context: Context, job: Job) -> None:
-    """Bring `latest` up to date with a job. Raises Locked, and what the state directory raises."""
+    """Bring `latest` up to date with a job; may be repeated. Raises Locked, and what the state directory raises."""
     finished = sum(run.size for run in job.domains if run.snapshot)
     with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
+        latest = context.latest()
+        again = latest is not None and latest.job_id == job.id
         context.state.put_latest(
             planning.merged_latest(
-                context.latest(),
+                latest,
                 job,
                 context.pins()["hot"].repository_id,
                 now=context.clock.now(),
-                unindexed=max(job.bytes_done - finished, 0),
+                unindexed=0 if again else max(job.bytes_done - finished, 0),
             )
         )
 
@@ -49,6 +55,9 @@ def indexed(context: Context) -> None:
 
 
 def _keep_manifest(context: Context, job: Job) -> None:
+    """Unless one of it waits already: a job that was killed at its very end knew more than we do."""
+    if any(one.job_id == job.id for one in context.state.kept(context.target_name)):
+        return
     try:
         context.state.keep(manifest.of_job(context, job, {}))
     except errors.Failure as error:

@@ -108,7 +108,7 @@ def publish(context: Context, written: Written) -> tuple[str | None, str | None]
     for one in sorted(context.state.kept(context.target_name), key=lambda one: one.job_id != written.job_id):
         own = one.job_id == written.job_id
         try:
-            where = context.manifests.put(one)
+            where = _put(context, one)
             context.state.drop(one)
             key = where if own else key
         except errors.Interrupted:
@@ -122,6 +122,17 @@ def publish(context: Context, written: Written) -> tuple[str | None, str | None]
             if isinstance(error, errors.TargetUnreachable | errors.TargetRefused):
                 break
     return key, trouble
+
+
+def _put(context: Context, one: Written) -> str:
+    """Write one. Where a job wrote its own before it was killed, that stays: what was made of its remains says less."""
+    try:
+        return context.manifests.put(one)
+    except errors.ObjectExists:
+        there = context.manifests.find(one.job_id) if isinstance(one, Manifest) else None
+        if there is None or (isinstance(one, Manifest) and one.outcome != "interrupted"):
+            raise
+        return there
 
 
 def resolve(context: Context, job: str) -> str:

@@ -98,13 +98,20 @@ class Recorder:
         self._state.unspool(job.id)
 
     def interrupted(
-        self, target: str, host: str, now: Time, alive: Callable[[Job], bool], *, in_catalog: bool = True
+        self,
+        target: str,
+        host: str,
+        now: Time,
+        alive: Callable[[Job], bool],
+        before: Callable[[Job], None] = lambda _: None,
+        *,
+        in_catalog: bool = True,
     ) -> Sequence[Job]:
         """Close the jobs that a crash left running, with what they had done by then, and return them as closed.
 
         `alive` says whether the process that runs a job still lives. It is asked about all that this state directory
         spooled, whatever `host` a container called itself then; of the catalogue, which machines may share, about this
-        host's jobs alone.
+        host's jobs alone. `before` does what a job's end needs, and leaves its record open where it raises.
         `in_catalog=False` looks at the spool alone, which has them all unless the spool itself was lost: no database
         is opened. A catalogue that is down is passed over.
         """
@@ -115,6 +122,7 @@ class Recorder:
         # Asked again now that their processes are gone for good: one may have closed its job just before it ended.
         closed = [_interrupted(job, now) for job in self._running(target, host, in_catalog) if job.id in dead]
         for job in closed:
+            before(job)
             self._state.spool(job)
         if closed and in_catalog:
             self.settle()

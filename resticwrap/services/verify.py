@@ -23,7 +23,7 @@ from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.verified import PackSums, VerifyDetails, VerifyRecord, verify_details
 from resticwrap.planning import verify as planning
 from resticwrap.ports import Catalog, Progress, Repository
-from resticwrap.services import manifest
+from resticwrap.services import interrupted, manifest
 from resticwrap.services.compare import compare
 from resticwrap.services.context import Context, side_by_side
 from resticwrap.services.damage import Damages
@@ -42,7 +42,7 @@ def verify(
     """Verify one repository of the target. Raises only where nothing could be verified at all."""
     # The tier from the start: one that cannot even begin is a verify of that tier too.
     job = msgspec.structs.replace(context.new_job("verify"), details=VerifyDetails(tier=tier).builtins())
-    context.close_interrupted()
+    interrupted.close(context)
     clear_scratch(context)
     seed = secrets.randbits(32) if seed is None else seed
     repository = context.repositories[tier]
