@@ -366,8 +366,8 @@ class Catalog(Protocol):
         """Runs of domains, newest first, across backup jobs."""
 
     def last_runs(self, target: str, until: Time | None = None) -> "Mapping[str, tuple[HistoryRow, Time | None]]":
-        """By domain: the newest run, however it ended, and the start of the newest complete look (None: never).
-        Looks after `until` do not count: a clock was wrong then."""
+        """By domain: the newest run, however it ended, and the start of the newest complete look whose snapshot is
+        known to be in hot (None: there is none). Looks after `until` do not count: a clock was wrong then."""
 
     def days(self, target: str, domains: Sequence[str], since: Time | None, tz: tzinfo) -> Sequence[HistoryDay]:
         """The runs of each day of `tz` and domain, oldest day first. No `domains`: all of them."""
@@ -393,6 +393,9 @@ class Catalog(Protocol):
 
     def reads(self, target: str, tier: str) -> Mapping[int, Time]:
         """When the packs beginning with each byte were last read back."""
+
+    def forget_reads(self, target: str, tier: str) -> None:
+        """What was read back was read of another repository."""
 
     def forget_snapshots(self, target: str, tier: str, originals: Iterable[str]) -> None:
         """These are no longer in the repository. Ones that are not known are no error."""

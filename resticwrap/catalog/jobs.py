@@ -27,6 +27,8 @@ from resticwrap.model.snapshot import Snapshot
 from resticwrap.ports import DomainSums, KnownSnapshot
 
 SHORTEST_PREFIX = 6
+LOOKS_AT = "hot"
+"""The tier that backups write to."""
 BATCH = 500
 """How many rows one transaction writes: no transaction is held while the caller fetches the next ones."""
 T = TypeVar("T")
@@ -115,15 +117,16 @@ class SqlCatalog:
             return [history_row(row) for row in connection.execute(query.limit(limit))]
 
     def last_runs(self, target: str, until: Time | None = None) -> Mapping[str, tuple[HistoryRow, Time | None]]:
-        """By domain: the newest run, however it ended, and the start of the newest complete look (None: never)."""
-        runs = domain_runs.c
+        """By domain: the newest run, however it ended, and the start of the newest complete look whose snapshot is
+        known to be in hot (None: there is none)."""
+        runs, latest = domain_runs.c, sys.maxsize if until is None else to_micros(until)
         newest = (
             select(
                 runs.domain,
                 func.max(runs.looked_at).label("looked_at"),
                 func.max(case((runs.complete, runs.looked_at))).label("complete_at"),
             )
-            .where(runs.target == target, runs.looked_at <= (sys.maxsize if until is None else to_micros(until)))
+            .where(runs.target == target, runs.looked_at <= latest)
             .group_by(runs.domain)
             .subquery()
         )
@@ -133,8 +136,20 @@ class SqlCatalog:
             .where(runs.target == target)
             .order_by(runs.job, runs.position)
         )
+        looks = (
+            select(runs.domain, runs.snapshot)
+            .join(newest, and_(runs.domain == newest.c.domain, runs.looked_at == newest.c.complete_at))
+            .where(runs.target == target, runs.complete)
+        )
         with self.database.reading() as connection:
-            return {row.domain: (history_row(row), _time(row.complete_at)) for row in connection.execute(query)}
+            found = {row.domain: (history_row(row), _time(row.complete_at)) for row in connection.execute(query)}
+            stand = {row.domain: row.snapshot for row in connection.execute(looks)}
+            there = _known(connection, snapshots, target, LOOKS_AT, filter(None, stand.values()))
+            gone = [domain for domain, snapshot in stand.items() if snapshot not in there]
+            older = _looks_that_stand(connection, target, gone, latest) if gone else {}
+        return {
+            domain: (row, _time(older.get(domain)) if domain in gone else at) for domain, (row, at) in found.items()
+        }
 
     def days(self, target: str, domains: Sequence[str], since: Time | None, tz: tzinfo) -> Sequence[HistoryDay]:
         """The runs of each day of `tz` and domain, oldest day first. No `domains`: all of them.
@@ -234,6 +249,10 @@ class SqlCatalog:
         with self.database.writing() as connection:
             _keep_newest(connection, pack_reads, target, tier, "first_byte", set(first_bytes), at)
 
+    def forget_reads(self, target: str, tier: str) -> None:
+        with self.database.writing() as connection:
+            connection.execute(delete(pack_reads).where(*_of_tier(pack_reads, target, tier)))
+
     def reads(self, target: str, tier: str) -> Mapping[int, Time]:
         query = select(pack_reads.c.first_byte, pack_reads.c.read_at).where(*_of_tier(pack_reads, target, tier))
         with self.database.reading() as connection:
@@ -290,6 +309,21 @@ def _replace(connection: Connection, records: Sequence[Job]) -> None:
 def _known(connection: Connection, table: Table, target: str, tier: str, originals: Iterable[str]) -> set[str]:
     query = select(table.c.original).where(*_of_tier(table, target, tier), table.c.original.in_(list(originals)))
     return set(connection.execute(query).scalars())
+
+
+def _looks_that_stand(
+    connection: Connection, target: str, domains: Sequence[str], latest: int
+) -> Mapping[str, int | None]:
+    """By domain the newest complete look of which the snapshot is still known; dear where there are many looks."""
+    runs = domain_runs.c
+    there = select(snapshots.c.original).where(*_of_tier(snapshots, target, LOOKS_AT))
+    query = (
+        select(runs.domain, func.max(runs.looked_at).label("at"))
+        .where(runs.target == target, runs.domain.in_(domains), runs.looked_at <= latest, runs.complete)
+        .where(runs.snapshot.in_(there))
+        .group_by(runs.domain)
+    )
+    return {row.domain: row.at for row in connection.execute(query)}
 
 
 def _tiers_of(connection: Connection, target: str, originals: Sequence[str]) -> Mapping[str, set[str]]:

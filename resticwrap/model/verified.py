@@ -20,7 +20,7 @@ class PackSums(Value, frozen=True, array_like=True):
 
 
 class VerifyDetails(Value, frozen=True):
-    """`details` of a verify's job. A verify that could not begin has none but its `tier`.
+    """`details` of a verify's job. A verify that could not begin has none but the first two.
 
     `bucket` is the part of the `share` that was due (0: nothing was looked at), `reads` the first bytes of the packs
     that were all read back at `read_at`: empty where damage kept them from being read. `packs` are sums by first byte

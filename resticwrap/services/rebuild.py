@@ -59,6 +59,7 @@ def rebuild(context: Context) -> RebuildReport:
     for tier, snapshots in found.items():
         catalog.forget_snapshots(context.target_name, tier, known[tier] - {one.original for one in snapshots})
         catalog.put_snapshots(context.target_name, tier, [(one, one.original in complete) for one in snapshots])
+    _forget_reads(context.target_name, catalog, pins)
     _verified(context.target_name, catalog, read.verifies)
     if read.backups:
         _latest(context, read.backups, found["hot"], pins["hot"].repository_id)
@@ -177,6 +178,15 @@ def _as_known(job: Job, catalog: Catalog) -> Job:
         return own if own and sealed(own) == sealed(run) else run
 
     return msgspec.structs.replace(job, domains=tuple(fuller(run) for run in job.domains))
+
+
+def _forget_reads(target: str, catalog: Catalog, pins: Mapping[str, Pin]) -> None:
+    """What the last verify of a tier read back of another repository says nothing of the one that is there."""
+    told = [verify_details(job) for job in catalog.jobs(target, kind="verify", limit=ALL)]
+    for tier, pin in pins.items():
+        of = next((one.repository for one in told if one and one.tier == tier and one.reads), "")
+        if of and of != pin.repository_id:
+            catalog.forget_reads(target, tier)
 
 
 def _verified(target: str, catalog: Catalog, verifies: Iterable[tuple[Job, VerifyDetails]]) -> None:

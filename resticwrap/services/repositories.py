@@ -73,11 +73,24 @@ def _one(
     else:
         repository.init(like)
         created.append(tier)
+        _forget(context, tier)
     pin = repository.config()
     # Written at once, so that a crash between hot and cold does not forget hot.
     known[tier] = pin
     context.state.put_pins(context.target_name, known)
     return pin
+
+
+def _forget(context: Context, tier: str) -> None:
+    """Whatever the catalogue knows of this tier was in another repository. The jobs stay in its history."""
+    target = context.target_name
+    try:
+        context.recorder.settle()
+        catalog = context.catalog()
+        catalog.forget_snapshots(target, tier, list(catalog.snapshots(target, tier)))
+        catalog.forget_reads(target, tier)
+    except (errors.CatalogUnavailable, errors.DiskFull) as error:
+        context.watcher.note(f"{error.message} When it answers again: rw catalog rebuild --target {target}")
 
 
 def exists(repository: Repository) -> bool:

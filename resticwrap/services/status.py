@@ -103,9 +103,10 @@ def tier_status(
     now: Time,
 ) -> TierStatus:
     """Stored is what the jobs added; a verify has measured it, so the larger of the two counts. Coverage is counted
-    anew: what nobody reads again falls out of it. `verifies`: newest first."""
+    anew: what nobody reads again falls out of it. `verifies`: newest first; those of another repository say nothing."""
     ended = [(job, verify_details(job)) for job in verifies if job.outcome in ("ok", "failed")]
-    own = [(job, details) for job, details in ended if details and details.tier == tier]
+    here = ("", repository)
+    own = [(job, details) for job, details in ended if details and details.tier == tier and details.repository in here]
     listed = next(((job, details) for job, details in own if details.coverage), None)
     added = sum(one.added for one in sums.values())
     logical = sum(one.logical for one in sums.values())

@@ -40,8 +40,9 @@ def verify(
     context: Context, tier: str, rule: VerifyRule, domains: Sequence[str], seed: int | None = None
 ) -> VerifyReport:
     """Verify one repository of the target. Raises only where nothing could be verified at all."""
-    # The tier from the start: one that cannot even begin is a verify of that tier too.
-    job = msgspec.structs.replace(context.new_job("verify"), details=VerifyDetails(tier=tier).builtins())
+    # From the start: one that cannot even begin is a verify of that repository too.
+    details = VerifyDetails(tier=tier, repository=_pinned(context, tier))
+    job = msgspec.structs.replace(context.new_job("verify"), details=details.builtins())
     interrupted.close(context)
     clear_scratch(context)
     seed = secrets.randbits(32) if seed is None else seed
@@ -55,6 +56,11 @@ def verify(
             context.watcher.end()
         late = [_publish(context, report.job), context.recorder.close(report.job)]
     return msgspec.structs.replace(report, notes=(*report.notes, *(note for note in late if note)))
+
+
+def _pinned(context: Context, tier: str) -> str:
+    pin = context.state.pins(context.target_name).get(tier)
+    return pin.repository_id if pin else ""
 
 
 def _publish(context: Context, job: Job) -> str | None:
@@ -101,7 +107,7 @@ class _Verify:
         self.unproven = False
         self.details = VerifyDetails(
             tier=repository.tier,
-            repository=context.pins()[repository.tier].repository_id if repository.tier in context.pins() else "",
+            repository=_pinned(context, repository.tier),
             share=rule.share,
             seed=seed,
             days=rule.parts * 7 + COVERAGE_MARGIN_DAYS,

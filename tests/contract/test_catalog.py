@@ -140,12 +140,27 @@ def test_last_runs_know_the_last_complete_look(catalog: SqlCatalog) -> None:
         return closed(a_job(f"job-{number}", started_at=at(number)), domains=domains)
 
     catalog.close_jobs([job(1, exams="ok", answers="failed"), job(2, exams="unchanged"), job(3, exams="partial")])
+    catalog.put_snapshots("oss", "hot", [(a_snapshot(), True)])
     last = catalog.last_runs("oss")
     assert {name: (run.outcome, complete_at) for name, (run, complete_at) in last.items()} == {
         "exams": ("partial", at(2)),
         "answers": ("failed", None),
     }
     assert catalog.last_runs("local") == {}
+
+
+def test_a_look_counts_for_as_long_as_its_snapshot_is_there(catalog: SqlCatalog) -> None:
+    """Where the newest one's is gone, the newest of the others counts; the history keeps them all."""
+    for number, name in enumerate("abc", 1):
+        run = a_run(looked_at=at(number), snapshot=name * 64)
+        catalog.close_job(closed(a_job(f"job-{number}", started_at=at(number)), domains=(run,)))
+        catalog.put_snapshots("oss", "hot", [(a_snapshot(name), True)])
+    catalog.put_snapshots("oss", "cold", [(a_snapshot("c"), True)])
+    for gone, left in (((), at(3)), ("c", at(2)), ("a", at(2)), ("b", None)):
+        catalog.forget_snapshots("oss", "hot", [name * 64 for name in gone])
+        (run_, complete_at) = catalog.last_runs("oss")["exams"]
+        assert (run_.time, complete_at) == (at(3), left)
+    assert len(catalog.history("oss")) == 3
 
 
 def test_days_are_days_of_the_zone(catalog: SqlCatalog) -> None:
@@ -231,6 +246,14 @@ def test_reads_remember_the_last_time(catalog: SqlCatalog) -> None:
     reads = catalog.reads("oss", "hot")
     assert (len(reads), reads[0], reads[15], reads[16]) == (17, at(1), at(5), at(5))
     assert catalog.reads("oss", "cold") == {}
+
+
+def test_forgotten_reads(catalog: SqlCatalog) -> None:
+    for target, tier in (("oss", "hot"), ("oss", "cold"), ("local", "hot")):
+        catalog.record_reads(target, tier, [1], at(1))
+    catalog.forget_reads("oss", "hot")
+    reads = [catalog.reads(*of) for of in (("oss", "hot"), ("oss", "cold"), ("local", "hot"))]
+    assert reads == [{}, {1: at(1)}, {1: at(1)}]
 
 
 def test_a_complete_snapshot_stays_complete(catalog: SqlCatalog) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from resticwrap.model.job import Job
@@ -65,6 +66,15 @@ def test_a_verify_that_could_not_begin_is_the_last_one() -> None:
     found = status(NOW, READS, job("failed", NOW - DAY), job(details=listed()))
     assert (found.last_verify, found.last_verify_ok, found.stored) == (NOW - DAY, False, 22)
     assert found.coverage is not None
+
+
+def test_a_verify_of_another_repository_says_nothing() -> None:
+    """The one that was there before; one that does not say which it was of still counts."""
+    other = msgspec.structs.replace(listed(), repository="another")
+    found = status(NOW, READS, job("ok", NOW - DAY, other))
+    assert (found.last_verify, found.last_verify_ok, found.coverage, found.stored) == (None, None, None, 0)
+    found = status(NOW, READS, job("ok", NOW - DAY, other), job("failed", details=listed()))
+    assert (found.last_verify, found.last_verify_ok) == (NOW - 2 * DAY, False)
 
 
 @pytest.mark.parametrize("outcome", ["running", "interrupted"])
