@@ -4,6 +4,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+CLOCK_SLACK = timedelta(minutes=10)
+"""What lies further in the future was recorded while a clock was wrong, and says nothing about now."""
+
 
 class Clock(Protocol):
     """Now, and waiting."""

@@ -339,7 +339,10 @@ class HostLocks(Protocol):
 
 
 class Catalog(Protocol):
-    """Jobs and snapshots. A convenience: all of it can be rebuilt. Raises CatalogUnavailable."""
+    """Jobs and snapshots. A convenience: all of it can be rebuilt. Raises CatalogUnavailable.
+
+    What is later than `until` does not count: a clock was wrong then. None: all of it counts.
+    """
 
     @property
     def present(self) -> bool:
@@ -357,7 +360,9 @@ class Catalog(Protocol):
     def job(self, job_id: str) -> Job | None:
         """One job by its id, or by an unambiguous beginning of at least 6 characters."""
 
-    def jobs(self, target: str, *, kind: str | None = None, limit: int = 100) -> Sequence[Job]:
+    def jobs(
+        self, target: str, *, kind: str | None = None, until: Time | None = None, limit: int = 100
+    ) -> Sequence[Job]:
         """Newest first."""
 
     def history(
@@ -367,7 +372,7 @@ class Catalog(Protocol):
 
     def last_runs(self, target: str, until: Time | None = None) -> "Mapping[str, tuple[HistoryRow, Time | None]]":
         """By domain: the newest run, however it ended, and the start of the newest complete look whose snapshot is
-        known to be in hot (None: there is none). Looks after `until` do not count: a clock was wrong then."""
+        known to be in hot (None: there is none)."""
 
     def days(self, target: str, domains: Sequence[str], since: Time | None, tz: tzinfo) -> Sequence[HistoryDay]:
         """The runs of each day of `tz` and domain, oldest day first. No `domains`: all of them."""
@@ -376,22 +381,27 @@ class Catalog(Protocol):
         """Record snapshots, each with whether it is known to be complete; known ones are updated. One that was proven
         stays so, and so does one that was complete."""
 
-    def sums(self, target: str, tier: str) -> "Mapping[str, DomainSums]":
+    def sums(self, target: str, tier: str, until: Time | None = None) -> "Mapping[str, DomainSums]":
         """By domain: its snapshots in this tier, summed."""
 
-    def snapshots(self, target: str, tier: str) -> Mapping[str, "KnownSnapshot"]:
-        """By original id."""
+    def snapshots(self, target: str, tier: str, until: Time | None = None) -> Mapping[str, "KnownSnapshot"]:
+        """By original id. `until` is about their proofs, as in `sums`."""
 
     def close_jobs(self, closed: Iterable[Job]) -> None:
         """Many at once."""
 
-    def mark_proven(self, target: str, originals: Sequence[str], at: Time, *, tier: str | None = None) -> None:
-        """These snapshots were sampled and compared well, in one tier or wherever they are known."""
+    def mark_proven(
+        self, target: str, originals: Sequence[str], at: Time, *, tier: str | None = None, until: Time | None = None
+    ) -> None:
+        """These snapshots were sampled and compared well, in one tier or wherever they are known. A later time that is
+        known stays, unless it is later than `until`."""
 
-    def record_reads(self, target: str, tier: str, first_bytes: Sequence[int], at: Time) -> None:
-        """All packs whose id begins with one of these bytes (0 to 255) were read back at `at`."""
+    def record_reads(
+        self, target: str, tier: str, first_bytes: Sequence[int], at: Time, until: Time | None = None
+    ) -> None:
+        """All packs whose id begins with one of these bytes (0 to 255) were read back at `at`. Else as above."""
 
-    def reads(self, target: str, tier: str) -> Mapping[int, Time]:
+    def reads(self, target: str, tier: str, until: Time | None = None) -> Mapping[int, Time]:
         """When the packs beginning with each byte were last read back."""
 
     def forget_reads(self, target: str, tier: str) -> None:

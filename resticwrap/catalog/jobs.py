@@ -89,8 +89,10 @@ class SqlCatalog:
             raise NotFound(f"{len(ids)} jobs begin with {job_id}.", hint=f"Write more of it: {ids[0]}, {ids[1]}, …")
         return self.job(ids[0]) if ids else None
 
-    def jobs(self, target: str, *, kind: str | None = None, limit: int = 100) -> Sequence[Job]:
-        query = select(jobs.c.record).where(jobs.c.target == target)
+    def jobs(
+        self, target: str, *, kind: str | None = None, until: Time | None = None, limit: int = 100
+    ) -> Sequence[Job]:
+        query = select(jobs.c.record).where(jobs.c.target == target, jobs.c.started_at <= _until(until))
         if kind is not None:
             query = query.where(jobs.c.kind == kind)
         return self._records(query.order_by(jobs.c.started_at.desc(), jobs.c.id.desc()).limit(limit))
@@ -119,7 +121,7 @@ class SqlCatalog:
     def last_runs(self, target: str, until: Time | None = None) -> Mapping[str, tuple[HistoryRow, Time | None]]:
         """By domain: the newest run, however it ended, and the start of the newest complete look whose snapshot is
         known to be in hot (None: there is none)."""
-        runs, latest = domain_runs.c, sys.maxsize if until is None else to_micros(until)
+        runs, latest = domain_runs.c, _until(until)
         newest = (
             select(
                 runs.domain,
@@ -188,7 +190,7 @@ class SqlCatalog:
                 _insert(connection, snapshots, [_counted(row) for name, row in rows.items() if name not in known])
                 _update_snapshots(connection, [row for name, row in rows.items() if name in known])
 
-    def snapshots(self, target: str, tier: str) -> Mapping[str, KnownSnapshot]:
+    def snapshots(self, target: str, tier: str, until: Time | None = None) -> Mapping[str, KnownSnapshot]:
         with self.database.reading() as connection:
             return {
                 row.original: KnownSnapshot(
@@ -204,14 +206,14 @@ class SqlCatalog:
                     added=row.added,
                     proven_at=_time(row.proven_at),
                 )
-                for row in connection.execute(_with_proofs(target, tier))
+                for row in connection.execute(_with_proofs(target, tier, until))
             }
 
-    def sums(self, target: str, tier: str) -> Mapping[str, DomainSums]:
+    def sums(self, target: str, tier: str, until: Time | None = None) -> Mapping[str, DomainSums]:
         """By domain: its snapshots in this tier, summed."""
         sums: dict[str, DomainSums] = {}
         with self.database.reading() as connection:
-            for row in connection.execute(_with_proofs(target, tier)):
+            for row in connection.execute(_with_proofs(target, tier, until)):
                 before = sums.get(row.domain, DomainSums())
                 proven = max(filter(None, (before.proven_at, _time(row.proven_at))), default=None)
                 # Oldest first: the last complete one that passes by is the newest.
@@ -235,26 +237,32 @@ class SqlCatalog:
                     here = _of_tier(table, target, tier)
                     connection.execute(delete(table).where(*here, table.c.original.in_(batch)))
 
-    def mark_proven(self, target: str, originals: Sequence[str], at: Time, *, tier: str | None = None) -> None:
+    def mark_proven(
+        self, target: str, originals: Sequence[str], at: Time, *, tier: str | None = None, until: Time | None = None
+    ) -> None:
         """Without a tier: in every tier where the snapshot is known. With one, it need not be known yet."""
         for batch in _batches(originals):
             with self.database.writing() as connection:
                 tiers = {tier: set(batch)} if tier is not None else _tiers_of(connection, target, batch)
                 for name, proven in tiers.items():
-                    _keep_newest(connection, proofs, target, name, "original", proven, at)
+                    _keep_newest(connection, proofs, target, name, "original", proven, at, until)
 
     # Packs
 
-    def record_reads(self, target: str, tier: str, first_bytes: Sequence[int], at: Time) -> None:
+    def record_reads(
+        self, target: str, tier: str, first_bytes: Sequence[int], at: Time, until: Time | None = None
+    ) -> None:
         with self.database.writing() as connection:
-            _keep_newest(connection, pack_reads, target, tier, "first_byte", set(first_bytes), at)
+            _keep_newest(connection, pack_reads, target, tier, "first_byte", set(first_bytes), at, until)
 
     def forget_reads(self, target: str, tier: str) -> None:
         with self.database.writing() as connection:
             connection.execute(delete(pack_reads).where(*_of_tier(pack_reads, target, tier)))
 
-    def reads(self, target: str, tier: str) -> Mapping[int, Time]:
-        query = select(pack_reads.c.first_byte, pack_reads.c.read_at).where(*_of_tier(pack_reads, target, tier))
+    def reads(self, target: str, tier: str, until: Time | None = None) -> Mapping[int, Time]:
+        query = select(pack_reads.c.first_byte, pack_reads.c.read_at).where(
+            *_of_tier(pack_reads, target, tier), pack_reads.c.read_at <= _until(until)
+        )
         with self.database.reading() as connection:
             return {first_byte: from_micros(read_at) for first_byte, read_at in connection.execute(query)}
 
@@ -267,6 +275,10 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
 
 def _time(micros: int | None) -> Time | None:
     return None if micros is None else from_micros(micros)
+
+
+def _until(time: Time | None) -> int:
+    return sys.maxsize if time is None else to_micros(time)
 
 
 def _of_tier(table: Table, target: str, tier: str) -> list[Any]:
@@ -336,9 +348,12 @@ def _tiers_of(connection: Connection, target: str, originals: Sequence[str]) -> 
     return tiers
 
 
-def _with_proofs(target: str, tier: str) -> Select[Any]:
-    """The snapshots of a tier, oldest first, each with when it was proven."""
-    same = and_(*(proofs.c[name] == snapshots.c[name] for name in ("target", "tier", "original")))
+def _with_proofs(target: str, tier: str, until: Time | None) -> Select[Any]:
+    """The snapshots of a tier, oldest first, each with when it was proven, unless that is later than `until`."""
+    same = and_(
+        *(proofs.c[name] == snapshots.c[name] for name in ("target", "tier", "original")),
+        proofs.c.proven_at <= _until(until),
+    )
     return (
         select(snapshots, proofs.c.proven_at)
         .outerjoin(proofs, same)
@@ -369,12 +384,20 @@ def _update_snapshots(connection: Connection, rows: Sequence[Mapping[str, Any]])
 
 
 def _keep_newest(
-    connection: Connection, table: Table, target: str, tier: str, key: str, names: set[Any], at: Time
+    connection: Connection,
+    table: Table,
+    target: str,
+    tier: str,
+    key: str,
+    names: set[Any],
+    at: Time,
+    until: Time | None,
 ) -> None:
-    """Set the time of these rows to `at`, unless a later one stands there."""
+    """Set the time of these rows to `at`, unless a later one stands there that is not later than `until` too."""
     stamp = table.c.proven_at if table is proofs else table.c.read_at
     here = [*_of_tier(table, target, tier), table.c[key].in_(names)]
     known = set(connection.execute(select(table.c[key]).where(*here)).scalars())
-    connection.execute(update(table).where(*here, stamp < to_micros(at)).values({stamp: to_micros(at)}))
+    older = or_(stamp < to_micros(at), stamp > _until(until))
+    connection.execute(update(table).where(*here, older).values({stamp: to_micros(at)}))
     fixed = {"target": target, "tier": tier, stamp.name: to_micros(at)}
     _insert(connection, table, [{**fixed, key: name} for name in sorted(names - known)])

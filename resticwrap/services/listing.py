@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from resticwrap import errors
+from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.base import Time
 from resticwrap.model.job import Job
 from resticwrap.model.objects import Entry, content_id, path_b64, show_path
@@ -27,7 +28,8 @@ def snapshots(context: Context, tiers: Sequence[str], domains: Sequence[str]) ->
     for tier in tiers:
         context.check_pin(tier)
         try:
-            known = context.catalog().snapshots(context.target_name, tier)
+            until = context.clock.now() + CLOCK_SLACK
+            known = context.catalog().snapshots(context.target_name, tier, until)
         except errors.CatalogUnavailable as error:
             context.watcher.note(error.message)
             known = {}

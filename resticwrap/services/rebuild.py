@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from resticwrap import errors
+from resticwrap.clock import CLOCK_SLACK
+from resticwrap.model.base import Time
 from resticwrap.model.job import DomainRun, Job, Latest, Manifest, Pin
 from resticwrap.model.reports import RebuildReport
 from resticwrap.model.snapshot import Snapshot
@@ -60,7 +62,7 @@ def rebuild(context: Context) -> RebuildReport:
         catalog.forget_snapshots(context.target_name, tier, known[tier] - {one.original for one in snapshots})
         catalog.put_snapshots(context.target_name, tier, [(one, one.original in complete) for one in snapshots])
     _forget_reads(context.target_name, catalog, pins)
-    _verified(context.target_name, catalog, read.verifies)
+    _verified(context.target_name, catalog, read.verifies, context.clock.now() + CLOCK_SLACK)
     if read.backups:
         _latest(context, read.backups, found["hot"], pins["hot"].repository_id)
     told = {run.snapshot for job in read.backups for run in job.domains}
@@ -189,16 +191,17 @@ def _forget_reads(target: str, catalog: Catalog, pins: Mapping[str, Pin]) -> Non
             catalog.forget_reads(target, tier)
 
 
-def _verified(target: str, catalog: Catalog, verifies: Iterable[tuple[Job, VerifyDetails]]) -> None:
-    """What verifies proved and read back. A record of them that is whole here says more than the one in the target."""
+def _verified(target: str, catalog: Catalog, verifies: Iterable[tuple[Job, VerifyDetails]], until: Time) -> None:
+    """What verifies proved and read back, but for what is later than `until`. A record of them that is whole here says
+    more than the one in the target."""
     whole = {job.id for job in catalog.jobs(target, kind="verify", limit=ALL) if job.outcome in ("ok", "failed")}
     for job, details in verifies:
         if job.id not in whole:
             catalog.close_job(job)
-        if details.read_at is not None:
-            catalog.record_reads(target, details.tier, details.reads, details.read_at)
-        if details.proven_at is not None:
-            catalog.mark_proven(target, details.proven, details.proven_at, tier=details.tier)
+        if details.read_at is not None and details.read_at <= until:
+            catalog.record_reads(target, details.tier, details.reads, details.read_at, until)
+        if details.proven_at is not None and details.proven_at <= until:
+            catalog.mark_proven(target, details.proven, details.proven_at, tier=details.tier, until=until)
 
 
 def _latest(context: Context, jobs: Iterable[Job], snapshots: Sequence[Snapshot], repository: str) -> None:

@@ -1,9 +1,9 @@
 """`rw status`: one screen out of records alone. It asks neither the target nor restic."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 from resticwrap import errors
+from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.base import Time
 from resticwrap.model.job import Job
 from resticwrap.model.policy import Domain
@@ -14,8 +14,6 @@ from resticwrap.planning import verify as planning
 from resticwrap.ports import Catalog, DomainSums
 from resticwrap.services.context import Records
 
-CLOCK_SLACK = timedelta(minutes=10)
-"""What lies further in the future was recorded while a clock was wrong, and says nothing about now."""
 VERIFIES_LOOKED_AT = 50
 
 
@@ -23,10 +21,11 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
     """Per domain `rpo_lag` against its objective, per repository space, dedup ratio, last verify and coverage."""
     catalog = records.known()
     target = records.target_name
-    runs = catalog.last_runs(target, now + CLOCK_SLACK)
-    sums = catalog.sums(target, "hot")
+    until = now + CLOCK_SLACK
+    runs = catalog.last_runs(target, until)
+    sums = {tier: catalog.sums(target, tier, until) for tier in ("hot", "cold")}
     wanted = records.settings.select_domains(domains)
-    verifies = catalog.jobs(target, kind="verify", limit=VERIFIES_LOOKED_AT)
+    verifies = catalog.jobs(target, kind="verify", until=until, limit=VERIFIES_LOOKED_AT)
     try:
         pins = records.pins()
         notes: list[str] = []
@@ -41,10 +40,10 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
         provider=records.target.provider,
         at=now,
         domains=tuple(
-            domain_status(name, domain, runs.get(name), sums.get(name), now) for name, domain in wanted.items()
+            domain_status(name, domain, runs.get(name), sums["hot"].get(name), now) for name, domain in wanted.items()
         ),
         tiers=tuple(
-            tier_status(tier, pin.repository_id, catalog.sums(target, tier), verifies, catalog.reads(target, tier), now)
+            tier_status(tier, pin.repository_id, sums[tier], verifies, catalog.reads(target, tier, until), now)
             for tier, pin in pins.items()
         ),
         open_jobs=tuple(job.id for job in open_jobs(records, catalog)),

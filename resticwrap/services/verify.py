@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from resticwrap import errors
+from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.base import Time
 from resticwrap.model.job import Job
 from resticwrap.model.objects import show_path
@@ -132,9 +133,10 @@ class _Verify:
 
     def _look(self) -> None:
         context, repository, rule, details = self.context, self.repository, self.rule, self.details
-        reads = self._ask(lambda catalog: catalog.reads(context.target_name, details.tier)) or {}
-        bucket = planning.next_bucket(reads, rule.parts)
         started = context.clock.now()
+        until = started + CLOCK_SLACK
+        reads = self._ask(lambda catalog: catalog.reads(context.target_name, details.tier, until)) or {}
+        bucket = planning.next_bucket(reads, rule.parts)
         context.watcher.update("structure", Progress())
         snapshots = repository.snapshots(no_cache=True)
         listing = self.damage.listing()
@@ -147,7 +149,7 @@ class _Verify:
         # After a fault of the structure restic may not have read a single pack.
         read = planning.bytes_of(bucket, rule.parts) if all(d.kind == "pack_damaged" for d in self.damages) else ()
         if read:
-            self._ask(lambda catalog: catalog.record_reads(context.target_name, details.tier, read, started))
+            self._ask(lambda catalog: catalog.record_reads(context.target_name, details.tier, read, started, until))
             if not any(int(pack[:2], 16) in read for pack in listing.stored):
                 self.notes.append(f"Part {bucket} of {rule.parts} holds no pack, so no pack was read back.")
         else:
@@ -180,7 +182,7 @@ class _Verify:
         good = {name for name, files in by_snapshot.items() if all(file.ok for file in files)}
         proven = tuple(sorted(good - {snapshot for damage in self.damages for snapshot in damage.snapshots}))
         now, target, tier = self.context.clock.now(), self.context.target_name, self.details.tier
-        self._ask(lambda catalog: catalog.mark_proven(target, proven, now, tier=tier))
+        self._ask(lambda catalog: catalog.mark_proven(target, proven, now, tier=tier, until=now + CLOCK_SLACK))
         self.details = msgspec.structs.replace(self.details, proven=proven, proven_at=now if proven else None)
 
     def _report(self) -> VerifyReport:

@@ -1,7 +1,7 @@
 """What every catalogue does, whatever database it lies in."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -246,6 +246,33 @@ def test_reads_remember_the_last_time(catalog: SqlCatalog) -> None:
     reads = catalog.reads("oss", "hot")
     assert (len(reads), reads[0], reads[15], reads[16]) == (17, at(1), at(5), at(5))
     assert catalog.reads("oss", "cold") == {}
+
+
+def test_what_a_wrong_clock_recorded_gives_way(catalog: SqlCatalog) -> None:
+    """A proof, a read and a verify of the future do not count, and are overwritten by the next one."""
+    catalog.put_snapshots("oss", "hot", [(a_snapshot(), True)])
+    catalog.close_jobs(
+        [closed(a_job("check-1", kind="verify")), closed(a_job("check-2", kind="verify", started_at=at(90)))]
+    )
+    catalog.mark_proven("oss", ["a" * 64], at(90))
+    catalog.record_reads("oss", "hot", [1, 2], at(90))
+
+    def told(until: datetime) -> tuple[object, ...]:
+        return (
+            catalog.snapshots("oss", "hot", until)["a" * 64].proven_at,
+            catalog.sums("oss", "hot", until)["exams"].proven_at,
+            catalog.reads("oss", "hot", until),
+            [job.id for job in catalog.jobs("oss", until=until)],
+        )
+
+    assert told(at(20)) == (None, None, {}, ["check-1"])
+    assert told(at(90)) == (at(90), at(90), {1: at(90), 2: at(90)}, ["check-2", "check-1"])
+    catalog.mark_proven("oss", ["a" * 64], at(10), until=at(20))
+    catalog.record_reads("oss", "hot", [1], at(10), at(20))
+    assert told(at(20))[:3] == (at(10), at(10), {1: at(10)})
+    catalog.mark_proven("oss", ["a" * 64], at(5), until=at(20))
+    catalog.record_reads("oss", "hot", [1], at(5), at(20))
+    assert told(at(20))[:3] == (at(10), at(10), {1: at(10)})
 
 
 def test_forgotten_reads(catalog: SqlCatalog) -> None:

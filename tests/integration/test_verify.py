@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from resticwrap import errors
+from resticwrap.clock import FixedClock
 from resticwrap.model.policy import VerifyRule
 from resticwrap.model.reports import VerifyReport
 from resticwrap.planning.verify import sample
@@ -174,6 +175,30 @@ def test_coverage_ages(one: Lab) -> None:
         0,
         tier["coverage"]["packs_total"],
     )
+
+
+def test_a_wrong_clock(one: Lab) -> None:
+    """What a verify recorded years ahead counts for nothing: its part is due again, and the next verify is the last."""
+    with one.house() as built:
+        now = built.clock.now()
+    with one.house(FixedClock(now + timedelta(days=3650))) as built:
+        wrong = verify(built.context, "hot", VerifyRule(share="1/4", sample=6), (), 1)
+    assert wrong.ok and wrong.proven
+    before = one.json("status")
+    assert before["tiers"][0]["last_verify"] is None and before["tiers"][0]["coverage"] is None
+    assert [row["proven_at"] for row in before["domains"] + one.json("snapshots")] == [None, None]
+    right = one.json("verify", "--share", "1/4")
+    assert right["bucket"] == wrong.bucket
+    (hot, _) = one.json("status")["tiers"]
+    assert (hot["last_verify"], hot["last_verify_ok"]) == (right["job"]["started_at"], True)
+    assert hot["coverage"] == right["coverage"]
+    assert all(row["proven_at"] < right["job"]["finished_at"] for row in one.json("snapshots"))
+    # Nor does a rebuild bring it back.
+    one.copy_state_away()
+    one.rw("catalog", "rebuild")
+    with one.house() as built:
+        assert len(built.catalog.reads("main", "hot")) == 64
+        assert max(built.catalog.reads("main", "hot").values()) < now + timedelta(days=1)
 
 
 # The record in the target
