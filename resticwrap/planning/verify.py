@@ -1,7 +1,7 @@
 """Which part of the packs a verify reads back, which files it samples, how much has been covered, what damage means."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -87,6 +87,16 @@ def sample(items: Iterable[S], count: int, seed: int) -> list[S]:
             kept.append(item)
         elif (place := generator.randrange(index + 1)) < count:
             kept[place] = item
+    return kept
+
+
+def fitting(items: Sequence[S], room: int, size: Callable[[S], int]) -> list[S]:
+    """Those that have room together, in order; one that has none any more is left out."""
+    kept: list[S] = []
+    for item in items:
+        if size(item) <= room:
+            room -= size(item)
+            kept.append(item)
     return kept
 
 

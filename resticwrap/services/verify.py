@@ -6,8 +6,10 @@ without a restic lock, so that no incremental misses its time, under a lock of o
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,7 +19,7 @@ from resticwrap import errors
 from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.base import Time
 from resticwrap.model.job import Job
-from resticwrap.model.objects import show_path
+from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.policy import VerifyRule
 from resticwrap.model.reports import Coverage, Damage, SampledFile, VerifyReport
 from resticwrap.model.snapshot import Snapshot
@@ -31,6 +33,8 @@ from resticwrap.services.damage import Damages
 from resticwrap.services.leftovers import clear_scratch, scratch
 
 T = TypeVar("T")
+OF_DAMAGE = (errors.Damaged, errors.ObjectMissing, errors.ResticFailed, errors.WrongPassword)
+"""What may come of damage to the small files of a repository."""
 DAMAGES_KEPT = 50
 """How many damages a record names."""
 COVERAGE_MARGIN_DAYS = 7
@@ -118,14 +122,18 @@ class _Verify:
     def run(self) -> VerifyReport:
         """Look at everything. Where the repository cannot even be opened, say which of its small files is damaged.
 
-        Raises what kept it from being opened where all of them are whole, as with a wrong password.
+        Raises what kept it from being opened where all of them are whole, as with a wrong password; but nothing hides
+        damage that was found.
         """
         try:
             self.context.check_pin(self.repository.tier)
             self._look()
-        except (errors.Damaged, errors.ObjectMissing, errors.ResticFailed, errors.WrongPassword) as error:
-            known = {damage.name for damage in self.damages}
-            self.damages += [damage for damage in self.damage.small_files() if damage.name not in known]
+        except errors.Interrupted:
+            raise
+        except errors.Failure as error:
+            if isinstance(error, OF_DAMAGE):
+                known = {damage.name for damage in self.damages}
+                self.damages += [damage for damage in self.damage.small_files() if damage.name not in known]
             if not self.damages:
                 raise
             self.notes.append(f"{error.message} So the verify ended here, and what comes after was not looked at.")
@@ -223,11 +231,14 @@ class _Verify:
         """Restore a few files of each domain's newest complete snapshot out of the store and compare them."""
         newest = self._newest(snapshots)
         counts = planning.shares(self.rule.sample, sorted(newest))
+        workers = min(side_by_side(self.context), max(len(newest), 1))
+        # Half of what is free, so that nothing else on that disk runs full either.
+        room = shutil.disk_usage(tempfile.gettempdir()).free // 2 // workers
 
         def restored(item: tuple[str, Snapshot]) -> list[SampledFile]:
-            return self._restored(*item, counts[item[0]])
+            return self._restored(*item, counts[item[0]], room)
 
-        with ThreadPoolExecutor(side_by_side(self.context)) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             return [file for files in pool.map(restored, newest.items()) for file in files]
 
     def _newest(self, snapshots: Sequence[Snapshot]) -> dict[str, Snapshot]:
@@ -262,12 +273,11 @@ class _Verify:
             if known.complete
         }
 
-    def _restored(self, domain: str, snapshot: Snapshot, count: int) -> list[SampledFile]:
+    def _restored(self, domain: str, snapshot: Snapshot, count: int, room: int) -> list[SampledFile]:
         """A sample of one snapshot. What keeps it from being restored is told of it, and ends nothing else."""
         try:
             trees = self.repository.trees(no_cache=True)
-            files = (entry for entry in trees.walk(snapshot.tree) if entry.kind == "file")
-            chosen = planning.sample(files, count, self.seed)
+            chosen = self._chosen(domain, trees.walk(snapshot.tree), count, room)
             if not chosen:
                 return []
             with scratch(self.job) as place:
@@ -283,8 +293,40 @@ class _Verify:
                     )
                     for entry, mismatch in compare(trees, chosen, os.fsencode(place), domain, cut=True)
                 ]
-        except (errors.Interrupted, errors.DiskFull):
+        except errors.Interrupted:
             raise
+        except errors.DiskFull as error:
+            self.notes.append(f"{domain}: {error.message} {error.hint}".strip())
+            why = error.message
         except errors.Failure as error:
             why = error.message
-            return [SampledFile(domain=domain, snapshot=snapshot.original, path="/", size=0, ok=False, why=why)]
+        except OSError as error:
+            why = f"The sample could not be laid down in {tempfile.gettempdir()}: {error.strerror}."
+        return [SampledFile(domain=domain, snapshot=snapshot.original, path="/", size=0, ok=False, why=why)]
+
+    def _chosen(self, domain: str, entries: Iterator[Entry], count: int, room: int) -> list[Entry]:
+        """`count` files that have `room` bytes together. Raises DiskFull where there are files and none of them has."""
+        large = 0
+
+        def small() -> Iterator[Entry]:
+            nonlocal large
+            for entry in entries:
+                if entry.kind == "file" and entry.size <= room:
+                    yield entry
+                elif entry.kind == "file":
+                    large += 1
+
+        sampled = planning.sample(small(), count, self.seed)
+        chosen = planning.fitting(sampled, room, lambda entry: entry.size)
+        left_out = large + len(sampled) - len(chosen)
+        place = tempfile.gettempdir()
+        if left_out and not chosen:
+            raise errors.DiskFull(
+                f"There is no room at {place} for a sample.", hint="Make room there, or set TMPDIR to another place."
+            )
+        if left_out:
+            self.notes.append(
+                f"{domain}: {left_out} file{'s' if left_out != 1 else ''} could not be in the sample for want of room "
+                f"at {place}: make room there, or set TMPDIR to another place."
+            )
+        return chosen

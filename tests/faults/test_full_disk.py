@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from resticwrap.clock import SystemClock
-from tests.faults.machine import outcomes, running, snapshot_files, sound
+from tests.faults.machine import outcomes, packs, running, snapshot_files, sound
 from tests.lab import PASSWORD, Lab, Run, tree
 
 MIB = 1 << 20
@@ -209,17 +209,41 @@ def test_restore(ready: Lab) -> None:
 
 
 def test_verify_sample(ready: Lab) -> None:
-    """A verify without room for its sample has failed for want of room, not for damage, and leaves nothing there."""
+    """A verify samples what it has room for and says what it had none for; without any nothing is proven, and that is
+    no good end. It leaves nothing there."""
     lab = ready
     lab.write("exams/large.bin", os.urandom(8 * MIB))
+    lab.write("profiles/large.bin", os.urandom(8 * MIB))
     lab.rw("backup", "--domain", "exams")
     place = lab.folder / "temporary"
     lab.env["TMPDIR"] = str(place)
     with room(lab, place, "2m") as disk:
-        full(disk.rw("verify", "--domain", "exams", "--sample", "20", code=1), place)
+        run = disk.rw("verify", "--domain", "exams", "--sample", "20")
+        assert "4 of 4 files" in run.out and "1 file could not be in the sample" in run.out
+        assert str(place) in run.out and "TMPDIR" in run.out
+        lab.rw("backup", "--domain", "profiles")
+        run = disk.rw("verify", "--domain", "profiles", "--sample", "20", code=20)
+        assert "0 of 1 file" in run.out and f"There is no room at {place}" in run.out and "TMPDIR" in run.out
         assert disk.run("ls", "-A", str(place)).out == ""
         disk.make_room()
-        disk.rw("verify", "--domain", "exams", "--sample", "20")
+        assert "5 of 5 files" in disk.rw("verify", "--domain", "exams", "--sample", "20").out
+
+
+def test_damage_is_told_without_room_for_a_sample(ready: Lab) -> None:
+    """A pack that is missing, and the files that it costs, are named however small the temporary folder is."""
+    lab = ready
+    (lost, *_) = sorted(packs(lab), key=lambda path: path.stat().st_size, reverse=True)
+    lost.unlink()
+    lab.write("profiles/large.bin", os.urandom(8 * MIB))
+    lab.rw("backup", "--domain", "profiles")
+    place = lab.folder / "temporary"
+    lab.env["TMPDIR"] = str(place)
+    with room(lab, place, "2m") as disk:
+        disk.fill(64)
+        report = disk.run(*lab.command("verify", "--json")).json
+    assert [damage["name"] for damage in report["damages"]] == [lost.name]
+    assert report["damages"][0]["paths"] and not report["ok"]
+    assert any(str(place) in note for note in report["notes"])
 
 
 def broken(lab: Lab, how: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resticwrap.planning.verify import advice, by_first_byte, coverage, in_bucket, next_bucket, sample, shares
+from resticwrap.planning.verify import advice, by_first_byte, coverage, fitting, in_bucket, next_bucket, sample, shares
 from tests.conftest import MakeLab
 from tests.unit.restic.scene import repository_of, request
 
@@ -96,6 +96,16 @@ def test_samples_differ_and_are_fair() -> None:
     assert sample(range(1000), 10, 1) != sample(range(1000), 10, 2)
     hits = [file for seed in range(400) for file in sample(range(20), 5, seed)]
     assert all(60 < hits.count(file) < 140 for file in range(20))
+
+
+@given(st.lists(st.integers(0, 20)), st.integers(0, 60))
+def test_fitting(sizes: list[int], room: int) -> None:
+    """What is kept has room together and keeps its order; what is left out would have had none."""
+    kept = fitting(list(enumerate(sizes)), room, lambda item: item[1])
+    assert sum(size for _, size in kept) <= room and kept == sorted(kept)
+    for number, size in enumerate(sizes):
+        before = sum(other for place, other in kept if place < number)
+        assert ((number, size) in kept) == (before + size <= room)
 
 
 @given(st.integers(1, 100), st.lists(st.text("abc", min_size=1), unique=True, max_size=20))
