@@ -178,19 +178,26 @@ class Lab:
 
     def bare(self, *arguments: str, tier: str = "hot", check: bool = True) -> "subprocess.CompletedProcess[bytes]":
         """Bare restic with the same password, on the repository that `rw` made."""
-        with self.house() as built:
-            access = built.store.restic_access()
-        options = [word for option in access.options for word in ("-o", option)]
-        if access.ca_file:
-            options += ["--cacert", str(access.ca_file)]
         return subprocess.run(
-            [str(self.restic), "-r", access.url(tier), *options, "--no-cache", *arguments],
-            env={**self.env, **access.env},
+            self.bare_command(*arguments, tier=tier),
+            env=self.bare_env(),
             cwd=self.folder,
             capture_output=True,
             check=check,
             timeout=120,
         )
+
+    def bare_command(self, *arguments: str, tier: str = "hot") -> list[str]:
+        with self.house() as built:
+            access = built.store.restic_access()
+        options = [word for option in access.options for word in ("-o", option)]
+        if access.ca_file:
+            options += ["--cacert", str(access.ca_file)]
+        return [str(self.restic), "-r", access.url(tier), *options, "--no-cache", *arguments]
+
+    def bare_env(self) -> dict[str, str]:
+        with self.house() as built:
+            return {**self.env, **built.store.restic_access().env}
 
     def copy_state_away(self) -> None:
         """As on a bare machine: no state, no cache."""

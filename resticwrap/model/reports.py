@@ -280,10 +280,12 @@ class DoctorReport(Value, frozen=True):
 
 
 class LockInfo(Value, frozen=True):
-    """One restic lock, whose it is and whether it was removed."""
+    """One restic lock, whose it is and whether it was removed. `time` is by its holder's clock, `modified` by the
+    store's."""
 
     id: str
     time: Time
+    modified: Time
     exclusive: bool
     host: str
     user: str

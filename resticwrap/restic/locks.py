@@ -13,7 +13,7 @@ from pathlib import Path
 from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.reports import LockInfo
-from resticwrap.ports import LeaseInfo
+from resticwrap.ports import LeaseInfo, ObjectInfo
 from resticwrap.restic import crypto, messages
 from resticwrap.restic.halfmade import UNFINISHED
 from resticwrap.restic.runner import Setting
@@ -58,29 +58,29 @@ def judged(setting: Setting, key: crypto.MasterKey) -> list[LockInfo]:
 
     The leases are read after the locks: a live lock of ours has its lease from before the lock to after it.
     """
-    locks: list[tuple[str, messages.LockJson]] = []
+    locks: list[tuple[ObjectInfo, str, messages.LockJson]] = []
     for item in setting.store.list(f"{setting.prefix}/locks/"):
         name = item.key.rsplit("/", 1)[-1]
         if not item.size or UNFINISHED in name:
             continue
         try:
-            locks.append(
-                (name, messages.decode(b"".join(key.open_file(setting.store.get(item.key))), messages.LockJson))
-            )
+            content = b"".join(key.open_file(setting.store.get(item.key)))
+            locks.append((item, name, messages.decode(content, messages.LockJson)))
         except errors.ObjectMissing:
             continue
         except (errors.Damaged, errors.ResticFailed):
-            locks.append((name, messages.LockJson(time=item.modified, hostname="?", username="?")))
+            locks.append((item, name, messages.LockJson(time=item.modified, hostname="?", username="?")))
     leases = setting.locks.leases(setting.url) if locks else ()
     return [
         LockInfo(
             id=name,
             time=lock.time,
+            modified=item.modified,
             exclusive=lock.exclusive,
             host=lock.hostname,
             user=lock.username,
             pid=lock.pid,
             state=judge(lock.hostname, lock.pid, lock.time, leases),  # type: ignore[arg-type]
         )
-        for name, lock in locks
+        for item, name, lock in locks
     ]

@@ -106,17 +106,22 @@ def unlock(context: Context, only: tuple[str, ...] = (), *, stale: bool = False)
     """Remove locks whose holder is known to be gone, one by one, and show all.
 
     Ours are dead when their lease is free. Somebody else's is removed only with `stale`, or by its id in `only`, and
-    only when it was not renewed for half an hour. Nothing alive is ever unlocked. Raises Locked where a lock named in
-    `only` may not be removed.
+    only when it was not renewed for half an hour: by its own time, and by the store's clock, for ours or the holder's
+    may be wrong. Nothing alive is ever unlocked. Raises Locked where a lock named in `only` may not be removed,
+    UsageError for an empty name, which would be every lock's.
     """
+    if not all(only):
+        raise errors.UsageError("A lock's id cannot be empty.", hint=f"rw unlock --target {context.target_name}")
     now = context.clock.now()
+    store_now = context.store.time() or now
     found: list[LockInfo] = []
     for tier in context.pins():
         context.check_pin(tier)
         repository = context.repositories[tier]
         for lock in repository.locks():
             named = any(lock.id.startswith(name) for name in only)
-            old = lock.state == "foreign" and now - lock.time > STALE_AFTER
+            age = min(now - lock.time, store_now - lock.modified)
+            old = lock.state == "foreign" and age > STALE_AFTER
             remove = (lock.state == "dead" and (named or not only)) or (old and (stale or named))
             if named and not remove:
                 raise errors.Locked(
@@ -129,6 +134,7 @@ def unlock(context: Context, only: tuple[str, ...] = (), *, stale: bool = False)
                 LockInfo(
                     id=lock.id,
                     time=lock.time,
+                    modified=lock.modified,
                     exclusive=lock.exclusive,
                     host=lock.host,
                     user=lock.user,

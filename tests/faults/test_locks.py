@@ -13,9 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from resticwrap.clock import FixedClock
 from resticwrap.ports import LeaseInfo
 from resticwrap.restic.crypto import MasterKey
 from resticwrap.restic.locks import judge
+from resticwrap.services.repositories import unlock
 from tests.conftest import MakeLab
 from tests.faults.machine import lock_files, locks, logged, pids, snapshot_files, sound, unlogged, until
 from tests.handmade import seal
@@ -124,8 +126,17 @@ def test_only_the_dead_one_goes(make_lab: MakeLab) -> None:
         assert lock_files(lab) == [theirs]
 
 
-def plant(lab: Lab, key: MasterKey, host: str, pid: int, time: datetime, *, exclusive: bool = False) -> str:
-    """Write a lock by hand."""
+def plant(
+    lab: Lab,
+    key: MasterKey,
+    host: str,
+    pid: int,
+    time: datetime,
+    *,
+    exclusive: bool = False,
+    written: datetime | None = None,
+) -> str:
+    """Write a lock by hand, as of its own time or when it was `written`."""
     document = {
         "time": time.isoformat(),
         "exclusive": exclusive,
@@ -138,7 +149,9 @@ def plant(lab: Lab, key: MasterKey, host: str, pid: int, time: datetime, *, excl
     parts = (key._encrypt, key._mac_k, key._mac_r)
     sealed = seal(json.dumps(document).encode(), *parts)
     name = hashlib.sha256(sealed).hexdigest()
-    (lab.store / lab.namespace / "hot" / "locks" / name).write_bytes(sealed)
+    file = lab.store / lab.namespace / "hot" / "locks" / name
+    file.write_bytes(sealed)
+    os.utime(file, (time.timestamp(), (written or time).timestamp()))
     return name
 
 
@@ -225,6 +238,37 @@ def test_stale_foreign_lock(small: Lab) -> None:
     again = plant(lab, key, ELSEWHERE, 79, old, exclusive=True)
     lab.rw("unlock", "--id", again[:10])
     assert {path.name for path in lock_files(lab)} == {fresh}
+
+
+def test_a_lock_of_a_holder_whose_clock_is_wrong(small: Lab) -> None:
+    """A lock that says it is old and was written just now is alive: both have to be old. No name is not every name."""
+    lab = small
+    with lab.house() as built:
+        key = built.context.hot._key  # type: ignore[attr-defined]
+    now = datetime.now(UTC)
+    for age, written in ((45, 1), (1, 45)):
+        fresh = plant(lab, key, ELSEWHERE, 77, now - timedelta(minutes=age), written=now - timedelta(minutes=written))
+        lab.rw("unlock", "--stale")
+        lab.rw("unlock", "--id", fresh, code=11)
+        assert fresh in {path.name for path in lock_files(lab)}
+    stale = plant(lab, key, ELSEWHERE, 77, now - timedelta(minutes=45))
+    error = lab.json("unlock", "--stale", "--id", "", code=2)["error"]
+    assert error["kind"] == "UsageError" and len(lock_files(lab)) == 3
+    lab.rw("unlock", "--stale")
+    assert stale not in {path.name for path in lock_files(lab)}
+
+
+def test_a_live_lock_and_a_clock_of_ours_that_is_ahead(make_lab: MakeLab) -> None:
+    """The store's clock says how old a lock is, where it has one."""
+    lab = make_lab("s3")
+    command = lab.bare_command("backup", "--stdin")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=lab.bare_env()) as holder:
+        assert holder.stdin is not None
+        with lab.house(FixedClock(datetime.now(UTC) + timedelta(minutes=40))) as built:
+            until(built.context.hot.locks)
+            (lock,) = unlock(built.context, stale=True).locks
+        assert (lock.state, lock.removed) == ("foreign", False)
+        holder.stdin.close()
 
 
 def test_half_written_and_damaged_locks(small: Lab) -> None:

@@ -316,8 +316,8 @@ def locks() -> UnlockReport:
         target="local",
         locks=tuple(
             LockInfo(
-                id=hexes(n), time=NOW, exclusive=n == 1, host="school-2.example.org", user="root", pid=100 + n,
-                state=state,
+                id=hexes(n), time=NOW, modified=NOW, exclusive=n == 1, host="school-2.example.org", user="root",
+                pid=100 + n, state=state,
                 removed=state == "dead",
             )
             for n, state in enumerate(states)
