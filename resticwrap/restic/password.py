@@ -12,6 +12,7 @@ from pathlib import Path
 
 from resticwrap import errors, process
 from resticwrap.model.policy import Target
+from resticwrap.restic.runner import INHERITED
 
 BYTES = 32
 """256 bits: what is generated cannot be guessed, whatever the key's cost."""
@@ -19,15 +20,41 @@ COMMAND_TIMEOUT = 60.0
 FOR_COMMANDS = (
     "USER",
     "LOGNAME",
-    "XDG_RUNTIME_DIR",
+    "SHELL",
+    "TERM",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
     "DBUS_SESSION_BUS_ADDRESS",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_STATE_HOME",
+    "CREDENTIALS_DIRECTORY",
+    "SSH_AUTH_SOCK",
+    "KRB5CCNAME",
     "GNUPGHOME",
     "GPG_TTY",
     "PASSWORD_STORE_DIR",
+    "PASSWORD_STORE_GPG_OPTS",
+    "SOPS_AGE_KEY_FILE",
     "VAULT_ADDR",
     "VAULT_TOKEN",
+    "VAULT_NAMESPACE",
+    "VAULT_CACERT",
+    "VAULT_CAPATH",
+    "BW_SESSION",
+    "OP_SERVICE_ACCOUNT_TOKEN",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "CLOUDSDK_CONFIG",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "AZURE_CONFIG_DIR",
 )
-"""What password commands are known to need, beside what restic gets."""
+"""What password commands are known to need, beside what restic gets: no key of a target is among them."""
 
 
 class Password:
@@ -117,7 +144,8 @@ class Password:
                 f"The password command of target {self._name} is empty or has an open quote.",
                 hint="Look at password_command in targets.yaml, or RESTIC_PASSWORD_COMMAND.",
             )
-        result = process.run(words, env=dict(self._env), timeout=COMMAND_TIMEOUT, private=True)
+        allowed = {key: self._env[key] for key in (*INHERITED, *FOR_COMMANDS) if key in self._env}
+        result = process.run(words, env={"PATH": os.defpath, **allowed}, timeout=COMMAND_TIMEOUT, private=True)
         if result.code != 0:
             raise errors.WrongPassword(
                 f"The password command of target {self._name} failed with exit code {result.code}.",

@@ -1,6 +1,7 @@
 """Where the password comes from, and that it goes nowhere else."""
 
 import logging
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,16 @@ def test_a_password_command_that_does_not_work(command: str, says: str, tmp_path
     with pytest.raises(errors.WrongPassword, match=says) as caught:
         password(tmp_path, {"RESTIC_PASSWORD_COMMAND": command})()
     assert "hunter2" not in caught.value.message + caught.value.hint and caught.value.hint
+
+
+def test_what_a_password_command_sees(tmp_path: Path) -> None:
+    """What it needs to find its own way, and no secret of a target."""
+    needed = {"HOME": "/h", "VAULT_TOKEN": "t", "GNUPGHOME": "/g", "AWS_PROFILE": "p", "HTTPS_PROXY": "x"}
+    secret = ("OSS_ACCESS_KEY_SECRET", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "RESTIC_PASSWORD")
+    env = {**needed, "PATH": os.environ["PATH"], **dict.fromkeys(secret, "hunter2"), "ELSE": "1"}
+    told = password(tmp_path, env, password_command="env")().splitlines()
+    seen = {line.partition("=")[0] for line in told} - {"_", "PWD", "SHLVL", "LC_CTYPE"}
+    assert seen == {*needed, "PATH"}
 
 
 def test_a_password_command_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
