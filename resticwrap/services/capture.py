@@ -66,6 +66,7 @@ class Capture:
         self._plan = plan
         self.parents: dict[str, str] = {}
         self._latest = context.latest()
+        self._stored: dict[str, str] = {}
         self._bytes: dict[str, int] = {}
         self._noted = context.clock.monotonic()
         self._mutex = threading.Lock()
@@ -104,11 +105,16 @@ class Capture:
                 run = self._captured(planned, looked_at)
         except errors.Failure as error:
             outcome = "interrupted" if isinstance(error, errors.Interrupted) else "failed"
-            run = self._run(planned, looked_at, outcome=outcome, error=info(error))
+            run = self._ended(planned, looked_at, outcome, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours in one domain must not lose the records of others
-            run = self._run(planned, looked_at, outcome="failed", error=info(errors.unforeseen(error)))
+            run = self._ended(planned, looked_at, "failed", errors.unforeseen(error))
         context.watcher.done(planned.domain, run.outcome)
         return run
+
+    def _ended(self, planned: PlannedDomain, looked_at: Time, outcome: str, error: errors.Failure) -> DomainRun:
+        return self._run(
+            planned, looked_at, outcome=outcome, error=info(error), snapshot=self._stored.get(planned.domain)
+        )
 
     def _captured(self, planned: PlannedDomain, looked_at: Time) -> DomainRun:
         context = self._context
@@ -135,12 +141,8 @@ class Capture:
             return self._run(
                 planned, looked_at, result, outcome="unchanged", snapshot=old.snapshot, tree=old.tree, root=root
             )
-        snapshot = context.hot.snapshot(result.snapshot)
-        self.snapshots[planned.domain] = snapshot
-        trees = context.hot.trees()
-        if not self._holds_root(snapshot, before.name, trees):
-            missed.append(MissedItem(item=str(planned.root), message="is not in the snapshot"))
-        counts = self._compare(planned, snapshot, result, trees)
+        self._stored[planned.domain] = result.snapshot
+        counts, known = self._looked_into(planned, before, result, result.snapshot, missed)
         return self._run(
             planned,
             looked_at,
@@ -148,10 +150,30 @@ class Capture:
             missed,
             counts,
             outcome="ok" if result.complete and not missed else "partial",
-            snapshot=snapshot.original,
-            tree=snapshot.tree,
             root=root,
+            **known,
         )
+
+    def _looked_into(
+        self, planned: PlannedDomain, look: Look, result: BackupResult, stored: str, missed: list[MissedItem]
+    ) -> tuple[Counts, dict[str, object]]:
+        """The counts and the names of the snapshot that restic has stored. What is wrong with it is added to `missed`,
+        and so is what keeps us from looking: that does not undo what is stored."""
+        context = self._context
+        try:
+            snapshot = context.hot.snapshot(stored)
+            self.snapshots[planned.domain] = snapshot
+            trees = context.hot.trees()
+            if not self._holds_root(snapshot, look.name, trees):
+                missed.append(MissedItem(item=str(planned.root), message="is not in the snapshot"))
+        except errors.Interrupted:
+            raise
+        except errors.Failure as error:
+            why = f"was stored, and the snapshot could not be looked into: {error.message}"
+            missed.append(MissedItem(item=str(planned.root), message=why))
+            return Counts(added=result.files_new, changed=result.files_changed), {"snapshot": stored}
+        counts = self._compare(planned, snapshot, result, trees)
+        return counts, {"snapshot": snapshot.original, "tree": snapshot.tree}
 
     def _refuse_empty(self, planned: PlannedDomain, look: Look) -> None:
         """An empty root where files were is most likely a disk that is not mounted. Raises EmptySource."""
@@ -227,7 +249,9 @@ class Capture:
         try:
             for change in trees.changes(old, snapshot.tree):
                 counts.take(change, keep)
-        except (errors.Damaged, errors.ObjectMissing) as error:
+        except errors.Interrupted:
+            raise
+        except errors.Failure as error:
             # restic has read and stored everything; only the count, which is ours, fails.
             self._context.watcher.note(f"{planned.domain}: changes were not counted: {error.message}")
             return Counts(added=result.files_new, changed=result.files_changed)

@@ -1,13 +1,19 @@
 """What a backup must not be fooled by: emptied roots, wrong clocks, crashes half-way, state that is gone."""
 
+import dataclasses
 import json
 import os
 import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
+import pytest
+
+from resticwrap import errors
 from resticwrap.clock import FixedClock
+from resticwrap.ports import Repository, Trees
 from resticwrap.services import backup
 from resticwrap.services.status import status
 from tests.conftest import MakeLab
@@ -68,6 +74,59 @@ def test_a_crash_forgets_nothing_that_was_finished(make_lab: MakeLab) -> None:
     rebuilt = lab.json("catalog", "rebuild")
     assert (rebuilt["manifests"], rebuilt["without_manifest"]) == (3, 0)
     assert {row["complete"] for row in lab.json("snapshots")} == {True}
+
+
+class Holding:
+    """A repository whose trees are these."""
+
+    def __init__(self, repository: Repository, trees: Trees) -> None:
+        self._repository, self._trees = repository, trees
+
+    def trees(self, *, no_cache: bool = False) -> Trees:
+        del no_cache
+        return self._trees
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._repository, name)
+
+
+class Away:
+    """A repository of which the target is away whenever one thing is asked of it."""
+
+    def __init__(self, repository: Repository, what: str) -> None:
+        self._repository, self._what = repository, what
+
+    def __getattr__(self, name: str) -> Any:
+        return self._away if name == self._what else getattr(self._repository, name)
+
+    def _away(self, *_: object) -> None:
+        raise errors.TargetUnreachable("The target does not answer.")
+
+
+@pytest.mark.parametrize(("what", "outcome"), [("snapshot", "partial"), ("trees", "partial"), ("changes", "ok")])
+def test_what_restic_has_stored_is_never_called_failed(lab: Lab, what: str, outcome: str) -> None:
+    """A target that goes away between the end of restic and our look at the snapshot costs that look alone."""
+    lab.fill("exams", 2)
+    lab.rw("backup", "--domain", "exams")
+    lab.fill("exams", 3)
+    with lab.house() as built:
+        hot = built.context.hot
+        if what == "changes":
+            trees = cast(Trees, Away(cast(Repository, hot.trees()), what))
+            hot = cast(Repository, Holding(hot, trees))
+        else:
+            hot = cast(Repository, Away(hot, what))
+        context = dataclasses.replace(built.context, hot=hot)
+        report = backup.backup(context, backup.plan(context, "incremental", {"exams": built.settings.domains["exams"]}))
+    (run,) = report.job.domains
+    assert (run.outcome, run.snapshot) == (outcome, lab.json("snapshots")[-1]["snapshot"]["id"])
+    assert (run.files_new, run.files_changed) == (1, 2) and run.error is None
+    assert bool(run.missed) == (outcome == "partial")
+    rows = lab.json("history")["rows"]
+    assert rows[0]["snapshot"] == run.snapshot
+    assert [row["complete"] for row in lab.json("snapshots")] == [True, outcome == "ok"]
+    again = lab.json("backup", "--domain", "exams")["job"]["domains"][0]
+    assert again["outcome"] == ("unchanged" if outcome == "ok" else "ok")
 
 
 def test_a_clock_that_was_wrong_once(lab: Lab) -> None:
