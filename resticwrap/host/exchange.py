@@ -17,12 +17,12 @@ from pathlib import Path
 from resticwrap import errors
 from resticwrap.host import mounts
 from resticwrap.host.rootmeta import read_root, same_root, write_root
-from resticwrap.model.swap import STAGE_PREFIX, Place, RootMeta, Swap, SwapEntry, SwapState
+from resticwrap.model.swap import OWN_PREFIXES, STAGE_PREFIX, Place, RootMeta, Swap, SwapEntry, SwapState
 from resticwrap.planning import inplace as decide
 
 _NOREPLACE = 1
 _EXCHANGE = 2
-_STAGE = os.fsencode(STAGE_PREFIX)
+_OWN = tuple(os.fsencode(prefix) for prefix in OWN_PREFIXES)
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 Rename = Callable[[int, bytes, int, bytes, int], None]
@@ -333,7 +333,7 @@ def _inodes(folder: bytes) -> dict[bytes, int]:
     # DirEntry.inode() is the directory's idea of it, which is another one on overlay file systems.
     with os.scandir(folder) as found:
         return {
-            entry.name: entry.stat(follow_symlinks=False).st_ino for entry in found if not entry.name.startswith(_STAGE)
+            entry.name: entry.stat(follow_symlinks=False).st_ino for entry in found if not entry.name.startswith(_OWN)
         }
 
 

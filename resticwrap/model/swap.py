@@ -20,7 +20,11 @@ was never touched, the stage is being removed. kept: done, old tree kept. undoin
 is back and the other one kept. accepting: the kept tree is being removed. failed, accepted: closed.
 """
 STAGE_PREFIX = ".rw-restore-"
-"""What every staging folder's name begins with. Backups leave such names out, exchanges leave them in place."""
+"""What the name of every staging folder of an in-place restore begins with; it holds the kept tree afterwards."""
+BESIDE_PREFIX = ".rw-beside-"
+"""The same of a restore beside. Another name, since what it left unfinished is removed, and a kept tree never is."""
+OWN_PREFIXES = (STAGE_PREFIX, BESIDE_PREFIX)
+"""Backups leave such names out, exchanges leave them in place."""
 
 
 class RootMeta(Value, frozen=True):

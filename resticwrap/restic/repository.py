@@ -13,6 +13,7 @@ from resticwrap.model.job import Pin
 from resticwrap.model.objects import Entry
 from resticwrap.model.reports import LockInfo
 from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.swap import OWN_PREFIXES
 from resticwrap.ports import BackupRequest, BackupResult, CheckResult, Progress, RestoreResult, Trees
 from resticwrap.ports import Repository as RepositoryPort
 from resticwrap.restic import exits, find, locks, messages, tags
@@ -22,8 +23,8 @@ from resticwrap.restic.repofiles import CacheThenStore, RepositoryFiles, StoreFi
 from resticwrap.restic.runner import NO_ROOM, Runner, Setting
 from resticwrap.restic.trees import TreeReader
 
-OWN_STAGING = ".rw-restore-*"
-"""What an in-place restore puts beside live data; never part of a backup."""
+OWN_STAGING = tuple(f"{prefix}*" for prefix in OWN_PREFIXES)
+"""What restores put beside live data, or into a folder that they fill; never part of a backup."""
 GLOB = frozenset(b"\\*?[")
 INIT_WAIT = 60.0
 
@@ -318,7 +319,7 @@ def _backup_command(request: BackupRequest) -> list[str | bytes]:
     if request.dry_run:
         # Verbose, since only so it says which files it would read.
         command += ["--dry-run", "--verbose"]
-    for pattern in (OWN_STAGING, *request.excludes):
+    for pattern in (*OWN_STAGING, *request.excludes):
         command += ["--exclude", pattern]
     return [*command, "--", request.name]
 

@@ -152,7 +152,7 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
     dead = dead_stages(context, to)
     if not dead:
         refuse_full(to)
-    job = context.new_job("restore")
+    job = msgspec.structs.replace(context.new_job("restore"), details={"to": str(to)})
     done: list[RestoredDomain] = []
     with context.running(job):
         context.check_pin(wish.tier)
@@ -170,7 +170,7 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
                 job,
                 outcome="ok" if all(good(restored) for restored in done) else "partial",
                 finished_at=context.clock.now(),
-                details={"to": str(to), "snapshots": {restored.domain: restored.snapshot for restored in done}},
+                details={**job.details, "snapshots": {restored.domain: restored.snapshot for restored in done}},
             )
             # Before the stage goes: where it is left, the next restore knows that this one was not finished.
             context.recorder.close(job)

@@ -58,7 +58,7 @@ def again(lab: Lab, command: str) -> None:
 def finished(lab: Lab, command: str) -> bool:
     """Whether a restore had done everything when it was killed: its folder is named and its stage is gone."""
     back = lab.folder / "back"
-    return command == "restore" and back.is_dir() and any(back.iterdir()) and not list(back.glob(".rw-restore-*"))
+    return command == "restore" and back.is_dir() and any(back.iterdir()) and not list(back.glob(".rw-beside-*"))
 
 
 def die_at(theatre: Stage, command: str, steps: Sequence[int], well_every: int) -> None:

@@ -263,7 +263,8 @@ def test_grows_while_read(lab: Lab) -> None:
 def test_excludes(lab: Lab) -> None:
     """Patterns of the policy are left out, and our own staging folders always are."""
     root = one_domain(lab, excludes=["*.tmp", "cache/**"])
-    for name in ("keep.txt", "drop.tmp", "sub/drop.tmp", "cache/a/b.txt", ".rw-restore-restore_x/half.txt"):
+    own = (".rw-restore-restore_x/half.txt", ".rw-beside-restore_y/half.txt")
+    for name in ("keep.txt", "drop.tmp", "sub/drop.tmp", "cache/a/b.txt", *own):
         lab.write(f"exams/{name}", name)
     lab.rw("backup")
     kept = {row["path"] for row in lab.rw("ls", "--domain", "exams", "--json").lines if row["kind"] == "file"}

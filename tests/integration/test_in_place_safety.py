@@ -115,6 +115,18 @@ def test_a_kept_tree_within_a_kept_tree(lab: Lab, profiles: Path) -> None:
     assert (Path(outer["kept"][0]) / f".rw-restore-{inner}" / "profiles" / "sub" / "draft.tmp").exists()
 
 
+def test_a_kept_tree_is_no_leftover_of_a_restore_beside(lab: Lab, profiles: Path) -> None:
+    """A restore into the folder where an in-place restore keeps its old tree is refused as into any full folder: it
+    removes nothing and renames nothing, and the undo still works."""
+    lab.write("profiles/draft.tmp", "in no snapshot")
+    report = in_place(lab)
+    before = tree(lab.data)
+    refused(lab, "restore", "--domain", "profiles", "--to", str(lab.data), code=1, kind="RestoreRefused")
+    assert tree(lab.data) == before
+    lab.rw("restore", "--undo", report["job"]["id"])
+    assert (profiles / "draft.tmp").read_text() == "in no snapshot"
+
+
 def test_without_its_safety_snapshot_nothing_is_removed(lab: Lab, profiles: Path) -> None:
     """Somebody forgot the snapshot of what was live: its tree is the last copy."""
     report = in_place(lab)

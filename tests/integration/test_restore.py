@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.broken import flip, refused, repository_files
+from tests.broken import faulty_restic, flip, refused, repository_files
 from tests.conftest import MakeLab
 from tests.lab import Lab, tree
 
@@ -158,6 +159,23 @@ def test_target_that_cannot_be_written(two: tuple[Lab, list[dict[str, str]]]) ->
     (lab.folder / "file").write_text("x")
     run = lab.rw("restore", "--to", "file/back", "--json", code=1)
     assert run.json["error"]["hint"] and "did not foresee" not in run.json["error"]["message"]
+
+
+def test_only_a_leftover_of_this_folder_is_finished(two: tuple[Lab, list[dict[str, str]]]) -> None:
+    """Killed, the same restore finishes it; what it left, moved to where other things are, proves nothing there."""
+    lab, _ = two
+    killed = faulty_restic(lab, "kill -9 $PPID; exit 1", on="restore")
+    assert lab.rw("restore", "--to", "back", code=None, env=killed).code == -9
+    (stage,) = (lab.folder / "back").glob(".rw-beside-*")
+    elsewhere = lab.folder / "elsewhere"
+    (elsewhere / "profiles").mkdir(parents=True)
+    (elsewhere / "profiles" / "anna.json").write_text("somebody else's")
+    shutil.copytree(stage, elsewhere / stage.name)
+    before = tree(elsewhere)
+    refused(lab, "restore", "--to", "elsewhere", code=1, kind="RestoreRefused")
+    assert tree(elsewhere) == before
+    lab.rw("restore", "--to", "back")
+    assert tree(lab.folder / "back") == tree(lab.data)
 
 
 def test_any_target(any_lab: Lab) -> None:

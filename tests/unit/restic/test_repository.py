@@ -27,7 +27,7 @@ def test_command_of_a_backup(lab: Lab) -> None:
     full = _backup_command(request(lab, force=True, excludes=("*.tmp",)))
     assert full[:3] == ["backup", "--host", "lab"] and full[-2:] == ["--", b"exams"]
     assert "--force" in full and "--parent" not in full and "--skip-if-unchanged" not in full
-    assert [full[n + 1] for n, word in enumerate(full) if word == "--exclude"] == [OWN_STAGING, "*.tmp"]
+    assert [full[n + 1] for n, word in enumerate(full) if word == "--exclude"] == [*OWN_STAGING, "*.tmp"]
     assert f"domain={TAGS.domain}" in full
     again = _backup_command(request(lab, parent="p", skip_if_unchanged=True, dry_run=True))
     assert again[again.index("--parent") + 1] == "p" and {"--skip-if-unchanged", "--dry-run"} <= set(again)
