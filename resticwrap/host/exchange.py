@@ -125,6 +125,23 @@ def state(swap: Swap) -> SwapState:
     return "after" if same_root(root, swap.new_root) else "between"
 
 
+def progress(swap: Swap) -> SwapState:
+    """How many of its names were exchanged. A name that is on neither side any more says nothing, and the folder's own
+    metadata counts only where there are no names: what is written to a folder changes it.
+
+    Raises Failure where an entry is neither here nor there.
+    """
+    with _folders(swap) as (container, stage):
+        sides = {
+            side
+            for entry, side in zip(swap.entries, _sides(swap, container, stage), strict=True)
+            if _inode(entry.name, container) is not None or _inode(entry.staged, stage) is not None
+        }
+    if not swap.entries and swap.new_root:
+        return "after" if same_root(read_root(swap.container), swap.new_root) else "before"
+    return "before" if sides <= {"before"} else "after" if sides == {"after"} else "between"
+
+
 def apply(swap: Swap, rename: Rename = renameat2) -> None:
     """Exchange what is not exchanged yet. May be repeated. Raises Failure; then some entries may be exchanged."""
     _move(swap, "before", swap.new_root, rename)
@@ -393,6 +410,9 @@ class Exchange:
 
     def revert(self, swap: Swap) -> None:
         revert(swap, self._rename)
+
+    def progress(self, swap: Swap) -> SwapState:
+        return progress(swap)
 
     def all_kept(self, swap: Swap) -> bool:
         return all_kept(swap)

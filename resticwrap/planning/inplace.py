@@ -16,17 +16,18 @@ from resticwrap.model.swap import (
     Piece,
     Swap,
     SwapEntry,
+    SwapState,
     Unsaved,
 )
 
-Step = Literal["nothing", "clean", "forward", "compare", "back", "undo", "remove"]
+Step = Literal["nothing", "clean", "look", "forward", "compare", "back", "keep", "undone", "remove"]
 _ON_CRASH: Mapping[Phase, Step] = {
     "staging": "clean",
-    "exchanging": "forward",
+    "exchanging": "look",
     "exchanged": "compare",
     "reverting": "back",
     "cleaning": "clean",
-    "undoing": "undo",
+    "undoing": "look",
     "accepting": "remove",
 }
 MARGIN = 16 * 1024 * 1024
@@ -36,6 +37,31 @@ MARGIN = 16 * 1024 * 1024
 def on_crash(phase: Phase) -> Step:
     """What a later start does first with a journal that was left in this phase."""
     return _ON_CRASH.get(phase, "nothing")
+
+
+def half_way(phase: Phase, states: Sequence[SwapState]) -> Step:
+    """What becomes of an exchange or an undo that a crash interrupted, once it is known how far each piece is.
+
+    What had not begun is not begun: services may have gone on for days in what is live. What was done stays. What is
+    half done is taken back, so that live data is what it was before the command.
+    """
+    undoing = phase == "undoing"
+    if all(state == "before" for state in states):
+        return "keep" if undoing else "clean"
+    if all(state == "after" for state in states):
+        return "undone" if undoing else "forward"
+    return "keep" if undoing else "back"
+
+
+NOT_BEGUN = "interrupted before anything was exchanged, so live data is as it was"
+UNDO_TAKEN_BACK = "the undo was interrupted before it was done, and is taken back"
+
+
+def taken_back(found: Mapping[str, Unsaved]) -> str:
+    """Why a restore was taken back, with what was written meanwhile to what it had put in place, by where that is."""
+    written = "; ".join(f"{one.count} in {place} are in no snapshot: {_some(one)}" for place, one in found.items())
+    why = "interrupted half way through the exchange and taken back, with what was written meanwhile to what it had"
+    return f"{why} put in place" + (f" ({written})" if written else "")
 
 
 def side(entry: SwapEntry, at_live: int | None, at_stage: int | None) -> Literal["before", "after", "back", "strange"]:

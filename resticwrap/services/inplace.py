@@ -5,6 +5,7 @@ Whoever calls `run`, `undo`, `accept` or `recover` holds one exclusive lock of t
 under way is not taken for one that a crash left open.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.clock import Clock
-from resticwrap.model.swap import InPlaceResult, Journal, JournalPiece, Phase, Piece, Recovered
+from resticwrap.model.swap import InPlaceResult, Journal, JournalPiece, Phase, Piece, Recovered, SwapState, Unsaved
 from resticwrap.planning import inplace as decide
 from resticwrap.services.inplace_ports import Exchanger, Holders, Journals, Space, Work
 
@@ -191,30 +192,55 @@ class InPlace:
         return done
 
     def _recover_one(self, record: _Record) -> None:
-        step = decide.on_crash(record.journal.phase)
-        if step in {"forward", "back", "undo"}:
+        phase = record.journal.phase
+        step = decide.on_crash(phase)
+        states: list[SwapState] = []
+        if step == "look":
+            swaps = [piece.undo if phase == "undoing" else piece.swap for piece in record.pieces]
+            states = [self._exchanger.progress(swap) for swap in swaps if swap is not None]
+            step = decide.half_way(phase, states)
+        if step == "back" or (step == "keep" and set(states) != {"before"}):
             # Long after the crash: services may run again, and would go on in the tree that is put aside.
             self._not_held(record.pieces, record.journal.forced)
         match step:
             case "clean":
-                self._clean(record, record.journal.reason or "interrupted")
+                why = decide.NOT_BEGUN if phase == "exchanging" else "interrupted"
+                self._clean(record, record.journal.reason or why)
             case "forward":
-                try:
-                    self._apply(record)
-                except errors.Failure as error:
-                    self._back(record, error.message)
-                else:
-                    self._settle(record)
+                self._apply(record)  # every name is exchanged; a mount point may still lack its own metadata
+                self._settle(record)
             case "compare":
                 self._settle(record)
             case "back":
-                self._back(record, record.journal.reason)
-            case "undo":
+                self._back(record, record.journal.reason or decide.taken_back({}))
+                self._tell_written(record)
+            case "keep":
+                self._take_undo_back(record, [state != "before" for state in states])
+            case "undone":
                 self._apply_undo(record)
             case "remove":
                 self._remove(record)
-            case "nothing":
+            case "nothing" | "look":
                 pass
+
+    def _tell_written(self, record: _Record) -> None:
+        """Put into the reason what was written to a tree that was live from a crash until it was taken back. Where
+        that cannot be found out the tree is kept all the same, and is not accepted without somebody's word."""
+        found: dict[str, Unsaved] = {}
+        for piece in record.pieces:
+            if piece.staged is not None and self._exchanger.exists(_path(piece.staged)):
+                with contextlib.suppress(errors.Failure):
+                    one = self._work.unsaved(piece.piece, _path(piece.staged))
+                    if one.count:
+                        found[str(_path(piece.staged))] = one
+        if found:
+            record.to("reverted", reason=decide.taken_back(found))
+
+    def _take_undo_back(self, record: _Record, begun: Sequence[bool]) -> None:
+        for piece, moved in reversed(list(zip(record.pieces, begun, strict=True))):
+            if moved and piece.undo is not None:
+                self._exchanger.revert(piece.undo)
+        record.to("kept", [_with(piece, undo=None) for piece in record.pieces], reason=decide.UNDO_TAKEN_BACK)
 
     def _settle(self, record: _Record) -> None:
         """Compare what a crash left exchanged, and keep it either way: it was compared before the exchange, so where

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from resticwrap.model.reports import Mismatch
-from resticwrap.model.swap import HolderReport, Journal, Piece, Place, RootMeta, Safety, Swap, Unsaved
+from resticwrap.model.swap import HolderReport, Journal, Piece, Place, RootMeta, Safety, Swap, SwapState, Unsaved
 
 
 class Work(Protocol):
@@ -57,6 +57,9 @@ class Exchanger(Protocol):
 
     def revert(self, swap: Swap) -> None:
         """Exchange back what is exchanged."""
+
+    def progress(self, swap: Swap) -> SwapState:
+        """How many of its names were exchanged: none (`before`), some, all (`after`). Looks at nothing else."""
 
     def all_kept(self, swap: Swap) -> bool:
         """Whether all that was live before the swap still stands in its stage."""

@@ -288,7 +288,10 @@ def test_killed_at_every_step_of_a_restore(scene: Scene, again: bool) -> None:
             assert scene.live() == "old"
             scene.engine().accept(JOB)
             assert scene.live() == "old" and not scene.left()
-    assert {("none", "none"), ("staging", "failed"), ("exchanging", "kept"), ("exchanged", "kept")} <= seen
+    # Nothing exchanged yet, all of it; where there is more than one name, some of it as well.
+    assert {("none", "none"), ("staging", "failed"), ("exchanging", "failed")} <= seen
+    assert {("exchanging", "kept"), ("exchanged", "kept")} <= seen
+    assert (("exchanging", "reverted") in seen) == (scene.inside or len(scene.pieces) > 1)
 
 
 def test_killed_at_every_step_of_going_back(tmp_path: Path, scene: Scene) -> None:
@@ -310,11 +313,12 @@ def test_killed_at_every_step_of_going_back(tmp_path: Path, scene: Scene) -> Non
     assert {
         ("none", "none"),
         ("staging", "failed"),
+        ("exchanging", "failed"),
         ("exchanging", "kept"),
         ("exchanged", "kept"),
         ("reverting", "reverted"),
         ("reverted", "reverted"),
-    } == seen
+    } == seen - {("exchanging", "reverted")}
 
 
 def every_step_back(scene: Scene) -> Iterator[int]:
@@ -343,7 +347,7 @@ def test_an_error_at_every_step_of_a_restore(scene: Scene) -> None:
 
 @pytest.mark.parametrize("error", [Killed, lambda: errors.DiskFull("full")], ids=["killed", "error"])
 def test_every_step_of_an_undo(scene: Scene, error: Callable[[], BaseException]) -> None:
-    """Killed: either not begun or finished by recovery. An error: the new trees stay, and the undo can be repeated."""
+    """Killed: done, or taken back by recovery. An error: the new trees stay. Then the undo can be repeated."""
 
     def act(faults: Faults) -> None:
         scene.build().run()
@@ -484,7 +488,7 @@ def test_a_comparison_that_cannot_be_made_settles_nothing(tmp_path: Path) -> Non
         if scene.phase() == "exchanged":
             break
 
-    def away(piece: Piece, place: Path) -> Sequence[Mismatch]:
+    def away(piece: Piece, place: Path, *, staged: bool = False) -> Sequence[Mismatch]:
         raise errors.TargetUnreachable("s3 does not answer.", hint="rw doctor")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -544,7 +548,7 @@ def test_what_was_written_while_it_was_compared_stays(tmp_path: Path, inside: bo
     data = scene.base / "srv" / "data"
     compare = scene.compare
 
-    def written(piece: Piece, place: Path) -> Sequence[Mismatch]:
+    def written(piece: Piece, place: Path, *, staged: bool = False) -> Sequence[Mismatch]:
         if place == data:
             (data / "upload").write_bytes(b"new")
             (data / "only_new").unlink()
@@ -579,7 +583,7 @@ def test_a_new_tree_in_use_is_not_taken_away(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, lie=True).build()
     compare = scene.compare
 
-    def used(piece: Piece, place: Path) -> Sequence[Mismatch]:
+    def used(piece: Piece, place: Path, *, staged: bool = False) -> Sequence[Mismatch]:
         if STAGE_PREFIX not in str(place):
             scene.holders = (Holder(pid=7, command="postgres", what="fd", path="/srv/data/a"),)
         return compare(piece, place)
@@ -592,27 +596,96 @@ def test_a_new_tree_in_use_is_not_taken_away(tmp_path: Path) -> None:
     assert "in use" in failed.value.hint and f"--undo {JOB}" in failed.value.hint
 
 
+def half_done(scene: Scene, phase: str, *, force: bool = False) -> None:
+    """Kill a restore (exchanging, reverting) or its undo (undoing) right after the first of its several renames."""
+    for at in count(1):
+        scene.build()
+        if phase == "undoing":
+            scene.run()
+        before = read_tree(scene.base / "srv" / "data")
+        with contextlib.suppress(Killed):
+            if phase == "undoing":
+                scene.engine(Faults(at)).undo(JOB)
+            else:
+                scene.engine(Faults(at)).run(JOB, "local", scene.wanted(), force=force)
+        if scene.phase() == phase and read_tree(scene.base / "srv" / "data") not in (before, NEW, OLD):
+            return
+
+
 @pytest.mark.parametrize("phase", ["exchanging", "reverting", "undoing"])
 def test_recovery_leaves_what_is_in_use(tmp_path: Path, phase: str) -> None:
     """Services run again when a crash is recovered: nothing is exchanged under them, and a later start does it."""
-    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, lie=phase == "reverting").build()
-    if phase == "undoing":
-        for at in count(1):
-            scene.build().run()
-            with contextlib.suppress(Killed):
-                scene.engine(Faults(at)).undo(JOB)
-            if scene.phase() == phase:
-                break
-    else:
-        crashed(scene, phase)
-    before = scene.live()
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, inside=True, lie=phase == "reverting")
+    half_done(scene, phase)
+    before = read_tree(scene.base / "srv")
     scene.holders = (Holder(pid=7, command="postgres", what="fd", path="/srv/data/a"),)
     for _ in range(2):
         (recovered,) = scene.engine().recover()
-        assert "postgres" in recovered.error and recovered.now == phase and scene.live() == before
+        assert "postgres" in recovered.error and recovered.now == phase
+        assert read_tree(scene.base / "srv") == before
     scene.holders = ()
     (recovered,) = scene.engine().recover()
-    assert not recovered.error and scene.check() in {"kept", "reverted", "undone"}
+    assert not recovered.error and scene.check() == ("kept" if phase == "undoing" else "reverted")
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["whole", "entries"])
+def test_an_exchange_that_had_not_begun_is_not_begun_later(tmp_path: Path, inside: bool) -> None:
+    """Killed before the first rename, days of work followed: they stay, what was never live goes, used or not."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, inside)
+    for at in count(1):
+        with contextlib.suppress(Killed):
+            scene.build().run(Faults(at))
+        if scene.phase() == "exchanging":
+            break
+    data = scene.base / "srv" / "data"
+    (data / "day1").write_bytes(b"work")
+    (data / "a.tmp").write_bytes(b"edited")
+    (data / "a.tmp").replace(data / "a")
+    (data / "only_old").unlink()
+    before = read_tree(data)
+    scene.holders = (Holder(pid=7, command="postgres", what="fd", path="/srv/data/a"),)
+    (recovered,) = scene.engine().recover()
+    assert (recovered.now, recovered.error) == ("failed", "") and "before anything was exchanged" in recovered.reason
+    assert read_tree(data) == before and not scene.left()
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["whole", "entries"])
+def test_an_undo_that_had_not_begun_is_not_begun_later(tmp_path: Path, inside: bool) -> None:
+    """The same of an undo: what is live stays, and the undo can be asked for again."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, inside)
+    for at in count(1):
+        scene.build().run()
+        with contextlib.suppress(Killed):
+            scene.engine(Faults(at)).undo(JOB)
+        if scene.phase() == "undoing":
+            break
+    data = scene.base / "srv" / "data"
+    (data / "day1").write_bytes(b"work")
+    before = read_tree(data)
+    (recovered,) = scene.engine().recover()
+    assert (recovered.now, recovered.error) == ("kept", "") and "taken back" in recovered.reason
+    assert read_tree(data) == before
+    (kept,) = scene.engine().undo(JOB).kept
+    assert scene.live() == "old" and (Path(kept) / "day1").read_bytes() == b"work"
+
+
+def test_half_an_exchange_is_taken_back_and_what_was_written_is_kept(tmp_path: Path) -> None:
+    """Days after a crash half way through: the old tree is live with what was written to it, what was written to the
+    new one is kept, named, and not removed without somebody's word."""
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, inside=True)
+    half_done(scene, "exchanging")
+    data = scene.base / "srv" / "data"
+    assert (data / "a").read_bytes() == b"new"  # the first name, in order
+    (data / "a.tmp").write_bytes(b"edited")
+    (data / "a.tmp").replace(data / "a")
+    (data / "same").write_bytes(b"work")
+    (recovered,) = scene.engine().recover()
+    assert recovered.now == "reverted" and "a" in recovered.reason and f"--accept {JOB}" in recovered.hint
+    assert read_tree(data) == (OLD or {}) | {"same": ("file", 0o644, b"work")}
+    (kept,) = recovered.kept
+    assert (Path(kept) / "a").read_bytes() == b"edited" and "1 in" in recovered.reason
+    with pytest.raises(errors.RestoreRefused, match="would be lost"):
+        scene.engine().accept(JOB)
 
 
 def test_refused_where_users_of_the_place_cannot_be_seen(tmp_path: Path) -> None:
@@ -630,13 +703,9 @@ def test_refused_where_users_of_the_place_cannot_be_seen(tmp_path: Path) -> None
 
 def test_a_forced_restore_is_recovered(tmp_path: Path) -> None:
     """What a person said of the place holds for the recovery of that restore as well."""
-    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, unseen=1).build()
-    for at in count(1):
-        with contextlib.suppress(Killed):
-            scene.build().engine(Faults(at)).run(JOB, "local", scene.wanted(), force=True)
-        if scene.phase() == "exchanging":
-            break
-    assert [one.now for one in scene.engine().recover()] == ["kept"]
+    scene = Scene(tmp_path / "s", {"data": (OLD, NEW)}, inside=True, unseen=1)
+    half_done(scene, "exchanging", force=True)
+    assert [one.now for one in scene.engine().recover()] == ["reverted"]
 
 
 @pytest.mark.parametrize("where", [".", "sub", "sub/deep"], ids=["is", "holds a folder", "holds a file"])
@@ -757,8 +826,11 @@ def test_a_real_sigkill_within_the_exchange(tmp_path: Path, after: int) -> None:
     assert process.returncode == -signal.SIGKILL
     (recovered,) = scene.engine().recover()
     assert recovered.was in {"exchanging", "exchanged"}
-    assert scene.check() == "kept"
-    scene.engine().undo(JOB)
+    assert scene.check() == recovered.now
+    if recovered.now == "kept":
+        scene.engine().undo(JOB)
+    else:
+        assert recovered.was == "exchanging" and "half way" in recovered.reason
     assert scene.live() == "old"
 
 

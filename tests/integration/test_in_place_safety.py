@@ -41,12 +41,32 @@ def killed_after(lab: Lab, moment: str) -> str:
         "from resticwrap.cli.main import main\n"
         "main()\n"
     )
+    return killed(lab, script)
+
+
+def killed(lab: Lab, script: str) -> str:
     (first, *_) = lab.json("snapshots", "--domain", "profiles")
     wanted = ("--domain", "profiles", "--snapshot", first["snapshot"]["original"])
     command = [sys.executable, "-c", script, "restore", "--in-place", *wanted, *answer()]
     done = subprocess.run(command, env=lab.env, cwd=Path.cwd(), capture_output=True, timeout=60, check=False)
     assert done.returncode == 9, done.stderr
     return next(lab.data.rglob(".rw-restore-*")).name.removeprefix(".rw-restore-")
+
+
+def killed_half_way(lab: Lab, renames: int) -> str:
+    """Kill an in-place restore, entry by entry as in a mount point, after so many of its renames; returns its job."""
+    script = (
+        "import os\n"
+        "from resticwrap import bootstrap\n"
+        "from resticwrap.host import exchange\n"
+        f"left = iter(range({renames}))\n"
+        "real = exchange.renameat2\n"
+        "rename = lambda *words: real(*words) if next(left, None) is not None else os._exit(9)\n"
+        "bootstrap.Exchange = lambda: exchange.Exchange(always_inside=True, rename=rename)\n"
+        "from resticwrap.cli.main import main\n"
+        "main()\n"
+    )
+    return killed(lab, script)
 
 
 def test_what_was_written_after_a_crash_stays(lab: Lab, profiles: Path) -> None:
@@ -72,17 +92,33 @@ def test_what_was_written_after_a_crash_stays(lab: Lab, profiles: Path) -> None:
 
 def test_nothing_is_exchanged_under_open_files(lab: Lab, profiles: Path) -> None:
     """A service runs again when a crash is recovered: its place stays as it is until it is stopped."""
-    job = killed_after(lab, "_apply")
+    lab.write("profiles/sub/ben.json", "spoilt")
+    job = killed_half_way(lab, 1)
     with (profiles / "anna.json").open():
-        run = lab.rw("backup")
-        assert f"process {os.getpid()}" in run.err and (profiles / "anna.json").read_text() == "spoilt"
+        run = lab.rw("backup", code=None)
+        assert f"process {os.getpid()}" in run.err and (profiles / "anna.json").read_text() == "old"
         refused(lab, "restore", "--undo", job, code=1, kind="RestoreRefused")
-    lab.rw("backup")
-    assert (profiles / "anna.json").read_text() == "old"
-    (kept,) = profiles.parent.glob(f".rw-restore-{job}/**/profiles")
-    with (kept / "anna.json").open():  # somebody still writes to the old tree
+        assert (profiles / "sub" / "ben.json").read_text() == "spoilt"
+    run = lab.rw("backup")
+    assert "half way" in run.err and f"--accept {job}" in run.err
+    assert (profiles / "anna.json").read_text() == "spoilt"
+    (kept,) = profiles.glob(f".rw-restore-{job}/profiles")
+    with (kept / "anna.json").open():  # somebody still writes to the tree that was put aside
         refused(lab, "restore", "--accept", job, code=1, kind="RestoreRefused")
-    assert (kept / "anna.json").read_text() == "spoilt"
+    assert (kept / "anna.json").read_text() == "old"
+
+
+def test_a_crash_before_the_exchange_rolls_nothing_back(lab: Lab, profiles: Path) -> None:
+    """Killed before the first rename; a service wrote for days. A nightly backup keeps all of it, used or not."""
+    killed_after(lab, "_apply")
+    for day in ("one", "two"):
+        lab.write(f"profiles/{day}.json", f"work of day {day}")
+        with (profiles / "anna.json").open():
+            lab.rw("backup", "--domain", "profiles")
+    before = tree(profiles)
+    lab.rw("backup", "--domain", "profiles")
+    assert tree(profiles) == before and before["two.json"][2] == b"work of day two"
+    assert before["anna.json"][2] == b"spoilt" and not list(lab.data.rglob(".rw-restore-*"))
 
 
 def test_what_the_policy_leaves_out_is_kept(lab: Lab, profiles: Path) -> None:
