@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from resticwrap import errors
+from resticwrap.model.base import Time
 from resticwrap.model.reports import Mismatch
 from resticwrap.model.swap import (
     STAGE_PREFIX,
@@ -124,6 +125,26 @@ def busy(journals: Sequence[Journal], lives: Sequence[bytes]) -> errors.Failure 
                     hint=f"rw restore --undo {journal.job}, or see what `rw status` says of it.",
                 )
     return None
+
+
+_LIVE_UNTOUCHED: frozenset[Phase] = frozenset({"staging", "cleaning", "failed", "accepting", "accepted"})
+
+
+def mixed(journals: Sequence[Journal], root: bytes, since: Time) -> list[tuple[str, str]]:
+    """The places in or around `root` of which a look that began at `since` may have seen the parts of two trees, and
+    why: an exchange there is not finished, or was finished meanwhile."""
+    found = []
+    wanted = PurePath(os.fsdecode(root))
+    for journal in journals:
+        open_still = on_crash(journal.phase) != "nothing"
+        if journal.phase in _LIVE_UNTOUCHED or not (open_still or journal.changed_at > since):
+            continue
+        how = f"is not finished ({journal.phase}): rw status" if open_still else "exchanged it while it was read"
+        for piece in journal.pieces:
+            place = PurePath(os.fsdecode(piece.place.live))
+            if place.is_relative_to(wanted) or wanted.is_relative_to(place):
+                found.append((str(place), f"the in-place restore {journal.job} {how}"))
+    return found
 
 
 def outside(live: bytes, piece: Piece) -> errors.Failure | None:

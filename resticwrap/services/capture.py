@@ -1,6 +1,7 @@
 """Runs the domains of one backup plan: several at a time, each judged on its own."""
 
 import contextlib
+import os
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -13,6 +14,7 @@ from resticwrap.model.objects import Change, Entry, show_path
 from resticwrap.model.reports import BackupPlan, PlannedDomain
 from resticwrap.model.snapshot import Snapshot, Tags
 from resticwrap.planning import backup as planning
+from resticwrap.planning import inplace
 from resticwrap.ports import BackupRequest, BackupResult, Look, MissedItem, Progress, Trees
 from resticwrap.services.context import Context, info
 
@@ -133,6 +135,7 @@ class Capture:
                 missed.append(MissedItem(item=str(planned.root), message="another thing stood there after the backup"))
         except errors.NotFound:
             missed.append(MissedItem(item=str(planned.root), message="vanished while it was read"))
+        missed += self._mixed(planned, looked_at)
         root = before.root
         if result.snapshot is None:
             if missed or not result.complete or self._latest is None:
@@ -174,6 +177,14 @@ class Capture:
             return Counts(added=result.files_new, changed=result.files_changed), {"snapshot": stored}
         counts = self._compare(planned, snapshot, result, trees)
         return counts, {"snapshot": snapshot.original, "tree": snapshot.tree}
+
+    def _mixed(self, planned: PlannedDomain, since: Time) -> list[MissedItem]:
+        """Places where an in-place restore left, or made, a mix of two trees: what was read was never one state."""
+        root = os.path.realpath(os.fsencode(planned.root))
+        return [
+            MissedItem(item=place, message=why)
+            for place, why in inplace.mixed(self._context.journals.all(), root, since)
+        ]
 
     def _refuse_empty(self, planned: PlannedDomain, look: Look) -> None:
         """An empty root where files were is most likely a disk that is not mounted. Raises EmptySource."""

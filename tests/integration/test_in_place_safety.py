@@ -108,6 +108,25 @@ def test_nothing_is_exchanged_under_open_files(lab: Lab, profiles: Path) -> None
     assert (kept / "anna.json").read_text() == "old"
 
 
+def test_half_a_tree_is_no_complete_backup(lab: Lab, profiles: Path) -> None:
+    """What is live is a mix of two trees, and cannot be put right while somebody uses it: its backup is partial and
+    names the restore, whether anything changed or not, and the next one stands on the last complete one."""
+    lab.write("profiles/sub/ben.json", "spoilt")
+    lab.rw("backup", "--domain", "profiles")
+    complete = lab.json("snapshots", "--domain", "profiles")[-1]["snapshot"]["original"]
+    job = killed_half_way(lab, 1)
+    with (profiles / "anna.json").open():
+        for _ in range(2):
+            report = lab.json("backup", code=3)
+            runs = {run["domain"]: run for run in report["job"]["domains"]}
+            assert runs["exams"]["outcome"] == "ok" or runs["exams"]["outcome"] == "unchanged"
+            assert runs["profiles"]["outcome"] == "partial" and job in runs["profiles"]["missed"][0]
+            assert runs["profiles"]["parent"] == complete
+        assert not lab.json("snapshots", "--domain", "profiles")[-1]["complete"]
+    (run,) = lab.json("backup", "--domain", "profiles")["job"]["domains"]
+    assert run["outcome"] in ("ok", "unchanged") and not run["missed"]
+
+
 def test_a_crash_before_the_exchange_rolls_nothing_back(lab: Lab, profiles: Path) -> None:
     """Killed before the first rename; a service wrote for days. A nightly backup keeps all of it, used or not."""
     killed_after(lab, "_apply")
