@@ -157,6 +157,22 @@ def outside(live: bytes, piece: Piece) -> errors.Failure | None:
     )
 
 
+def nested(piece: Piece, roots: Mapping[str, bytes]) -> errors.Failure | None:
+    """Another domain lives at or below the place, by the real paths of their roots: it would be rolled back together
+    with this one, or be moved away where this one leaves it out."""
+    live = PurePath(os.fsdecode(piece.live))
+    inner = [name for name, root in roots.items() if PurePath(os.fsdecode(root)).is_relative_to(live)]
+    inner = [name for name in inner if name != piece.domain]
+    if not inner:
+        return None
+    where = ", ".join(f"{name} ({os.fsdecode(roots[name])})" for name in inner)
+    return errors.RestoreRefused(
+        f"{live} holds another domain, which would be exchanged together with {piece.domain}: {where}.",
+        hint=f"Put back paths beside it: rw restore PATH --domain {piece.domain} --in-place. Or all into a folder: "
+        f"rw restore --domain {piece.domain} --to FOLDER, and copy what belongs to {piece.domain}.",
+    )
+
+
 def own(live: Path, place: Path) -> errors.Failure:
     """Exchanging what rw itself lives on would pull its state, its password or the repository from under it."""
     return errors.RestoreRefused(

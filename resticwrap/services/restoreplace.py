@@ -11,6 +11,7 @@ from resticwrap.model.job import Job
 from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.swap import InPlaceResult, Piece, Safety, Unsaved
+from resticwrap.planning import inplace as decide
 from resticwrap.services import backup, interrupted
 from resticwrap.services.compare import compare
 from resticwrap.services.context import Context
@@ -186,7 +187,11 @@ def _again(context: Context, mode: str, act: Callable[[InPlace], InPlaceResult])
 
 
 def pieces(context: Context, wish: Wish, choices: Sequence[Choice]) -> list[Piece]:
-    """One piece for each wanted path: where it stands in the snapshot, where it lives, how large it is."""
+    """One piece for each wanted path: where it stands in the snapshot, where it lives, how large it is.
+
+    Raises RestoreRefused where another domain of the policy lives at or below such a place.
+    """
+    roots = {name: os.path.realpath(os.fsencode(one.source.root)) for name, one in context.settings.domains.items()}
     found = []
     for choice in choices:
         live = os.path.realpath(os.fsencode(live_root(context, choice.domain)))
@@ -203,6 +208,8 @@ def pieces(context: Context, wish: Wish, choices: Sequence[Choice]) -> list[Piec
                     tier=wish.tier,
                 )
             )
+            if (refusal := decide.nested(found[-1], roots)) is not None:
+                raise refusal
     return found
 
 

@@ -210,6 +210,31 @@ def test_what_rw_lives_on(lab: Lab, profiles: Path, own: str) -> None:
     assert not list(lab.folder.glob(".rw-restore-*"))
 
 
+@pytest.mark.parametrize("excluded", [False, True], ids=["in its snapshots", "left out of them"])
+def test_a_domain_within_the_domain(lab: Lab, profiles: Path, excluded: bool) -> None:
+    """An inner domain is neither rolled back nor moved away with the outer one: refused by name, also beforehand, and
+    what lies beside the inner one can be put back."""
+    inner = profiles / "inner"
+    lab.domains["inner"] = {**lab.files("profiles/inner"), "priority": "P0"}
+    lab.domains["profiles"]["excludes"] = [str(inner)] if excluded else []
+    lab.write_policies()
+    lab.write("profiles/inner/i.json", "old")
+    lab.rw("backup", "--type", "full")
+    (lab.folder / "link").symlink_to(lab.data)
+    lab.domains["inner"]["source"]["root"] = str(lab.folder / "link" / "profiles" / "inner")  # by another name
+    lab.write_policies()
+    lab.write("profiles/inner/i.json", "new")
+    lab.write("profiles/sub/ben.json", "spoilt")
+    before = tree(lab.data)
+    arguments = ["restore", "--in-place", "--domain", "profiles"]
+    for more in ([], ["--dry-run"], ["inner"][: not excluded]):
+        error = refused(lab, *arguments, *more, code=1, kind="RestoreRefused")
+        assert "inner (" in error["message"] and "--to FOLDER" in error["hint"]
+    assert tree(lab.data) == before
+    lab.rw(*arguments, "sub")
+    assert (profiles / "sub" / "ben.json").read_text() == "old" and (inner / "i.json").read_text() == "new"
+
+
 def test_a_symlink_out_of_the_domain(lab: Lab, profiles: Path) -> None:
     """A folder was replaced by a link to another one: nothing is put there."""
     lab.write("elsewhere/ben.json", "somebody else's")
