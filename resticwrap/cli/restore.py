@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 @click.option(
     "--force",
     is_flag=True,
-    help="In place: though rw cannot see who uses the place. --accept: though no snapshot has all that is removed.",
+    help="In place: though rw cannot see who uses the place, or though the snapshot is not known to be complete. "
+    "--accept: though no snapshot has all that is removed.",
 )
 @click.option("--dry-run", is_flag=True, help="Show which snapshots would be restored where; write nothing.")
 def command(

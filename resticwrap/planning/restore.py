@@ -17,13 +17,18 @@ def choose(
     wanted: str = "latest",
     at: Time | None = None,
     now: Time,
-    complete: Callable[[Snapshot], bool],
+    complete: Callable[[Snapshot], bool | None],
+    unknown: bool = False,
+    last: str | None = None,
+    host: str = "",
 ) -> Snapshot:
     """The snapshot of a domain that is wanted: by (the beginning of) its id, the latest, or as it stood `at` a time.
 
     A snapshot stands for the time until its domain's next one. Latest and `at` mean complete snapshots; an id means
-    that one, complete or not. What is dated in the future was made while a clock was wrong, and is never the latest.
-    Raises NotFound, also where an id is not unambiguous.
+    that one, complete or not; `unknown`: where none is known to be complete, one of which nothing is known will do.
+    What is dated in the future was made while a clock was wrong, and is never the latest. Nor is what `host` made
+    before the `last` complete one that it knows of, however it is dated. Raises NotFound, also where an id is not
+    unambiguous.
     """
     own = [snapshot for snapshot in snapshots if snapshot.domain == domain]
     if wanted != "latest":
@@ -34,15 +39,84 @@ def choose(
                 f"Domain {domain} has {many} whose id begins with {wanted}.", hint=f"rw snapshots --domain {domain}"
             )
         return found[-1]
-    sound = [s for s in own if complete(s) and s.time <= now + CLOCK_SLACK]
-    fitting = [s for s in sound if at is None or s.time <= at]
-    if not fitting:
+    fitting = [s for s in own if s.time <= now + CLOCK_SLACK and (at is None or s.time <= at)]
+    fitting.sort(key=lambda s: (s.time, s.id), reverse=True)
+    found_one = next((s for s in fitting if complete(s)), None)
+    if found_one is None and unknown:
+        found_one = next((s for s in fitting if complete(s) is None), None)
+    if found_one is None:
         when = f" at or before {at:%Y-%m-%d %H:%M:%S %Z}" if at else ""
         raise errors.NotFound(
             f"Domain {domain} has no complete snapshot{when}.",
             hint=f"rw snapshots --domain {domain}   (on a new machine first: rw catalog rebuild)",
         )
-    return max(fitting, key=lambda s: (s.time, s.id))
+    if at is None and found_one.host == host:
+        return _made_later(own, found_one, last)
+    return found_one
+
+
+def _made_later(own: Sequence[Snapshot], newest: Snapshot, last: str | None) -> Snapshot:
+    """The last complete snapshot that is known to have been made, unless the newest by date stands on it."""
+    known = next((s for s in own if s.original == last), None)
+    if known is None or newest.original == known.original:
+        return newest
+    by_id = {name: s for s in own for name in (s.id, s.original)}
+    before, seen = newest.parent, set[str]()
+    while before is not None and before not in seen and before in by_id:
+        if by_id[before].original == known.original:
+            return newest
+        seen.add(before)
+        before = by_id[before].parent
+    return known
+
+
+def doubts(
+    snapshots: Sequence[Snapshot],
+    domain: str,
+    chosen: Snapshot,
+    *,
+    wanted: str = "latest",
+    at: Time | None = None,
+    now: Time,
+    complete: Callable[[Snapshot], bool | None],
+) -> list[str]:
+    """What a person should know of a choice, as sentences."""
+    said = []
+    if not complete(chosen):
+        said.append(
+            f"{domain}: snapshot {chosen.original[:8]} is not known to be complete: what could not be read when it was "
+            "made is not in it."
+        )
+    if wanted != "latest":
+        return said
+    future = [s for s in snapshots if s.domain == domain and s.time > now + CLOCK_SLACK and s is not chosen]
+    if future:
+        newest = max(future, key=lambda s: s.time)
+        said.append(
+            f"{domain}: {len(future)} snapshots are dated in the future, the newest {newest.original[:8]} at "
+            f"{newest.time:%Y-%m-%d %H:%M:%S %Z}. A clock was wrong, and they are passed over; --snapshot takes one."
+        )
+    passed = [
+        s for s in snapshots
+        if at is None and s.domain == domain and chosen.time < s.time <= now + CLOCK_SLACK and complete(s)
+    ]  # fmt: skip
+    if passed:
+        newest = max(passed, key=lambda s: s.time)
+        said.append(
+            f"{domain}: snapshot {newest.original[:8]} is dated later, at {newest.time:%Y-%m-%d %H:%M:%S %Z}, but "
+            f"{chosen.original[:8]} was made after it. A clock was wrong; --snapshot takes the other one."
+        )
+    return said
+
+
+def incomplete(domain: str, snapshot: Snapshot) -> errors.Failure:
+    """What is not in a partial snapshot would be missing from the live place without a word."""
+    return errors.RestoreRefused(
+        f"Snapshot {snapshot.original[:8]} of {domain} is not known to be complete: what could not be read when it was "
+        "made would be missing in its place.",
+        hint=f"Restore it beside: rw restore --domain {domain} --snapshot {snapshot.original[:8]} --to FOLDER. "
+        "On a new machine first: rw catalog rebuild. Or the same with --force.",
+    )
 
 
 def inside(root: bytes, path: str) -> bytes:

@@ -16,7 +16,7 @@ from resticwrap.model.swap import Journal
 from resticwrap.planning import inplace
 from resticwrap.ports import Catalog, Repository
 from resticwrap.services.context import Context, Records, check_domains
-from resticwrap.services.restore import Choice, Wish, choose
+from resticwrap.services.restore import Choice, Wish, choose, notes_of
 
 JOBS_AT_MOST = 1000
 
@@ -65,6 +65,9 @@ def ls(context: Context, wish: Wish) -> list[Listing]:
     context.check_pin(wish.tier)
     repository = context.repositories[wish.tier]
     chunker = repository.trees().chunker
+    choices = choose(context, wish)
+    for note in notes_of(choices):
+        context.watcher.note(note)
     return [
         Listing(
             domain=choice.domain,
@@ -72,7 +75,7 @@ def ls(context: Context, wish: Wish) -> list[Listing]:
             entries=_listed(repository, choice),
             chunker=chunker,
         )
-        for choice in choose(context, wish)
+        for choice in choices
     ]
 
 

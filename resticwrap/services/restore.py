@@ -7,7 +7,7 @@ nobody should take it for the file.
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from resticwrap.planning import restore as planning
 from resticwrap.ports import MissedItem, Repository
 from resticwrap.services import interrupted, manifest
 from resticwrap.services.compare import compare
+from resticwrap.services.completeness import Completeness
 from resticwrap.services.context import Context, check_domains
 from resticwrap.services.leftovers import clear_stage, dead_stages, stage_of
 
@@ -47,12 +48,17 @@ class Wish:
 
 @dataclass(frozen=True)
 class Choice:
-    """One domain's snapshot, the name of its root in the tree, and the wanted paths as they stand in the snapshot."""
+    """One domain's snapshot, the name of its root in the tree, and the wanted paths as they stand in the snapshot.
+
+    `complete`: it is known to be. `notes`: what a person should know of the choice.
+    """
 
     domain: str
     snapshot: Snapshot
     root: bytes
     paths: tuple[bytes, ...]
+    complete: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def choose(context: Context, wish: Wish) -> list[Choice]:
@@ -63,11 +69,22 @@ def choose(context: Context, wish: Wish) -> list[Choice]:
         )
     repository = context.repositories[wish.tier]
     snapshots = repository.snapshots()
-    complete = known_complete(context, wish.tier)
+    complete = Completeness(context, wish.tier)
     now = context.clock.now()
     choices = []
     for domain, name in _wanted(context, wish, snapshots, complete).items():
-        snapshot = planning.choose(snapshots, domain, wanted=name, at=wish.at, now=now, complete=complete)
+        snapshot = planning.choose(
+            snapshots,
+            domain,
+            wanted=name,
+            at=wish.at,
+            now=now,
+            complete=complete,
+            unknown=not complete.certain,
+            last=complete.last.get(domain),
+            host=context.settings.host,
+        )
+        said = planning.doubts(snapshots, domain, snapshot, wanted=name, at=wish.at, now=now, complete=complete)
         root = root_of(repository, snapshot)
         paths = tuple(planning.inside(root, path) for path in wish.paths)
         for path, asked in zip(paths, wish.paths, strict=True):
@@ -76,13 +93,17 @@ def choose(context: Context, wish: Wish) -> list[Choice]:
                     f"Snapshot {snapshot.original[:8]} of {domain} has no {asked}.",
                     hint=f"rw ls --domain {domain} --snapshot {snapshot.original[:8]}",
                 )
-        choices.append(Choice(domain, snapshot, root, paths))
+        notes = ((complete.note,) if complete.note else ()) + tuple(said)
+        choices.append(Choice(domain, snapshot, root, paths, bool(complete(snapshot)), notes))
     return choices
 
 
-def _wanted(
-    context: Context, wish: Wish, snapshots: Sequence[Snapshot], complete: Callable[[Snapshot], bool]
-) -> dict[str, str]:
+def notes_of(choices: Sequence[Choice]) -> tuple[str, ...]:
+    """What a person should know of these choices, once each."""
+    return tuple(dict.fromkeys(note for choice in choices for note in choice.notes))
+
+
+def _wanted(context: Context, wish: Wish, snapshots: Sequence[Snapshot], complete: Completeness) -> dict[str, str]:
     """By domain, which snapshot: an id (or its beginning), or `latest`."""
     if wish.job:
         return _of_job(context, wish)
@@ -96,11 +117,14 @@ def _wanted(
     return dict.fromkeys(everything(context, wish, snapshots, complete), "latest")
 
 
-def everything(
-    context: Context, wish: Wish, snapshots: Sequence[Snapshot], complete: Callable[[Snapshot], bool]
-) -> list[str]:
+def everything(context: Context, wish: Wish, snapshots: Sequence[Snapshot], complete: Completeness) -> list[str]:
     """Every domain that has a complete snapshot, also one that the policy has dropped; the others are told of."""
-    there = {s.domain for s in snapshots if s.domain and complete(s) and (wish.at is None or s.time <= wish.at)}
+    there: set[str] = set()
+    for one in reversed(snapshots):
+        if one.domain and one.domain not in there and (wish.at is None or one.time <= wish.at):
+            known = complete(one)
+            if known or (known is None and not complete.certain):
+                there.add(one.domain)
     for name in sorted(set(context.settings.domains) - there):
         context.watcher.note(f"{name} has no complete snapshot, so it is left out")
     if not there:
@@ -124,16 +148,6 @@ def _of_job(context: Context, wish: Wish) -> dict[str, str]:
                 )
             context.watcher.note(f"{name} got no snapshot in that job, so it is left out")
     return {name: snapshot for name in wish.domains or runs if (snapshot := runs.get(name))}
-
-
-def known_complete(context: Context, tier: str) -> Callable[[Snapshot], bool]:
-    """Whether a snapshot is known to be complete. A catalogue that is down keeps nobody from restoring."""
-    try:
-        known = context.catalog().snapshots(context.target_name, tier)
-    except errors.CatalogUnavailable as error:
-        context.watcher.note(f"{error.message} Taking every snapshot for complete.")
-        return lambda _: True
-    return lambda snapshot: (record := known.get(snapshot.original)) is not None and record.complete
 
 
 def root_of(repository: Repository, snapshot: Snapshot) -> bytes:
@@ -177,15 +191,16 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
         finally:
             context.watcher.end()
             clear_stage(stage_of(to, job), finished=job.outcome != "running")
-    return RestoreReport(job=job, mode="beside", domains=tuple(done))
+    return RestoreReport(job=job, mode="beside", domains=tuple(done), notes=notes_of(choices))
 
 
 def preview(context: Context, wish: Wish, to: Path) -> RestoreReport:
     """What a restore would bring back, from which snapshot and to where; nothing is written or recorded."""
     refuse_full(to)
     context.check_pin(wish.tier)
-    domains = tuple(planned(context, wish.tier, choice, to / choice.domain) for choice in choose(context, wish))
-    return RestoreReport(job=context.new_job("restore"), mode="planned", domains=domains)
+    choices = choose(context, wish)
+    domains = tuple(planned(context, wish.tier, choice, to / choice.domain) for choice in choices)
+    return RestoreReport(job=context.new_job("restore"), mode="planned", domains=domains, notes=notes_of(choices))
 
 
 def planned(context: Context, tier: str, choice: Choice, place: Path) -> RestoredDomain:

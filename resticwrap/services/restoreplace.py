@@ -12,12 +12,23 @@ from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.swap import InPlaceResult, Piece, Safety, Unsaved
 from resticwrap.planning import inplace as decide
+from resticwrap.planning.restore import incomplete
 from resticwrap.services import backup, interrupted
 from resticwrap.services.compare import compare
 from resticwrap.services.context import Context
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Work
-from resticwrap.services.restore import NOT_RESTORED, Choice, Wish, choose, entries, live_root, planned, root_of
+from resticwrap.services.restore import (
+    NOT_RESTORED,
+    Choice,
+    Wish,
+    choose,
+    entries,
+    live_root,
+    notes_of,
+    planned,
+    root_of,
+)
 from resticwrap.services.unsaved import unsaved
 
 LOCK = "in-place restore"
@@ -128,19 +139,26 @@ def restore(context: Context, wish: Wish, *, force: bool = False) -> RestoreRepo
         engine = context.in_place(work)
         _recover(context, engine)
         context.check_pin(wish.tier)
-        choices = _chosen(context, wish, engine)
+        choices = _chosen(context, wish, engine, force=force)
         context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
         try:
             result = engine.run(job.id, context.target_name, pieces(context, wish, choices), force=force)
         finally:
             context.watcher.end()
         domains = [_restored(context, wish, choice) for choice in choices]
+        result = msgspec.structs.replace(result, notes=(*notes_of(choices), *result.notes))
         return _close(context, job, "in-place", result, domains)
 
 
-def _chosen(context: Context, wish: Wish, engine: InPlace) -> list[Choice]:
-    """What is wished; of "everything" without what rw itself lives on, which the engine would refuse."""
+def _chosen(context: Context, wish: Wish, engine: InPlace, *, force: bool) -> list[Choice]:
+    """What is wished; of "everything" without what rw itself lives on, which the engine would refuse.
+
+    Raises RestoreRefused for a snapshot that is not known to be complete, unless `force`.
+    """
     choices = choose(context, wish)
+    for choice in choices:
+        if not choice.complete and not force:
+            raise incomplete(choice.domain, choice.snapshot)
     if wish.domains or wish.snapshot != "latest":
         return choices
     found = []
@@ -159,11 +177,11 @@ def preview(context: Context, wish: Wish, *, force: bool = False) -> RestoreRepo
     """What an in-place restore would do, checked as a run checks it; writes nothing. Raises what a run would raise."""
     context.check_pin(wish.tier)
     engine = context.in_place(DomainWork(context))
-    choices = _chosen(context, wish, engine)
+    choices = _chosen(context, wish, engine, force=force)
     job = context.new_job("restore")
     _, notes = engine.check(job.id, pieces(context, wish, choices), force=force)
     domains = tuple(planned(context, wish.tier, choice, live_root(context, choice.domain)) for choice in choices)
-    return RestoreReport(job=job, mode="planned", domains=domains, notes=notes)
+    return RestoreReport(job=job, mode="planned", domains=domains, notes=(*notes_of(choices), *notes))
 
 
 def undo(context: Context, restored: str, *, force: bool = False) -> RestoreReport:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from resticwrap import errors
+from resticwrap.services import restoreplace
+from resticwrap.services.restore import Wish
 from tests.broken import faulty_restic, flip, refused, repository_files
 from tests.conftest import MakeLab
 from tests.lab import Lab, tree
@@ -176,6 +179,63 @@ def test_only_a_leftover_of_this_folder_is_finished(two: tuple[Lab, list[dict[st
     assert tree(elsewhere) == before
     lab.rw("restore", "--to", "back")
     assert tree(lab.folder / "back") == tree(lab.data)
+
+
+@pytest.fixture
+def partly(two: tuple[Lab, list[dict[str, str]]]) -> tuple[Lab, dict[str, str]]:
+    """After two complete backups a partial one of `profiles`, which lacks anna.json; with its job and snapshot."""
+    lab, _ = two
+    lab.write("profiles/sub/ben.json", "v3")
+    anna, aside = lab.data / "profiles" / "anna.json", lab.folder / "aside"
+    fault = '{"message_type":"error","error":{"message":"permission denied"},"during":"archival","item":"/anna.json"}'
+    script = f"""mv {anna} {aside}; restic "$@"; mv {aside} {anna}; echo '{fault}' >&2; exit 3"""
+    report = lab.json("backup", "--domain", "profiles", code=3, env=faulty_restic(lab, script))
+    (run,) = report["job"]["domains"]
+    assert run["outcome"] == "partial"
+    return lab, {"job": report["job"]["id"], "id": run["snapshot"]}
+
+
+def test_a_partial_snapshot_is_named(partly: tuple[Lab, dict[str, str]]) -> None:
+    """Asked for by its id or its job it comes back beside, and the report says what it is; a complete one says nothing.
+    In place it is refused until somebody insists."""
+    lab, made = partly
+    for number, how in enumerate((("--snapshot", made["id"]), ("--job", made["job"]))):
+        report = lab.json("restore", "--domain", "profiles", *how, "--to", f"back{number}")
+        assert made["id"][:8] in report["notes"][0] and "not known to be complete" in report["notes"][0]
+        assert report["job"]["outcome"] == "ok"
+        job = made["job"] if "--job" in how else None
+        wish = Wish(("profiles",), snapshot="latest" if job else made["id"], job=job)
+        with lab.house() as built, pytest.raises(errors.RestoreRefused, match="not known to be complete") as caught:
+            restoreplace.restore(built.context, wish)
+        assert "--force" in caught.value.hint
+    assert lab.json("restore", "--domain", "profiles", "--to", "latest")["notes"] == []
+    assert (lab.data / "profiles" / "anna.json").exists()
+    report = lab.json("restore", "--in-place", "--domain", "profiles", "--snapshot", made["id"], "--force")
+    assert any("not known to be complete" in note for note in report["notes"])
+    assert not (lab.data / "profiles" / "anna.json").exists()
+
+
+@pytest.mark.parametrize("left", ["all", "manifests", "nothing"])
+def test_without_the_catalogue(partly: tuple[Lab, dict[str, str]], left: str) -> None:
+    """A partial snapshot is nobody's latest without the catalogue either: the state directory or the manifests tell.
+    Where nothing tells, the newest is taken, and the report says that it may lack something."""
+    lab, made = partly
+    for file in lab.state.glob("catalog.sqlite*"):
+        file.unlink()
+    (lab.state / "catalog.sqlite").mkdir()
+    if left != "all":
+        (lab.state / "latest_main.json").unlink()
+    if left == "nothing":
+        for manifest in lab.manifests():
+            manifest.unlink()
+    report = lab.json("restore", "--domain", "profiles", "--to", "back")
+    (domain,) = report["domains"]
+    assert any("state directory" in note for note in report["notes"])
+    doubt = [note for note in report["notes"] if "not known to be complete" in note]
+    if left == "nothing":
+        assert domain["snapshot"] == made["id"] and made["id"][:8] in doubt[0]
+    else:
+        assert not doubt and text(lab) == "v2"
 
 
 def test_any_target(any_lab: Lab) -> None:

@@ -109,3 +109,50 @@ def test_what_lies_in_the_future_is_not_the_latest() -> None:
     now = NOW + timedelta(hours=1)
     assert planning.choose(ALL, "exams", now=now, complete=complete).id == "aa11"
     assert planning.choose(ALL, "exams", now=now, wanted="aa22", complete=complete).id == "aa22"
+
+
+def test_what_nothing_is_known_of() -> None:
+    """It is taken only where no snapshot is known to be complete and nobody could be asked, and never a partial one."""
+    unknown = partial(planning.choose, ALL, "exams", now=NOW + timedelta(days=9))
+    assert unknown(complete=lambda s: True if s.id == "aa11" else None, unknown=True).id == "aa11"
+    assert unknown(complete=lambda s: False if s.id == "bb33" else None, unknown=True).id == "aa22"
+    with pytest.raises(errors.NotFound):
+        unknown(complete=lambda s: None)
+
+
+def test_a_clock_that_was_ahead() -> None:
+    """What this host made last is its latest, though an older one bears a later date by now; both are named."""
+    ahead, last = snapshot("c1", 48), msgspec.structs.replace(snapshot("c2", 1), parent="c1")
+    now = NOW + timedelta(hours=2)
+    for later in (now, NOW + timedelta(hours=49)):
+        chosen = planning.choose([last, ahead], "exams", now=later, complete=complete, last="c2", host="lab")
+        assert chosen.id == "c2"
+        (said,) = planning.doubts([last, ahead], "exams", chosen, now=later, complete=complete)
+        assert "c1" in said and "clock was wrong" in said
+
+
+@pytest.mark.parametrize(
+    "newest",
+    [
+        msgspec.structs.replace(snapshot("d9", 5), parent="d5"),  # stands on the last one
+        msgspec.structs.replace(snapshot("d9", 5), host="another"),
+    ],
+    ids=["an heir", "of another host"],
+)
+def test_what_was_really_made_later(newest: Snapshot) -> None:
+    """A state directory may be behind: what stands on its last snapshot, or comes from elsewhere, is newer."""
+    between = msgspec.structs.replace(snapshot("d5", 4), parent="d1")
+    own = [snapshot("d1", 1), between, newest]
+    now = NOW + timedelta(hours=6)
+    assert planning.choose(own, "exams", now=now, complete=complete, last="d1", host="lab").id == "d9"
+    assert planning.choose(own, "exams", now=now, complete=complete, last="gone", host="lab").id == "d9"
+    assert planning.doubts(own, "exams", newest, now=now, complete=complete) == []
+
+
+def test_doubts_about_a_partial_one() -> None:
+    """Named, whichever way it was asked for; a complete one gives no reason for a word."""
+    partial_one = ALL[2]
+    (said,) = planning.doubts(ALL, "exams", partial_one, wanted="bb33", now=NOW, complete=complete)
+    assert "bb33" in said and "not known to be complete" in said
+    later = NOW + timedelta(days=9)
+    assert planning.doubts(ALL, "exams", ALL[1], now=later, complete=complete) == []
