@@ -10,6 +10,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from resticwrap import errors
 from resticwrap.model.base import Time, Value
 from resticwrap.model.job import Job, Latest, Manifest, Pin
 from resticwrap.model.objects import Change, Entry, show_path
@@ -177,6 +178,10 @@ class PackBlob(Value, frozen=True):
     pack: str
 
 
+Lost = Callable[[bytes, errors.Failure], None]
+"""Is told of a folder, by its path, of which the list cannot be read, and why."""
+
+
 class Trees(Protocol):
     """Reads trees and index of one repository without restic. Every tree is hashed again as it is read.
 
@@ -187,9 +192,11 @@ class Trees(Protocol):
     def chunker(self) -> str:
         """The fingerprint of the repository's chunker parameters, for content ids."""
 
-    def walk(self, tree: str, under: bytes = b"") -> Iterator[Entry]:
+    def walk(self, tree: str, under: bytes = b"", *, lost: "Lost | None" = None) -> Iterator[Entry]:
         """Every node below (and including) `under`, a path relative to the tree's root; parents before children,
-        siblings in restic's order. Nothing where there is no such path. The tree's root itself is not a node."""
+        siblings in restic's order. Nothing where there is no such path. The tree's root itself is not a node.
+
+        With `lost` a folder whose tree cannot be read is told to it, and what is beside that folder still comes."""
 
     def changes(self, old: str | None, new: str) -> Iterator[Change]:
         """Where two trees differ; equal subtrees are not descended into. `old` None: everything was added.
@@ -241,7 +248,7 @@ class Repository(Protocol):
     def snapshot(self, snapshot: str) -> Snapshot:
         """One snapshot by its full id. Raises ObjectMissing, Damaged."""
 
-    def entries(self, snapshot: str, tree: str, under: bytes = b"") -> Iterator[Entry]:
+    def entries(self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None) -> Iterator[Entry]:
         """Every node of a snapshot as `Trees.walk` gives them; by restic's own `find` where our reader fails."""
 
     def restore(

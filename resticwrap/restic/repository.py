@@ -14,7 +14,7 @@ from resticwrap.model.objects import Entry
 from resticwrap.model.reports import LockInfo
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.swap import OWN_PREFIXES
-from resticwrap.ports import BackupRequest, BackupResult, CheckResult, Progress, RestoreResult, Trees
+from resticwrap.ports import BackupRequest, BackupResult, CheckResult, Lost, Progress, RestoreResult, Trees
 from resticwrap.ports import Repository as RepositoryPort
 from resticwrap.restic import exits, find, locks, messages, tags
 from resticwrap.restic.crypto import MasterKey, chunker_fingerprint
@@ -202,10 +202,10 @@ class ResticRepository:
             return False
         return True
 
-    def entries(self, snapshot: str, tree: str, under: bytes = b"") -> Iterator[Entry]:
+    def entries(self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None) -> Iterator[Entry]:
         count, last = 0, b""
         try:
-            for entry in self.trees().walk(tree, under):
+            for entry in self.trees().walk(tree, under, lost=lost):
                 count, last = count + 1, entry.path
                 yield entry
             return

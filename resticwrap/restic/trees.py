@@ -11,7 +11,7 @@ from typing import Literal, overload
 
 from resticwrap.errors import Damaged, Failure, ObjectMissing
 from resticwrap.model.objects import Change, Entry
-from resticwrap.ports import PackBlob
+from resticwrap.ports import Lost, PackBlob
 from resticwrap.restic.crypto import MasterKey
 from resticwrap.restic.index import Index, Place
 from resticwrap.restic.nodes import (
@@ -44,7 +44,7 @@ class TreeReader:
     def chunker(self) -> str:
         return self._chunker
 
-    def walk(self, tree: str, under: bytes = b"") -> Iterator[Entry]:
+    def walk(self, tree: str, under: bytes = b"", *, lost: Lost | None = None) -> Iterator[Entry]:
         wanted = parts(under)
         parent = b""
         for depth, name in enumerate(wanted):
@@ -57,7 +57,7 @@ class TreeReader:
             if not node.subtree:
                 return
             parent, tree = path, node.subtree
-        yield from self._beneath(tree, parent)
+        yield from self._beneath(tree, parent, lost)
 
     def changes(self, old: str | None, new: str) -> Iterator[Change]:
         """As the port says, parents first and siblings by name. What is compared of a node is its content, owner,
@@ -144,19 +144,27 @@ class TreeReader:
                 waiting[tree] = draft
                 stack += [subtree for _, subtree in draft.folders if subtree not in known]
 
-    def _beneath(self, tree: str, path: bytes) -> Iterator[Entry]:
-        """Every node below a folder, parents before children."""
-        stack = [(path, self._named(tree))]
+    def _beneath(self, tree: str, path: bytes, lost: Lost | None = None) -> Iterator[Entry]:
+        """Every node below a folder, parents before children. What `lost` is told of holds nothing."""
+        stack = [(path, self._readable(tree, path, lost))]
         while stack:
             parent, nodes = stack[-1]
             for name, node in nodes:
                 below = join(parent, name)
                 yield entry_of(node, below)
                 if node.subtree:
-                    stack.append((below, self._named(node.subtree)))
+                    stack.append((below, self._readable(node.subtree, below, lost)))
                     break
             else:
                 stack.pop()
+
+    def _readable(self, tree: str, path: bytes, lost: Lost | None) -> Iterator[Named]:
+        try:
+            yield from self._named(tree)
+        except (Damaged, ObjectMissing) as error:
+            if lost is None:
+                raise
+            lost(path, error)
 
     def _pairs(self, old: str, new: str, path: bytes) -> "Iterator[_Pair]":
         """The nodes of two folders side by side, by name."""

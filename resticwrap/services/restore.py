@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -16,11 +16,11 @@ import msgspec
 from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.job import Job
-from resticwrap.model.objects import Entry
+from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.planning import restore as planning
-from resticwrap.ports import MissedItem, Repository
+from resticwrap.ports import Lost, MissedItem, Repository
 from resticwrap.services import interrupted, manifest
 from resticwrap.services.compare import compare
 from resticwrap.services.completeness import Completeness
@@ -30,6 +30,8 @@ from resticwrap.services.leftovers import clear_stage, dead_stages, stage_of
 DAMAGED = b".rw-damaged"
 NOT_RESTORED = frozenset({"socket", "irregular"})
 """What restic does not bring back: it means nothing without the process that made it."""
+LOST = (errors.Damaged, errors.ObjectMissing, errors.ResticFailed)
+"""What a damaged repository says of one domain, and not of the others."""
 WRONG_CONTENT = frozenset({"size", "content"})
 NAMED = 500
 
@@ -151,9 +153,17 @@ def _of_job(context: Context, wish: Wish) -> dict[str, str]:
 
 
 def root_of(repository: Repository, snapshot: Snapshot) -> bytes:
-    """The name of a snapshot's one root. Raises NotFound for an empty snapshot."""
-    for entry in repository.entries(snapshot.id, snapshot.tree):
-        return entry.path
+    """The name of a snapshot's one root. Raises NotFound for an empty snapshot.
+
+    Where the tree cannot be read it is the name of what was backed up: what is lost is told when it is restored.
+    """
+    try:
+        for entry in repository.entries(snapshot.id, snapshot.tree):
+            return entry.path
+    except LOST:
+        if snapshot.paths and (name := os.path.basename(snapshot.paths[0])):
+            return os.fsencode(name)
+        raise
     raise errors.NotFound(f"Snapshot {snapshot.original[:8]} is empty.", hint="rw snapshots")
 
 
@@ -168,6 +178,7 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
         refuse_full(to)
     job = msgspec.structs.replace(context.new_job("restore"), details={"to": str(to)})
     done: list[RestoredDomain] = []
+    troubles: list[errors.Failure | None] = []
     with context.running(job):
         context.check_pin(wish.tier)
         choices = choose(context, wish)
@@ -178,8 +189,11 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
                 clear_stage(stage, finished=True)
             for choice in choices:
                 found = _resumed(context, wish.tier, job, choice, to) if dead else None
-                done.append(found or _one(context, wish.tier, job, choice, to))
-                context.watcher.done(choice.domain, "ok" if good(done[-1]) else "failed")
+                restored, trouble = (found, None) if found else _one(context, wish.tier, job, choice, to)
+                done.append(restored)
+                troubles.append(trouble)
+                context.watcher.done(choice.domain, "ok" if good(restored) else "failed")
+            _raise_if_nothing_came(done, troubles)
             job = msgspec.structs.replace(
                 job,
                 outcome="ok" if all(good(restored) for restored in done) else "partial",
@@ -192,6 +206,14 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
             context.watcher.end()
             clear_stage(stage_of(to, job), finished=job.outcome != "running")
     return RestoreReport(job=job, mode="beside", domains=tuple(done), notes=notes_of(choices))
+
+
+def _raise_if_nothing_came(done: Sequence[RestoredDomain], troubles: Sequence[errors.Failure | None]) -> None:
+    """Where not one domain brought anything, the restore has failed, for the first reason."""
+    if all(troubles) and not any(os.path.lexists(restored.place) for restored in done):
+        for trouble in troubles:
+            if trouble is not None:
+                raise trouble
 
 
 def preview(context: Context, wish: Wish, to: Path) -> RestoreReport:
@@ -251,37 +273,61 @@ def _resumed(context: Context, tier: str, job: Job, choice: Choice, to: Path) ->
     if not os.path.lexists(place):
         return None
     name = os.fsencode(choice.domain)
-    wanted = [
-        msgspec.structs.replace(entry, path=name + entry.path[len(choice.root) :])
-        for entry in entries(context, tier, choice)
-    ]
     trees = context.repositories[tier].trees()
-    if any(wrong for _, wrong in compare(trees, wanted, os.fsencode(to), choice.domain)):
+    try:
+        wanted = [
+            msgspec.structs.replace(entry, path=name + entry.path[len(choice.root) :])
+            for entry in entries(context, tier, choice)
+        ]
+        wrong = any(wrong for _, wrong in compare(trees, wanted, os.fsencode(to), choice.domain))
+    except LOST:
+        wrong = True
+    if wrong:
         place.rename(f"{place}.before-{job.id}")
         return None
     whole = planned(context, tier, choice, place)
     return msgspec.structs.replace(whole, compared=whole.files)
 
 
-def _one(context: Context, tier: str, job: Job, choice: Choice, to: Path) -> RestoredDomain:
+def _one(
+    context: Context, tier: str, job: Job, choice: Choice, to: Path
+) -> tuple[RestoredDomain, errors.Failure | None]:
+    """Restore one domain. What the repository has lost of it is in `unreadable`, and why (first) beside it: what came
+    back all the same is put in its place."""
     stage = stage_of(to, job) / choice.domain
-    unreadable = fetch(context, tier, choice, stage)
-    files, mismatches, size = check(context, tier, choice, os.fsencode(stage), set_aside=True)
+    unreadable: list[str] = []
+    trouble: errors.Failure | None = None
+    try:
+        unreadable += [f"{item.item}: {item.message}" for item in fetch(context, tier, choice, stage)]
+    except LOST as error:
+        trouble = error
+        unreadable.append(f"/: {error.message}")
+    found = Checked()
+
+    def lost(path: bytes, error: errors.Failure) -> None:
+        unreadable.append(f"/{show_path(path)}/: {error.message}")
+
+    try:
+        check(context, tier, choice, os.fsencode(stage), found, lost=lost)
+    except LOST as error:
+        trouble = trouble or error
+        unreadable.append(f"/: {error.message}")
     place = to / choice.domain
     staged = os.path.join(os.fsencode(stage), choice.root)
     if os.path.lexists(staged):
         os.rename(staged, os.fsencode(place))
-    return RestoredDomain(
+    restored = RestoredDomain(
         domain=choice.domain,
         snapshot=choice.snapshot.original,
         time=choice.snapshot.time,
         place=str(place),
-        files=files,
-        size=size,
-        compared=files,
-        mismatches=tuple(mismatches),
-        unreadable=tuple(f"{item.item}: {item.message}" for item in unreadable[:NAMED]),
+        files=found.files,
+        size=found.size,
+        compared=found.files,
+        mismatches=tuple(found.wrong),
+        unreadable=tuple(unreadable[:NAMED]),
     )
+    return restored, trouble
 
 
 def fetch(context: Context, tier: str, choice: Choice, stage: Path) -> Sequence[MissedItem]:
@@ -296,36 +342,41 @@ def fetch(context: Context, tier: str, choice: Choice, stage: Path) -> Sequence[
     return result.failed
 
 
-def entries(context: Context, tier: str, choice: Choice) -> Iterator[Entry]:
+def entries(context: Context, tier: str, choice: Choice, lost: Lost | None = None) -> Iterator[Entry]:
     """What a choice must bring back. The folders on the way to a wanted path are not part of it."""
     repository = context.repositories[tier]
     for under in choice.paths or (choice.root,):
-        for entry in repository.entries(choice.snapshot.id, choice.snapshot.tree, under):
+        for entry in repository.entries(choice.snapshot.id, choice.snapshot.tree, under, lost=lost):
             if entry.kind not in NOT_RESTORED:
                 yield entry
 
 
-def check(
-    context: Context, tier: str, choice: Choice, place: bytes, *, set_aside: bool = False
-) -> tuple[int, list[Mismatch], int]:
-    """Compare all of a choice with what lies below `place`: how many files, what is wrong, how many bytes are right.
+@dataclass
+class Checked:
+    """How many files were compared, what was wrong, how many bytes were right, as far as a comparison came."""
 
-    With `set_aside`, a file with wrong content is renamed so that nobody takes it for the real one.
+    files: int = 0
+    size: int = 0
+    wrong: list[Mismatch] = field(default_factory=list)
+
+
+def check(context: Context, tier: str, choice: Choice, place: bytes, found: Checked, *, lost: Lost) -> None:
+    """Compare all of a choice with what lies below `place`, and count it in `found`. Folders that the repository has
+    lost are told to `lost`.
+
+    A file with wrong content is renamed so that nobody takes it for the real one.
     """
     trees = context.repositories[tier].trees()
-    compared, size = 0, 0
-    wrong: list[Mismatch] = []
-    for entry, mismatch in compare(trees, entries(context, tier, choice), place, choice.domain, cut=True):
+    for entry, mismatch in compare(trees, entries(context, tier, choice, lost), place, choice.domain, cut=True):
         if context.cancelled():
             raise errors.Interrupted("Interrupted while the restored files were compared.", hint="Run it again.")
-        compared += entry.kind == "file"
+        found.files += entry.kind == "file"
         if mismatch is None:
-            size += entry.size
+            found.size += entry.size
             continue
-        if len(wrong) < NAMED:
-            wrong.append(mismatch)
+        if len(found.wrong) < NAMED:
+            found.wrong.append(mismatch)
         path = os.path.join(place, entry.path)
-        if set_aside and mismatch.what in WRONG_CONTENT:
+        if mismatch.what in WRONG_CONTENT:
             with contextlib.suppress(OSError):
                 os.rename(path, path + DAMAGED)
-    return compared, wrong, size

@@ -126,6 +126,43 @@ def test_damage_is_set_aside(make_lab: MakeLab) -> None:
     assert "bad.bin" in plain.out + plain.err
 
 
+def test_one_lost_tree(make_lab: MakeLab) -> None:
+    """One folder's list is lost: what lies beside it comes back, the folder is named, and so does every other domain;
+    of a snapshot whose own tree is lost it is told as well. Where nothing at all comes back the restore has failed."""
+    lab = make_lab("local")
+    for number in range(3):
+        lab.write(f"exams/a/f{number}", f"a{number}" * 10)
+    lab.rw("backup", "--domain", "exams")
+    lab.write("profiles/x.json", "x")
+    lab.write("exams/b/f", "b" * 10)
+    lab.rw("backup")
+    with lab.house() as built:
+        (*_, snapshot) = [one for one in built.context.hot.snapshots() if one.domain == "exams"]
+        trees = built.context.hot.trees()
+        subtree = {entry.path: entry.subtree for entry in trees.walk(snapshot.tree)}
+        of_folder, of_root = (
+            [pack for pack in trees.packs() if any(blob.id == wanted for blob in trees.blobs_in([pack]))]
+            for wanted in (subtree[b"exams/a"], snapshot.tree)
+        )
+    packs = {file.name: file for file in repository_files(lab, "data")}
+    for pack in of_folder:
+        packs[pack].unlink()
+    shutil.rmtree(lab.folder / "cache")
+    report = lab.json("restore", "--to", "back", code=3)
+    (exams, profiles) = report["domains"]
+    assert report["job"]["outcome"] == "partial" and profiles["compared"] == 1 and not profiles["unreadable"]
+    assert any("exams/a" in lost for lost in exams["unreadable"])
+    assert (exams["files"], text(lab, "back", "exams/b/f"), text(lab, "back", "profiles/x.json")) == (1, "b" * 10, "x")
+    for pack in set(of_root) - set(of_folder):
+        packs[pack].unlink()
+    shutil.rmtree(lab.folder / "cache")
+    report = lab.json("restore", "--to", "again", code=3)
+    (exams, profiles) = report["domains"]
+    assert exams["unreadable"] and not exams["files"] and profiles["compared"] == 1
+    run = lab.rw("restore", "--domain", "exams", "--to", "nothing", "--json", code=None)
+    assert run.code in (1, 20) and run.json["error"]["message"] and not any((lab.folder / "nothing").iterdir())
+
+
 def test_default_folder(two: tuple[Lab, list[dict[str, str]]]) -> None:
     """Without --to it goes into a new folder named by the time, beside which nothing is touched."""
     lab, _ = two
