@@ -13,6 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
+from resticwrap.model.snapshot import NAME
+
 UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 LONGEST = timedelta(days=36525)
 DURATION = r"^([0-9]+[smhdw])+$"
@@ -117,7 +119,7 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str, when_used="json"),
     Field(examples=["4m", "6h", "30d"]),
 ]
-Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,63}$")]
+Name = Annotated[str, Field(pattern=NAME)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", max_length=200)]
 AbsolutePath = Annotated[Path, AfterValidator(absolute_path)]
 Secret = Annotated[SecretStr, AfterValidator(one_line)]
@@ -127,7 +129,7 @@ Cron = Annotated[str, AfterValidator(check_cron)]
 ReadOnly = (AfterValidator(_read_only), PlainSerializer(dict))
 
 WORDS = {
-    r"^[a-z_][a-z0-9_-]{0,63}$": "must be a name: up to 64 lower-case letters, digits, _ and -, a letter first",
+    NAME: "must be a name: up to 64 lower-case letters, digits, _ and -, a letter first",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$": "must be names of letters, digits, . _ and -, "
     "joined by /",
     r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$": "must be a bucket's name: 3 to 63 lower-case letters, digits, . and -",

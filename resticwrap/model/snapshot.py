@@ -10,6 +10,10 @@ SnapshotType = Literal["incremental", "full"]
 TierName = Literal["hot", "cold"]
 
 
+NAME = r"^[a-z_][a-z0-9_-]{0,63}$"
+"""What names of domains and targets look like: always one name of a folder, never a path."""
+
+
 class Tags(Value, frozen=True):
     """What the tags of a snapshot say. `restic/tags.py` writes and reads them."""
 

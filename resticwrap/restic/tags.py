@@ -1,10 +1,11 @@
 """The grammar of snapshot tags, written and read side by side: `key=value`, one of each key."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
 
-from resticwrap.model.snapshot import Tags
+from resticwrap.model.snapshot import NAME, Tags
 
 KEYS = {
     "domain": "domain",
@@ -26,7 +27,10 @@ def tags_for(tags: Tags) -> list[str]:
 
 
 def parse_tags(tags: Sequence[str]) -> Tags | None:
-    """What the tags say; None where they are not all there or not ours. Tags of other people are ignored."""
+    """What the tags say; None where they are not all there or not ours. Tags of other people are ignored.
+
+    A domain becomes the name of a folder, so one that no policy could have (a path above all) is not ours.
+    """
     found: dict[str, object] = {}
     for tag in tags:
         key, equals, value = tag.partition("=")
@@ -41,6 +45,7 @@ def parse_tags(tags: Sequence[str]) -> Tags | None:
             if not (days.isascii() and days.isdigit()):
                 return None
             found["expire_after_days"] = int(days)
-        return msgspec.convert(found, Tags)
+        ours = msgspec.convert(found, Tags)
     except (msgspec.ValidationError, ValueError):
         return None
+    return ours if re.fullmatch(NAME, ours.domain) else None

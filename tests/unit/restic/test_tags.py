@@ -1,11 +1,14 @@
 """The grammar of tags: what is written is read back, and nothing else passes for it."""
 
+import os
+import re
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resticwrap.model.snapshot import Tags
+from resticwrap.model.snapshot import NAME, Tags
 from resticwrap.restic.tags import KEYS, parse_tags, tags_for
 from tests.unit.restic.scene import TAGS
 
@@ -14,7 +17,7 @@ TEXT = st.text(st.characters(exclude_characters=",", exclude_categories=["Cs", "
 )
 ANY = st.builds(
     Tags,
-    domain=TEXT,
+    domain=st.from_regex(NAME, fullmatch=True),
     layer=st.sampled_from(["raw", "derived", "serving"]),
     priority=st.sampled_from(["P0", "P1", "P2"]),
     job=TEXT,
@@ -60,6 +63,14 @@ def test_words_outside_the_grammar(wrong: str) -> None:
     """A value that we do not know makes the snapshot none of ours."""
     key = wrong.partition("=")[0]
     assert parse_tags([tag for tag in tags_for(TAGS) if not tag.startswith(f"{key}=")] + [wrong]) is None
+
+
+@given(TEXT | st.sampled_from(["..", ".", "../../victim", "/etc", "a/b", "a\n", "Exams", "-x", "a" * 65]))
+def test_a_domain_is_one_name(domain: str) -> None:
+    """Whatever another writer puts there: it is a name as a policy has, or the snapshot is not ours."""
+    found = parse_tags([*tags_for(TAGS)[1:], f"domain={domain}"])
+    assert (found is not None) == (re.fullmatch(NAME, domain) is not None)
+    assert found is None or (found.domain == os.path.basename(domain) and found.domain not in ("", ".", ".."))
 
 
 @pytest.mark.parametrize("days", ["", "1_000", "٣٠", "1.5", "0x10", " 30"])
