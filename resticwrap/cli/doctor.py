@@ -128,7 +128,8 @@ def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":
 
     def locks() -> "Iterable[Check]":
         found = [lock for tier in house.context.pins() for lock in house.context.repositories[tier].locks()]
-        return doctor.locks(found, house.clock.now(), house.target_name)
+        now = house.clock.now()
+        return doctor.locks(found, now, house.store.time() or now if found else now, house.target_name)
 
     return [
         ("target", credentials),

@@ -55,6 +55,16 @@ def choose(
     return found_one
 
 
+def owner(snapshots: Sequence[Snapshot], wanted: str) -> str:
+    """The domain of the one snapshot whose id begins so. Raises NotFound where there is none, or more than one."""
+    found = {s.original: s for s in snapshots if s.id.startswith(wanted) or s.original.startswith(wanted)}
+    domains = [s.domain for s in found.values() if s.domain]
+    if len(found) != 1 or not domains:
+        many = "more than one snapshot" if len(found) > 1 else "no snapshot of ours"
+        raise errors.NotFound(f"There is {many} whose id begins with {wanted}.", hint="rw snapshots")
+    return domains[0]
+
+
 def _made_later(own: Sequence[Snapshot], newest: Snapshot, last: str | None) -> Snapshot:
     """The last complete snapshot that is known to have been made, unless the newest by date stands on it."""
     known = next((s for s in own if s.original == last), None)

@@ -10,7 +10,7 @@ from resticwrap.model.policy import Domain
 from resticwrap.model.reports import Check, DoctorReport, LockInfo
 from resticwrap.model.swap import Journal
 from resticwrap.planning import inplace
-from resticwrap.services.repositories import STALE_AFTER
+from resticwrap.services.repositories import abandoned
 
 CLOCK_LIMIT = 600.0
 """Seconds that the clock may be off the store's: S3 and OSS refuse signatures after 15 minutes."""
@@ -120,11 +120,9 @@ def other_disk(target: Path, domains: Mapping[str, Domain], device: Callable[[Pa
     ]
 
 
-def locks(found: Sequence[LockInfo], now: Time, target: str) -> list[Check]:
+def locks(found: Sequence[LockInfo], now: Time, store_now: Time, target: str) -> list[Check]:
     """Locks whose holder is gone, or that nobody renews, stand in the way of whatever needs the repository alone."""
-    left = [
-        lock for lock in found if lock.state == "dead" or (lock.state == "foreign" and now - lock.time > STALE_AFTER)
-    ]
+    left = [lock for lock in found if lock.state == "dead" or abandoned(lock, now, store_now)]
     if not left:
         return [ok("locks", f"{len(found)} locks, none left behind")]
     stale = any(lock.state == "foreign" for lock in left)

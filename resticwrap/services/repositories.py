@@ -4,7 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from resticwrap import errors
+from resticwrap.model.base import Time
 from resticwrap.model.job import Pin
 from resticwrap.model.reports import InitReport, LockInfo, UnlockReport
 from resticwrap.ports import Repository
@@ -120,8 +123,7 @@ def unlock(context: Context, only: tuple[str, ...] = (), *, stale: bool = False)
         repository = context.repositories[tier]
         for lock in repository.locks():
             named = any(lock.id.startswith(name) for name in only)
-            age = min(now - lock.time, store_now - lock.modified)
-            old = lock.state == "foreign" and age > STALE_AFTER
+            old = abandoned(lock, now, store_now)
             remove = (lock.state == "dead" and (named or not only)) or (old and (stale or named))
             if named and not remove:
                 raise errors.Locked(
@@ -130,17 +132,16 @@ def unlock(context: Context, only: tuple[str, ...] = (), *, stale: bool = False)
                 )
             if remove:
                 repository.remove_lock(lock.id)
-            found.append(
-                LockInfo(
-                    id=lock.id,
-                    time=lock.time,
-                    modified=lock.modified,
-                    exclusive=lock.exclusive,
-                    host=lock.host,
-                    user=lock.user,
-                    pid=lock.pid,
-                    state=lock.state,
-                    removed=remove,
-                )
-            )
+            found.append(msgspec.structs.replace(lock, removed=remove))
+    unknown = [name for name in only if not any(lock.id.startswith(name) for lock in found)]
+    if unknown:
+        raise errors.NotFound(
+            f"There is no lock {unknown[0]} on target {context.target_name}.",
+            hint=f"rw unlock --target {context.target_name}   (it lists them)",
+        )
     return UnlockReport(target=context.target_name, locks=tuple(found))
+
+
+def abandoned(lock: LockInfo, now: Time, store_now: Time) -> bool:
+    """Whether a foreign lock was not renewed for half an hour, by both clocks: either may be wrong."""
+    return lock.state == "foreign" and min(now - lock.time, store_now - lock.modified) > STALE_AFTER

@@ -113,9 +113,7 @@ def _wanted(context: Context, wish: Wish, snapshots: Sequence[Snapshot], complet
         check_domains(context.settings, wish.domains, {snapshot.domain for snapshot in snapshots})
         return dict.fromkeys(wish.domains, wish.snapshot)
     if wish.snapshot != "latest":
-        named = [s for s in snapshots if s.id.startswith(wish.snapshot) or s.original.startswith(wish.snapshot)]
-        owners = {s.domain for s in named if s.domain}
-        return dict.fromkeys(sorted(owners) or sorted(context.settings.domains), wish.snapshot)
+        return {planning.owner(snapshots, wish.snapshot): wish.snapshot}
     return dict.fromkeys(everything(context, wish, snapshots, complete), "latest")
 
 

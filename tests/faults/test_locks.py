@@ -18,6 +18,7 @@ from resticwrap.ports import LeaseInfo
 from resticwrap.restic.crypto import MasterKey
 from resticwrap.restic.locks import judge
 from resticwrap.services.repositories import unlock
+from tests.broken import refused
 from tests.conftest import MakeLab
 from tests.faults.machine import lock_files, locks, logged, pids, snapshot_files, sound, unlogged, until
 from tests.handmade import seal
@@ -167,6 +168,7 @@ def test_own_live_lock(small: Lab) -> None:
         assert [(lock["state"], lock["removed"]) for lock in report["locks"]] == [("alive", False)]
         lab.rw("unlock", "--stale")
         lab.rw("unlock", "--id", lock.name[:8], code=11)
+        refused(lab, "unlock", "--id", "beef" if lock.name[0] != "b" else "cafe", code=1, kind="NotFound")
         assert lock_files(lab) == [lock]
     lab.rw("backup")
     sound(lab)
@@ -199,6 +201,7 @@ def test_foreign_lock(small: Lab) -> None:
         assert "rw unlock" in run.out + run.err
         lab.rw("unlock", "--stale")
         lab.rw("unlock", "--id", lock.name[:8], code=11)
+        refused(lab, "unlock", "--id", "beef" if lock.name[0] != "b" else "cafe", code=1, kind="NotFound")
         assert lock_files(lab) == [lock]
     lab.rw("backup", "--domain", "exams")
     sound(lab)

@@ -209,8 +209,8 @@ def test_nice_is_applied(restic_binary: Path, tmp_path: Path) -> None:
     child: list[int] = []
 
     def look() -> None:
-        for thread in Path(f"/proc/{child[0]}/task").iterdir():
-            with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for thread in Path(f"/proc/{child[0]}/task").iterdir():
                 seen[thread.name] = os.getpriority(os.PRIO_PROCESS, int(thread.name))
 
     wanted = os.getpriority(os.PRIO_PROCESS, 0) + 7

@@ -69,6 +69,16 @@ def test_by_id() -> None:
         choose(ALL, "exams", wanted="aaff", complete=complete)
 
 
+def test_whose_an_id_is() -> None:
+    """Of one snapshot, by either of its ids; where its beginning fits several, nobody guesses."""
+    of = [snapshot("aa1", 1), snapshot("ab2", 2, "profiles"), snapshot("cc3", 3, "profiles", original="aa9")]
+    assert planning.owner(of, "ab") == "profiles" and planning.owner(of, "cc") == "profiles"
+    assert planning.owner([*of, snapshot("dd4", 4, original="aa1")], "aa1") == "exams", "twice the same one"
+    for wanted, said in (("a", "more than one"), ("aa", "more than one"), ("ff", "no snapshot of ours")):
+        with pytest.raises(errors.NotFound, match=said):
+            planning.owner(of, wanted)
+
+
 def test_by_the_first_id() -> None:
     """A snapshot that was retagged keeps its name; two copies of one are not ambiguous."""
     again = [*ALL, snapshot("cc44", 2, original="aa22")]

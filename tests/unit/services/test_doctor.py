@@ -22,7 +22,9 @@ def domain(root: Path) -> Domain:
 
 
 def lock(state: Literal["alive", "dead", "foreign"], age: timedelta) -> LockInfo:
-    return LockInfo(id="1" * 64, time=NOW - age, exclusive=False, host="h", user="u", pid=1, state=state)
+    return LockInfo(
+        id="1" * 64, time=NOW - age, modified=NOW - age, exclusive=False, host="h", user="u", pid=1, state=state
+    )
 
 
 def test_locks() -> None:
@@ -34,7 +36,7 @@ def test_locks() -> None:
         ([lock("dead", young), lock("alive", old)], "warn", "rw unlock --target main"),
         ([lock("foreign", old)], "warn", "rw unlock --target main --stale"),
     ):
-        (check,) = doctor.locks(locks, NOW, "main")
+        (check,) = doctor.locks(locks, NOW, NOW, "main")
         assert (check.verdict, check.hint) == (verdict, hint), locks
 
 
