@@ -50,7 +50,7 @@ class Mismatch(Value, frozen=True):
     domain: str
     path: str
     why: str
-    what: Literal["missing", "kind", "link", "mode", "size", "content", "unreadable"] = "content"
+    what: Literal["missing", "kind", "link", "mode", "size", "content", "unreadable", "time", "owner"] = "content"
 
 
 class RestoredDomain(Value, frozen=True):

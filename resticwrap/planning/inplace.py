@@ -173,6 +173,19 @@ def nested(piece: Piece, roots: Mapping[str, bytes]) -> errors.Failure | None:
     )
 
 
+def strangers(domain: str, count: int, first: str) -> str:
+    """What belongs to users and groups that this process may not give anything to, as a sentence for a person."""
+    return f"{domain}: {count} belong to users or groups that rw may not set as this user, the first is {first}."
+
+
+def disowned(said: str) -> errors.Failure:
+    """In its live place a service may not be able to read what belongs to somebody else afterwards."""
+    return errors.RestoreRefused(
+        f"{said} In place they would belong to somebody else.",
+        hint="Run the same as root. Or with --force, and set the owners by hand.",
+    )
+
+
 def own(live: Path, place: Path) -> errors.Failure:
     """Exchanging what rw itself lives on would pull its state, its password or the repository from under it."""
     return errors.RestoreRefused(

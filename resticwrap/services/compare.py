@@ -12,17 +12,25 @@ from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.reports import Mismatch
 from resticwrap.ports import Trees
 
-What = Literal["missing", "kind", "link", "mode", "size", "content", "unreadable"]
+What = Literal["missing", "kind", "link", "mode", "size", "content", "unreadable", "time", "owner"]
 BATCH = 2000
 PIECE = 1 << 20
 
 
 def compare(
-    trees: Trees, entries: Iterable[Entry], place: bytes, domain: str, *, modes: bool = True, cut: bool = False
+    trees: Trees,
+    entries: Iterable[Entry],
+    place: bytes,
+    domain: str,
+    *,
+    modes: bool = True,
+    owners: bool = False,
+    cut: bool = False,
 ) -> Iterator[tuple[Entry, Mismatch | None]]:
     """Every entry with what is wrong with it below `place` (None: it is as backed up).
 
     A file kept as several blobs is cut at the blobs' lengths from the index, and every piece is hashed to its name.
+    With `owners`, owner and group of all count as well, and the time of files to the second.
 
     `cut` is for what restic has just restored: a file that grew while it was backed up stands in the tree with more
     bytes than were kept, since restic up to 0.19.1 counts the piece at which it first met the end twice (measured: one
@@ -37,7 +45,7 @@ def compare(
             size = kept_size(entry, lengths)
             if cut and size < entry.size:
                 _cut(path, entry.size, size)
-            yield entry, _difference(entry, size, path, lengths, modes, domain)
+            yield entry, _difference(entry, size, path, lengths, modes, owners, domain)
 
 
 def kept_size(entry: Entry, lengths: Mapping[str, int]) -> int:
@@ -63,7 +71,7 @@ def _cut(path: bytes, told: int, kept: int) -> None:
 
 
 def _difference(
-    entry: Entry, size: int, path: bytes, lengths: Mapping[str, int], modes: bool, domain: str
+    entry: Entry, size: int, path: bytes, lengths: Mapping[str, int], modes: bool, owners: bool, domain: str
 ) -> Mismatch | None:
     def wrong(what: What, why: str) -> Mismatch:
         return Mismatch(domain=domain, path=show_path(entry.path), what=what, why=why)
@@ -74,8 +82,8 @@ def _difference(
         return wrong("missing", f"cannot be looked at: {error.strerror}")
     if _kind(found.st_mode) != entry.kind:
         return wrong("kind", f"is a {_kind(found.st_mode)}, was a {entry.kind}")
-    if entry.kind == "symlink":
-        return None if entry.link in (None, os.readlink(path)) else wrong("link", "points elsewhere")
+    if entry.kind == "symlink" and entry.link not in (None, os.readlink(path)):
+        return wrong("link", "points elsewhere")
     if entry.kind == "file":
         if found.st_size != size:
             return wrong("size", f"has {found.st_size} bytes, had {size}")
@@ -84,9 +92,26 @@ def _difference(
                 return wrong("content", "has other content")
         except OSError as error:
             return wrong("unreadable", f"cannot be read: {error.strerror}")
-    if modes and stat.S_IMODE(found.st_mode) != entry.mode:
+    if modes and entry.kind != "symlink" and stat.S_IMODE(found.st_mode) != entry.mode:
         return wrong("mode", f"has mode {stat.S_IMODE(found.st_mode):o}, had {entry.mode:o}")
+    if owners and entry.kind == "file" and entry.mtime and abs(found.st_mtime - entry.mtime.timestamp()) >= 1:
+        return wrong("time", f"was changed at another time than {entry.mtime:%Y-%m-%d %H:%M:%S %Z}")
+    # Last: where it cannot be helped it must not hide anything else.
+    if owners and (found.st_uid, found.st_gid) != (entry.uid, entry.gid):
+        return wrong("owner", f"belongs to {found.st_uid}:{found.st_gid}, belonged to {entry.uid}:{entry.gid}")
     return None
+
+
+def may_own(entry: Entry) -> bool:
+    """Whether this process may give something the owner and group of an entry."""
+    if os.geteuid() == 0:
+        return True
+    return entry.uid == os.geteuid() and (entry.gid == os.getegid() or entry.gid in os.getgroups())
+
+
+def excused(entry: Entry, mismatch: Mismatch | None) -> bool:
+    """Whether all that is wrong is an owner or group that this process may not set."""
+    return mismatch is not None and mismatch.what == "owner" and not may_own(entry)
 
 
 def same_content(entry: Entry, path: bytes, lengths: Mapping[str, int]) -> bool:

@@ -19,10 +19,11 @@ from resticwrap.model.job import Job
 from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.snapshot import Snapshot
+from resticwrap.planning import inplace
 from resticwrap.planning import restore as planning
 from resticwrap.ports import Lost, MissedItem, Repository
 from resticwrap.services import interrupted, manifest
-from resticwrap.services.compare import compare
+from resticwrap.services.compare import compare, excused
 from resticwrap.services.completeness import Completeness
 from resticwrap.services.context import Context, check_domains
 from resticwrap.services.leftovers import clear_stage, dead_stages, stage_of
@@ -177,6 +178,7 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
     job = msgspec.structs.replace(context.new_job("restore"), details={"to": str(to)})
     done: list[RestoredDomain] = []
     troubles: list[errors.Failure | None] = []
+    notes: list[str] = []
     with context.running(job):
         context.check_pin(wish.tier)
         choices = choose(context, wish)
@@ -187,9 +189,10 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
                 clear_stage(stage, finished=True)
             for choice in choices:
                 found = _resumed(context, wish.tier, job, choice, to) if dead else None
-                restored, trouble = (found, None) if found else _one(context, wish.tier, job, choice, to)
+                restored, trouble, note = (found, None, "") if found else _one(context, wish.tier, job, choice, to)
                 done.append(restored)
                 troubles.append(trouble)
+                notes += [note] if note else []
                 context.watcher.done(choice.domain, "ok" if good(restored) else "failed")
             _raise_if_nothing_came(done, troubles)
             job = msgspec.structs.replace(
@@ -203,7 +206,7 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
         finally:
             context.watcher.end()
             clear_stage(stage_of(to, job), finished=job.outcome != "running")
-    return RestoreReport(job=job, mode="beside", domains=tuple(done), notes=notes_of(choices))
+    return RestoreReport(job=job, mode="beside", domains=tuple(done), notes=(*notes_of(choices), *notes))
 
 
 def _raise_if_nothing_came(done: Sequence[RestoredDomain], troubles: Sequence[errors.Failure | None]) -> None:
@@ -277,7 +280,8 @@ def _resumed(context: Context, tier: str, job: Job, choice: Choice, to: Path) ->
             msgspec.structs.replace(entry, path=name + entry.path[len(choice.root) :])
             for entry in entries(context, tier, choice)
         ]
-        wrong = any(wrong for _, wrong in compare(trees, wanted, os.fsencode(to), choice.domain))
+        compared = compare(trees, wanted, os.fsencode(to), choice.domain, owners=True)
+        wrong = any(wrong and not excused(entry, wrong) for entry, wrong in compared)
     except LOST:
         wrong = True
     if wrong:
@@ -289,9 +293,9 @@ def _resumed(context: Context, tier: str, job: Job, choice: Choice, to: Path) ->
 
 def _one(
     context: Context, tier: str, job: Job, choice: Choice, to: Path
-) -> tuple[RestoredDomain, errors.Failure | None]:
+) -> tuple[RestoredDomain, errors.Failure | None, str]:
     """Restore one domain. What the repository has lost of it is in `unreadable`, and why (first) beside it: what came
-    back all the same is put in its place."""
+    back all the same is put in its place. And a note on owners that could not be set."""
     stage = stage_of(to, job) / choice.domain
     unreadable: list[str] = []
     trouble: errors.Failure | None = None
@@ -325,7 +329,8 @@ def _one(
         mismatches=tuple(found.wrong),
         unreadable=tuple(unreadable[:NAMED]),
     )
-    return restored, trouble
+    note = inplace.strangers(choice.domain, found.foreign, found.first_foreign) if found.foreign else ""
+    return restored, trouble, note
 
 
 def fetch(context: Context, tier: str, choice: Choice, stage: Path) -> Sequence[MissedItem]:
@@ -356,6 +361,9 @@ class Checked:
     files: int = 0
     size: int = 0
     wrong: list[Mismatch] = field(default_factory=list)
+    foreign: int = 0
+    first_foreign: str = ""
+    """What belongs to users or groups that this process may not set: as it should be but for that."""
 
 
 def check(context: Context, tier: str, choice: Choice, place: bytes, found: Checked, *, lost: Lost) -> None:
@@ -365,10 +373,16 @@ def check(context: Context, tier: str, choice: Choice, place: bytes, found: Chec
     A file with wrong content is renamed so that nobody takes it for the real one.
     """
     trees = context.repositories[tier].trees()
-    for entry, mismatch in compare(trees, entries(context, tier, choice, lost), place, choice.domain, cut=True):
+    for entry, mismatch in compare(
+        trees, entries(context, tier, choice, lost), place, choice.domain, owners=True, cut=True
+    ):
         if context.cancelled():
             raise errors.Interrupted("Interrupted while the restored files were compared.", hint="Run it again.")
         found.files += entry.kind == "file"
+        if mismatch is not None and excused(entry, mismatch):
+            found.foreign += 1
+            found.first_foreign = found.first_foreign or f"{mismatch.path} ({mismatch.why})"
+            mismatch = None
         if mismatch is None:
             found.size += entry.size
             continue

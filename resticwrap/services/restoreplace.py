@@ -8,13 +8,14 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.model.job import Job
+from resticwrap.model.objects import show_path
 from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.swap import InPlaceResult, Piece, Safety, Unsaved
 from resticwrap.planning import inplace as decide
 from resticwrap.planning.restore import incomplete
 from resticwrap.services import backup, interrupted
-from resticwrap.services.compare import compare
+from resticwrap.services.compare import compare, excused, may_own
 from resticwrap.services.context import Context
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Work
@@ -76,8 +77,9 @@ class DomainWork(Work):
             for entry in trees.walk(repository.snapshot(piece.snapshot).tree, piece.inside)
             if entry.kind not in NOT_RESTORED
         )
-        compared = compare(trees, wanted, os.fsencode(place), piece.domain, cut=staged)
-        return [wrong for _, wrong in compared if wrong]
+        compared = compare(trees, wanted, os.fsencode(place), piece.domain, owners=True, cut=staged)
+        # Owners that cannot be set were refused, or forced, before anything was begun.
+        return [wrong for entry, wrong in compared if wrong and not excused(entry, wrong)]
 
     def unsaved(
         self, piece: Piece, place: Path, *, safety: str | None = None, live: bytes = b"", names_only: bool = False
@@ -142,11 +144,12 @@ def restore(context: Context, wish: Wish, *, force: bool = False) -> RestoreRepo
         choices = _chosen(context, wish, engine, force=force)
         context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
         try:
-            result = engine.run(job.id, context.target_name, pieces(context, wish, choices), force=force)
+            wanted, notes = pieces(context, wish, choices, force=force)
+            result = engine.run(job.id, context.target_name, wanted, force=force)
         finally:
             context.watcher.end()
         domains = [_restored(context, wish, choice) for choice in choices]
-        result = msgspec.structs.replace(result, notes=(*notes_of(choices), *result.notes))
+        result = msgspec.structs.replace(result, notes=(*notes_of(choices), *notes, *result.notes))
         return _close(context, job, "in-place", result, domains)
 
 
@@ -179,9 +182,10 @@ def preview(context: Context, wish: Wish, *, force: bool = False) -> RestoreRepo
     engine = context.in_place(DomainWork(context))
     choices = _chosen(context, wish, engine, force=force)
     job = context.new_job("restore")
-    _, notes = engine.check(job.id, pieces(context, wish, choices), force=force)
+    wanted, said = pieces(context, wish, choices, force=force)
+    _, notes = engine.check(job.id, wanted, force=force)
     domains = tuple(planned(context, wish.tier, choice, live_root(context, choice.domain)) for choice in choices)
-    return RestoreReport(job=job, mode="planned", domains=domains, notes=(*notes_of(choices), *notes))
+    return RestoreReport(job=job, mode="planned", domains=domains, notes=(*notes_of(choices), *said, *notes))
 
 
 def undo(context: Context, restored: str, *, force: bool = False) -> RestoreReport:
@@ -204,17 +208,30 @@ def _again(context: Context, mode: str, act: Callable[[InPlace], InPlaceResult])
         return _close(context, job, mode, act(engine), [])
 
 
-def pieces(context: Context, wish: Wish, choices: Sequence[Choice]) -> list[Piece]:
-    """One piece for each wanted path: where it stands in the snapshot, where it lives, how large it is.
+def pieces(
+    context: Context, wish: Wish, choices: Sequence[Choice], *, force: bool
+) -> tuple[list[Piece], tuple[str, ...]]:
+    """One piece for each wanted path (where it stands in the snapshot, where it lives, how large it is), and notes.
 
-    Raises RestoreRefused where another domain of the policy lives at or below such a place.
+    Raises RestoreRefused where another domain of the policy lives at or below such a place, and without `force` where
+    owners could not be brought back.
     """
     roots = {name: os.path.realpath(os.fsencode(one.source.root)) for name, one in context.settings.domains.items()}
-    found = []
+    found: list[Piece] = []
+    notes: list[str] = []
     for choice in choices:
         live = os.path.realpath(os.fsencode(live_root(context, choice.domain)))
         for inside in choice.paths or (choice.root,):
             one = Choice(choice.domain, choice.snapshot, choice.root, (inside,))
+            size, foreign = 0, list[str]()
+            for entry in entries(context, wish.tier, one):
+                size += entry.size
+                if not may_own(entry):
+                    foreign.append(f"{show_path(entry.path)} ({entry.uid}:{entry.gid})")
+            if foreign:
+                notes.append(decide.strangers(choice.domain, len(foreign), foreign[0]))
+                if not force:
+                    raise decide.disowned(notes[-1])
             found.append(
                 Piece(
                     domain=choice.domain,
@@ -222,13 +239,13 @@ def pieces(context: Context, wish: Wish, choices: Sequence[Choice]) -> list[Piec
                     inside=inside,
                     root=live,
                     live=os.path.join(live, inside[len(choice.root) :].lstrip(b"/")).rstrip(b"/"),
-                    size=sum(entry.size for entry in entries(context, wish.tier, one)),
+                    size=size,
                     tier=wish.tier,
                 )
             )
             if (refusal := decide.nested(found[-1], roots)) is not None:
                 raise refusal
-    return found
+    return found, tuple(notes)
 
 
 def _restored(context: Context, wish: Wish, choice: Choice) -> RestoredDomain:

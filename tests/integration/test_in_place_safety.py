@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from resticwrap import errors
+from resticwrap.services import compare, restore, restoreplace
+from resticwrap.services.restore import Wish
 from resticwrap.services.restoreplace import own_places
 from tests.broken import faulty_restic, refused
 from tests.lab import Lab, answer, tree
@@ -245,6 +248,35 @@ def test_a_symlink_out_of_the_domain(lab: Lab, profiles: Path) -> None:
     error = refused(lab, "restore", *arguments, code=1, kind="RestoreRefused")
     assert "outside of the domain" in error["message"]
     assert tree(lab.data / "elsewhere")["ben.json"][2] == b"somebody else's"
+
+
+def test_owners(lab: Lab, profiles: Path) -> None:
+    """As root owners come back and count. As another user, what belongs to somebody else is told beside, and refused in
+    place until somebody answers for it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    os.chown(profiles / "anna.json", 33, 34)
+    lab.rw("backup", "--domain", "profiles")
+    os.chown(profiles / "anna.json", 65534, 65534)
+    in_place_latest = ["restore", "--in-place", "--domain", "profiles"]
+    job = lab.json(*in_place_latest)["job"]["id"]
+    assert ((profiles / "anna.json").stat().st_uid, (profiles / "anna.json").stat().st_gid) == (33, 34)
+    lab.rw("restore", "--accept", job)
+    take = f"find {lab.folder} -path '*/.rw-beside-*' -name anna.json -exec chown 0:0 {{}} +"
+    env = faulty_restic(lab, f'restic "$@"; code=$?; {take}; exit $code', on="restore")
+    report = lab.json("restore", "--domain", "profiles", "--to", "b1", code=3, env=env)
+    assert [mismatch["what"] for mismatch in report["domains"][0]["mismatches"]] == ["owner"]
+    lab.env |= env
+    with lab.house() as built, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "may_own", lambda entry: entry.uid == 0)
+        patch.setattr(restoreplace, "may_own", lambda entry: entry.uid == 0)
+        wish = Wish(("profiles",))
+        with pytest.raises(errors.RestoreRefused, match="1 belong to users") as caught:
+            restoreplace.preview(built.context, wish)
+        assert "--force" in caught.value.hint
+        assert "anna.json (65534:65534)" in restoreplace.preview(built.context, wish, force=True).notes[0]
+        beside = restore.restore(built.context, wish, lab.folder / "b2")
+        assert beside.job.outcome == "ok" and "1 belong to users" in beside.notes[0]
 
 
 FAULT = '{"message_type":"error","error":{"message":"lsetxattr: not supported"},"during":"restore","item":"/anna.json"}'

@@ -4,14 +4,16 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 
 from resticwrap.model.objects import Entry, Kind
 from resticwrap.ports import Trees
-from resticwrap.services.compare import BATCH, compare
+from resticwrap.services.compare import BATCH, compare, excused
 
 
 class Lengths:
@@ -101,6 +103,34 @@ def test_every_kind_is_told_from_a_file(kind: Kind, place: Path) -> None:
     assert found == (None if kind == "file" else f"is a file, was a {kind}")
     assert stat.S_ISCHR(os.lstat("/dev/null").st_mode)
     assert why(Path("/dev"), Entry(path=b"null", kind="chardev", mode=0o666), modes=False) is None
+
+
+def test_owners_and_times(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Owner and group of anything, the time of a file to the second; an owner that we may not set is told apart, and
+    never hides that something else is wrong."""
+    found = (place / "a").stat()
+    when = datetime.fromtimestamp(found.st_mtime, UTC)
+    right = msgspec.structs.replace(file("a", b"hello"), uid=found.st_uid, gid=found.st_gid, mtime=when)
+
+    def what(entry: Entry) -> tuple[str | None, bool]:
+        trees = cast(Trees, Lengths())
+        ((_, wrong),) = compare(trees, [entry], os.fsencode(place), "exams", owners=True)
+        return wrong.what if wrong else None, excused(entry, wrong)
+
+    another = msgspec.structs.replace(right, uid=found.st_uid + 1)
+    link = Entry(path=b"l", kind="symlink", link=b"a", uid=found.st_uid, gid=found.st_gid + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert what(right) == (None, False)
+    assert what(another) == ("owner", False) and what(link) == ("owner", False)
+    assert what(msgspec.structs.replace(right, mtime=when + timedelta(seconds=0.5))) == (None, False)
+    assert what(msgspec.structs.replace(right, mtime=when - timedelta(seconds=2))) == ("time", False)
+    assert why(place, msgspec.structs.replace(another, mtime=when - timedelta(days=1))) is None, "not asked for"
+    monkeypatch.setattr(os, "geteuid", lambda: found.st_uid + 7)
+    assert what(another) == ("owner", True)
+    assert what(msgspec.structs.replace(another, mode=0o600)) == ("mode", False)
+    monkeypatch.setattr(os, "geteuid", lambda: found.st_uid + 1)
+    monkeypatch.setattr(os, "getgroups", lambda: [found.st_gid])
+    assert what(another) == ("owner", False)
 
 
 def test_several_blobs(place: Path) -> None:
