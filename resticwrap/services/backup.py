@@ -21,14 +21,17 @@ from resticwrap.planning import backup as planning
 from resticwrap.services import interrupted, manifest
 from resticwrap.services.capture import Capture
 from resticwrap.services.context import Context, info, side_by_side
+from resticwrap.settings import crosscheck
 
 REPAIR_WAIT = 10.0
 
 
 def plan(context: Context, type: SnapshotType, domains: Mapping[str, Domain]) -> BackupPlan:
-    """What a backup would do now."""
+    """What a backup would do now. Raises PolicyError where the target really lies inside what is backed up to it."""
     if not domains:
         raise errors.UsageError("There is no domain to back up.", hint="Write one into domains.yaml: docs/policies.md")
+    if problems := crosscheck.really_apart(context.target_name, context.target, domains):
+        raise errors.PolicyError(problems, hint="ls -ld shows where a link leads: move the target, or exclude it there")
     latest = context.latest()
     roots = {name: Path(os.path.realpath(domain.source.root)) for name, domain in domains.items()}
     known = latest.domains if latest else {}

@@ -48,21 +48,31 @@ def roots(domains: "DomainsFile", tree: Item) -> Iterable[Problem]:
 
 
 def local_target(name: str, target: "Target", item: Item, domains: "Mapping[str, Domain]") -> Iterable[Problem]:
-    """A local target and what it protects lie apart: a repository inside a domain would back itself up."""
+    """A local target and what it protects lie apart, by the text of their paths."""
     if target.provider != "local":
         return
     line = locate(item, ("path",)).line
-    for domain_name, domain in domains.items():
-        root = domain.source.root
-        if target.path.is_relative_to(root) and not excluded(target.path, root, domain.excludes):
-            wrong = (
-                f"lies inside the root of domain {domain_name}, which would back up its own backups; exclude it there"
-            )
-        elif root.is_relative_to(target.path) and root != target.path:
-            wrong = f"contains the root of domain {domain_name}; a target's folder is for backups alone"
-        else:
-            continue
+    for wrong in within(target.path, {one: domain.source.root for one, domain in domains.items()}, domains):
         yield Problem(TARGETS, line, dotted(("targets", name, "path")), wrong)
+
+
+def really_apart(name: str, target: "Target", domains: "Mapping[str, Domain]") -> list[Problem]:
+    """The same by where the paths really lead now, symlinks resolved: for when they are used."""
+    if target.provider != "local":
+        return []
+    roots = {one: Path(os.path.realpath(domain.source.root)) for one, domain in domains.items()}
+    wrong = within(Path(os.path.realpath(target.path)), roots, domains)
+    return [Problem(TARGETS, 0, dotted(("targets", name, "path")), f"really {said}") for said in wrong]
+
+
+def within(path: Path, roots: Mapping[str, Path], domains: "Mapping[str, Domain]") -> Iterable[str]:
+    """What is wrong with where a target's folder lies: a repository inside a domain would back itself up."""
+    for name, domain in domains.items():
+        root = roots[name]
+        if path.is_relative_to(root) and not excluded(path, root, domain.excludes):
+            yield f"lies inside the root of domain {name}, which would back up its own backups; exclude it there"
+        elif root.is_relative_to(path) and root != path:
+            yield f"contains the root of domain {name}; a target's folder is for backups alone"
 
 
 def excluded(path: Path, root: Path, patterns: Sequence[str]) -> bool:

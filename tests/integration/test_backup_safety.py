@@ -36,6 +36,34 @@ os.execv({str(lab.restic)!r}, ["restic", *sys.argv[1:]])
     return script
 
 
+def test_a_target_inside_by_another_name(make_lab: MakeLab) -> None:
+    """The root leads by a link to where the target lies: nothing is backed up into itself, neither planned nor for the
+    safety of an in-place restore, until an exclude keeps it out."""
+    lab = make_lab("local")
+    lab.write("profiles/anna.json", "{}")
+    real = lab.folder / "real"
+    real.mkdir()
+    lab.store.rename(real / "store")
+    (lab.folder / "link").symlink_to(real)
+    lab.target["path"] = str(real / "store")
+    lab.domains = {"all": {**lab.domains["profiles"], "source": {"root": str(lab.folder / "link")}}}
+    lab.write_policies()
+    for more in ([], ["--dry-run"]):
+        run = lab.rw("backup", *more, "--json", code=2)
+        assert run.json["error"]["kind"] == "PolicyError" and run.json["error"]["hint"]
+        assert "really lies inside the root of domain all" in run.json["problems"][0]
+    assert not lab.json("snapshots")
+    lab.domains["all"]["excludes"] = ["store"]
+    (real / "a").write_text("a")
+    lab.write_policies()
+    assert lab.json("backup")["job"]["domains"][0]["files"] == 1
+    lab.domains["all"]["source"]["root"] = str(real / "store" / "data")
+    (real / "store" / "data").mkdir()
+    lab.target["path"] = str(lab.folder / "link" / "store")
+    lab.write_policies()
+    assert "really contains the root" in lab.rw("backup", code=2).err
+
+
 def test_an_emptied_root_is_refused(lab: Lab) -> None:
     """It is most likely not mounted: no snapshot, a hint, and the last one stays what restores bring back."""
     lab.fill("exams", 2)
