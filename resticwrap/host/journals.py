@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from resticwrap import errors
@@ -41,13 +41,29 @@ class FileJournals:
         except (OSError, ValueError) as error:
             raise errors.Damaged(
                 f"The journal {path} cannot be read.",
-                hint=f"It says what an in-place restore exchanged; look for .rw-restore-{job} beside the live data.",
+                hint=f"It says what an in-place restore exchanged: look for .rw-restore-{job} beside the live data, "
+                "put right what you find, then move the journal away.",
             ) from error
 
     def all(self) -> Sequence[Journal]:
         """Oldest first. Raises Damaged where one cannot be read."""
-        found = [self.read(path.stem) for path in sorted(self._folder.glob("*.json"))]
-        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.started_at))
+        found, unreadable = self.scan()
+        for error in unreadable.values():
+            raise error
+        return found
+
+    def scan(self) -> tuple[Sequence[Journal], Mapping[str, errors.Failure]]:
+        """Those that can be read, oldest first, and by job what is wrong with the others."""
+        found: list[Journal] = []
+        unreadable: dict[str, errors.Failure] = {}
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                journal = self.read(path.stem)
+            except errors.Failure as error:
+                unreadable[path.stem] = error
+            else:
+                found += [journal] if journal is not None else []
+        return tuple(sorted(found, key=lambda one: one.started_at)), unreadable
 
     def _path(self, job: str) -> Path:
         if not job or "/" in job or job.startswith("."):

@@ -13,6 +13,7 @@ from resticwrap.model.job import DomainRun, Job
 from resticwrap.model.objects import Change, Entry, show_path
 from resticwrap.model.reports import BackupPlan, PlannedDomain
 from resticwrap.model.snapshot import Snapshot, Tags
+from resticwrap.model.swap import STAGE_PREFIX
 from resticwrap.planning import backup as planning
 from resticwrap.planning import inplace
 from resticwrap.ports import BackupRequest, BackupResult, Look, MissedItem, Progress, Trees
@@ -22,6 +23,13 @@ NAMED = 200
 """How many missed or rotten files a record names; the count beside it is always whole."""
 SPOOL_EVERY = 0.5
 """Seconds between notes of how far a job is: what a crash leaves says how much was read."""
+
+
+def _names(folder: bytes) -> list[bytes]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 class Counts(msgspec.Struct):
@@ -181,10 +189,16 @@ class Capture:
     def _mixed(self, planned: PlannedDomain, since: Time) -> list[MissedItem]:
         """Places where an in-place restore left, or made, a mix of two trees: what was read was never one state."""
         root = os.path.realpath(os.fsencode(planned.root))
-        return [
-            MissedItem(item=place, message=why)
-            for place, why in inplace.mixed(self._context.journals.all(), root, since)
-        ]
+        journals, unreadable = self._context.journals.scan()
+        found = [MissedItem(item=place, message=why) for place, why in inplace.mixed(journals, root, since)]
+        if unreadable:
+            names = [name for folder in (os.path.dirname(root), root) for name in _names(folder)]
+            found += [
+                MissedItem(item=str(planned.root), message=f"{error.message} It may have exchanged a part of this.")
+                for job, error in unreadable.items()
+                if any(name.startswith(os.fsencode(f"{STAGE_PREFIX}{job}")) for name in names)
+            ]
+        return found
 
     def _refuse_empty(self, planned: PlannedDomain, look: Look) -> None:
         """An empty root where files were is most likely a disk that is not mounted. Raises EmptySource."""

@@ -164,11 +164,11 @@ class InPlace:
         self._remove(record)
         return _result(record.journal)
 
-    def recover(self) -> Sequence[Recovered]:
+    def recover(self, *, strict: bool = True) -> Sequence[Recovered]:
         """Finish or undo what crashes left open, in the order it was begun. One that cannot be closed is told of, and
-        tried again at the next start. Raises only where the journals themselves cannot be read."""
+        tried again at the next start. Raises only where a journal itself cannot be read, and that only if `strict`."""
         done = []
-        for journal in self._journals.all():
+        for journal in self._journals.all() if strict else self._journals.scan()[0]:
             if decide.on_crash(journal.phase) == "nothing":
                 continue
             record = _Record(journal, self._journals, self._clock)

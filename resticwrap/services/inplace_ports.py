@@ -1,9 +1,10 @@
 """What the in-place restore needs of the outside. `host/` has the real ones; faults are injected by wrapping them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from resticwrap.errors import Failure
 from resticwrap.model.reports import Mismatch
 from resticwrap.model.swap import HolderReport, Journal, Piece, Place, RootMeta, Safety, Swap, SwapState, Unsaved
 
@@ -92,4 +93,8 @@ class Journals(Protocol):
 
     def read(self, job: str) -> Journal | None: ...
 
-    def all(self) -> Sequence[Journal]: ...
+    def all(self) -> Sequence[Journal]:
+        """Oldest first. Raises Damaged where one cannot be read."""
+
+    def scan(self) -> tuple[Sequence[Journal], Mapping[str, Failure]]:
+        """Those that can be read, oldest first, and by job what is wrong with the others."""

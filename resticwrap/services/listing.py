@@ -157,10 +157,8 @@ def _other_jobs(
 
 
 def _journals(records: Records) -> dict[str, Journal]:
-    try:
-        return {journal.job: journal for journal in records.journals.all()}
-    except errors.Damaged:
-        return {}  # `rw status` and `rw doctor` say so.
+    # What cannot be read `rw status` and `rw doctor` tell of.
+    return {journal.job: journal for journal in records.journals.scan()[0]}
 
 
 def _said(job: Job, restored: set[str]) -> str:

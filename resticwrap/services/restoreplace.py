@@ -118,16 +118,19 @@ def own_places(context: Context) -> list[Path]:
 
 
 def recover(context: Context) -> None:
-    """Finish or undo what crashed restores left; said aloud. A restore that is under way is left alone."""
+    """Finish or undo what crashed restores left; said aloud. A restore that is under way is left alone, and a journal
+    that cannot be read is told of: it keeps nobody from backing up."""
     try:
         with context.locks.hold(LOCK):
-            _recover(context, context.in_place(DomainWork(context)))
+            for error in context.journals.scan()[1].values():
+                context.watcher.note(f"{error.message} {error.hint}")
+            _recover(context, context.in_place(DomainWork(context)), strict=False)
     except errors.Locked:
         return
 
 
-def _recover(context: Context, engine: InPlace) -> None:
-    for one in engine.recover():
+def _recover(context: Context, engine: InPlace, *, strict: bool = True) -> None:
+    for one in engine.recover(strict=strict):
         what = " ".join(part for part in (one.error or one.reason, one.hint) if part)
         context.watcher.note(f"in-place restore {one.job}: was {one.was}, is {one.now}. {what}".rstrip())
 

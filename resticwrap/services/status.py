@@ -53,11 +53,9 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
 
 def kept_restores(records: Records) -> list[str]:
     """In-place restores of this machine that are not over, each with what to run: two trees take room until then."""
-    try:
-        journals = records.journals.all()
-    except errors.Damaged as error:
-        return [f"{error.message} {error.hint}"]
-    return [f"{what[0]}: {what[1]}" for journal in journals if (what := inplace.standing(journal))]
+    journals, unreadable = records.journals.scan()
+    said = [f"{error.message} {error.hint}" for error in unreadable.values()]
+    return said + [f"{what[0]}: {what[1]}" for journal in journals if (what := inplace.standing(journal))]
 
 
 def open_jobs(records: Records, catalog: Catalog) -> list[Job]:

@@ -130,6 +130,26 @@ def test_half_a_tree_is_no_complete_backup(lab: Lab, profiles: Path) -> None:
     assert run["outcome"] in ("ok", "unchanged") and not run["missed"]
 
 
+def test_a_journal_that_cannot_be_read(lab: Lab, profiles: Path) -> None:
+    """It keeps nobody from backing up or restoring beside, which tell of it; in place, undo and accept are refused. A
+    domain where it left a tree is backed up as partial: nobody can say what was exchanged there."""
+    kept = in_place(lab)["job"]["id"]
+    journals = lab.state / "journals"
+    (journals / "restore_20260101T000000Z_aaaaaa.json").write_bytes(b"")
+    run = lab.rw("backup")
+    assert "restore_20260101T000000Z_aaaaaa" in run.err
+    assert "restore_20260101T000000Z_aaaaaa" in lab.rw("restore", "--to", str(lab.folder / "back")).err
+    notes = lab.json("status")["notes"]
+    assert any("aaaaaa" in note for note in notes) and any(f"--undo {kept}" in note for note in notes)
+    for arguments in (("--in-place", "--domain", "profiles"), ("--undo", kept), ("--accept", kept)):
+        error = refused(lab, "restore", *arguments, code=20, kind="Damaged")
+        assert "move the journal away" in error["hint"]
+    (journals / f"{kept}.json").write_bytes(b"torn")
+    report = lab.json("backup", code=3)
+    outcomes = {run["domain"]: run for run in report["job"]["domains"]}
+    assert outcomes["profiles"]["outcome"] == "partial" and kept in outcomes["profiles"]["missed"][0]
+
+
 def test_a_crash_before_the_exchange_rolls_nothing_back(lab: Lab, profiles: Path) -> None:
     """Killed before the first rename; a service wrote for days. A nightly backup keeps all of it, used or not."""
     killed_after(lab, "_apply")
