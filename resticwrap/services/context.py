@@ -100,6 +100,11 @@ class Context(Records):
             type=type,
         )
 
+    def heed(self) -> None:
+        """Raises Interrupted where somebody asked us to stop: for long loops of our own, once an entry."""
+        if self.cancelled():
+            raise errors.Interrupted("Interrupted while files were compared.", hint="Run it again.")
+
     @contextmanager
     def running(self, job: Job, *, strict: bool = False) -> Iterator[Job]:
         """The time in which a job runs: recorded as running before, closed as failed or interrupted when it raises.

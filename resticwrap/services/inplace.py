@@ -166,7 +166,8 @@ class InPlace:
 
     def recover(self, *, strict: bool = True) -> Sequence[Recovered]:
         """Finish or undo what crashes left open, in the order it was begun. One that cannot be closed is told of, and
-        tried again at the next start. Raises only where a journal itself cannot be read, and that only if `strict`."""
+        tried again at the next start. Raises Interrupted, and where a journal itself cannot be read, that only if
+        `strict`."""
         done = []
         for journal in self._journals.all() if strict else self._journals.scan()[0]:
             if decide.on_crash(journal.phase) == "nothing":
@@ -175,6 +176,8 @@ class InPlace:
             error, hint = "", ""
             try:
                 self._recover_one(record)
+            except errors.Interrupted:
+                raise
             except errors.Failure as failure:
                 error, hint = failure.message, failure.hint
             now = record.journal
@@ -306,6 +309,8 @@ class InPlace:
         safety = piece.safety if journal.phase == "kept" else None
         try:
             found = self._work.unsaved(piece.piece, place, safety=safety, live=piece.place.live)
+        except errors.Interrupted:
+            raise
         except errors.Failure as error:
             raise decide.unknown(journal.job, place, error.message) from error
         _refuse(decide.unsaved(journal.job, place, found))

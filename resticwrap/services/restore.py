@@ -281,7 +281,10 @@ def _resumed(context: Context, tier: str, job: Job, choice: Choice, to: Path) ->
             for entry in entries(context, tier, choice)
         ]
         compared = compare(trees, wanted, os.fsencode(to), choice.domain, owners=True)
-        wrong = any(wrong and not excused(entry, wrong) for entry, wrong in compared)
+        wrong = False
+        for entry, mismatch in compared:
+            context.heed()
+            wrong = wrong or (mismatch is not None and not excused(entry, mismatch))
     except LOST:
         wrong = True
     if wrong:
@@ -376,8 +379,7 @@ def check(context: Context, tier: str, choice: Choice, place: bytes, found: Chec
     for entry, mismatch in compare(
         trees, entries(context, tier, choice, lost), place, choice.domain, owners=True, cut=True
     ):
-        if context.cancelled():
-            raise errors.Interrupted("Interrupted while the restored files were compared.", hint="Run it again.")
+        context.heed()
         found.files += entry.kind == "file"
         if mismatch is not None and excused(entry, mismatch):
             found.foreign += 1

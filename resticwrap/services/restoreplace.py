@@ -78,8 +78,14 @@ class DomainWork(Work):
             if entry.kind not in NOT_RESTORED
         )
         compared = compare(trees, wanted, os.fsencode(place), piece.domain, owners=True, cut=staged)
-        # Owners that cannot be set were refused, or forced, before anything was begun.
-        return [wrong for entry, wrong in compared if wrong and not excused(entry, wrong)]
+        found = []
+        for entry, wrong in compared:
+            # After the exchange as well: the engine then exchanges back, or leaves it to a later start.
+            self._context.heed()
+            # Owners that cannot be set were refused, or forced, before anything was begun.
+            if wrong and not excused(entry, wrong):
+                found.append(wrong)
+        return found
 
     def unsaved(
         self, piece: Piece, place: Path, *, safety: str | None = None, live: bytes = b"", names_only: bool = False
@@ -94,7 +100,8 @@ class DomainWork(Work):
         if safety:
             inside = os.path.join(root_of(repository, snapshot), live[len(piece.root) :].lstrip(b"/")).rstrip(b"/")
         try:
-            return unsaved(trees, snapshot.tree, inside, os.fsencode(place), names_only=names_only)
+            heed = self._context.heed
+            return unsaved(trees, snapshot.tree, inside, os.fsencode(place), names_only=names_only, heed=heed)
         except OSError as error:
             raise errors.Failure(f"{place} cannot be read whole: {error}.", hint="Run rw as a user who may.") from error
 
@@ -228,6 +235,7 @@ def pieces(
             one = Choice(choice.domain, choice.snapshot, choice.root, (inside,))
             size, foreign = 0, list[str]()
             for entry in entries(context, wish.tier, one):
+                context.heed()
                 size += entry.size
                 if not may_own(entry):
                     foreign.append(f"{show_path(entry.path)} ({entry.uid}:{entry.gid})")

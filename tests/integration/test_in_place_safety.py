@@ -11,6 +11,7 @@ import pytest
 
 from resticwrap import errors
 from resticwrap.services import compare, restore, restoreplace
+from resticwrap.services.context import Context
 from resticwrap.services.restore import Wish
 from resticwrap.services.restoreplace import own_places
 from tests.broken import faulty_restic, refused
@@ -297,6 +298,36 @@ def test_owners(lab: Lab, profiles: Path) -> None:
         assert "anna.json (65534:65534)" in restoreplace.preview(built.context, wish, force=True).notes[0]
         beside = restore.restore(built.context, wish, lab.folder / "b2")
         assert beside.job.outcome == "ok" and "1 belong to users" in beside.notes[0]
+
+
+def test_interrupted_while_it_compares(lab: Lab, profiles: Path) -> None:
+    """Whichever entry is compared when somebody interrupts, before the exchange or after: it is heard there, live data
+    is as it was, and nothing is removed that was ever live. An accept that is interrupted removes nothing."""
+    before, phases, at, job = tree(profiles), set(), 0, ""
+    (first, *_) = lab.json("snapshots", "--domain", "profiles")
+    wish = Wish(("profiles",), snapshot=first["snapshot"]["original"])
+    while "done" not in phases:
+        at += 1
+        left = iter(range(at))
+        with lab.house() as built, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Context, "heed", lambda self: interrupt() if next(left, None) is None else None)  # noqa: B023
+            try:
+                job = restoreplace.restore(built.context, wish, force=True).job.id
+                phases.add("done")
+            except errors.Interrupted:
+                assert tree(profiles) == before
+                phases.add(built.context.journals.all()[-1].phase if built.context.journals.all() else "none")
+    assert phases == {"none", "failed", "reverted", "done"}
+    assert (profiles / "anna.json").read_text() == "old"
+    with lab.house() as built, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Context, "heed", lambda self: interrupt())
+        with pytest.raises(errors.Interrupted):
+            restoreplace.accept(built.context, job)
+        assert built.context.journals.all()[-1].phase == "kept"
+
+
+def interrupt() -> None:
+    raise errors.Interrupted("Interrupted.")
 
 
 FAULT = '{"message_type":"error","error":{"message":"lsetxattr: not supported"},"during":"restore","item":"/anna.json"}'
