@@ -113,10 +113,14 @@ def _finish(context: Context, run: Capture, runs: tuple[DomainRun, ...], warning
         domains=runs,
         bytes_done=run.bytes_done,
     )
-    # What follows is told when it fails, and does not undo what restic has stored: the record is closed in any case.
+    # What follows is told when it fails, and does not undo what restic has stored: neither is a reason to leave out the
+    # other, and the record is closed in any case.
     key = None
     try:
         interrupted.remember(context, job)
+    except errors.Failure as error:
+        warnings.append(f"{error.message} {error.hint}".strip())
+    try:
         key, trouble = manifest.publish(context, manifest.of_job(context, job, run.changes))
     except errors.Failure as error:
         trouble = f"{error.message} {error.hint}".strip()

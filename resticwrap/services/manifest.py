@@ -1,5 +1,6 @@
 """The manifest of a backup job: made, published in the target's store, read back, and its objects listed."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -100,28 +101,47 @@ def publish(context: Context, written: Written) -> tuple[str | None, str | None]
     """Write a manifest or a record into the store, and what earlier jobs could not write. Returns its key (None: it is
     not there yet), and what could not be written and why.
 
-    That is kept in the state directory, and the next job of the target writes it.
+    That is kept in the state directory, and the next job of the target writes it. A state directory that is full keeps
+    nothing out of the target.
     """
-    context.state.keep(written)
+    unkept = _unkept(context, written)
     key, trouble = None, None
     # Its own first: what stands in the way of an older one need not stand in its way.
-    for one in sorted(context.state.kept(context.target_name), key=lambda one: one.job_id != written.job_id):
+    for one in (written, *_waiting(context, written.job_id)):
         own = one.job_id == written.job_id
         try:
             where = _put(context, one)
-            context.state.drop(one)
             key = where if own else key
+            # What stays there is written again by the next job, which is no error.
+            with contextlib.suppress(errors.Failure):
+                context.state.drop(one)
         except errors.Interrupted:
             raise
         except errors.Failure as error:
             name = "manifest" if isinstance(one, Manifest) else "record"
             what = f"The {name}" if own else f"The {name} of {one.job_id}"
-            trouble = (
-                trouble or f"{what} could not be written to the target and is kept for the next job: {error.message}"
-            )
+            kept = f", nor kept here ({unkept.message})" if own and unkept else " and is kept for the next job"
+            trouble = trouble or f"{what} could not be written to the target{kept}: {error.message}"
             if isinstance(error, errors.TargetUnreachable | errors.TargetRefused):
                 break
     return key, trouble
+
+
+def _unkept(context: Context, written: Written) -> errors.Failure | None:
+    """Keep it until it is in the target; returns what is in the way of that."""
+    try:
+        context.state.keep(written)
+    except errors.Failure as error:
+        return error
+    return None
+
+
+def _waiting(context: Context, job_id: str) -> list[Written]:
+    """What other jobs than this one left behind."""
+    try:
+        return [one for one in context.state.kept(context.target_name) if one.job_id != job_id]
+    except errors.Failure:
+        return []
 
 
 def _put(context: Context, one: Written) -> str:

@@ -1,17 +1,20 @@
 """Manifests: what they say, what they keep to themselves, what they cost, and where they wait for a target."""
 
 import base64
+import dataclasses
 import hashlib
 import itertools
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from resticwrap import errors
 from resticwrap.errors import Damaged, ResticFailed
+from resticwrap.ports import StateFiles
 from resticwrap.restic.repository import ResticRepository
 from resticwrap.restic.trees import TreeReader
 from resticwrap.services import backup
@@ -189,6 +192,33 @@ def test_kept_until_it_can_be_written(make_lab: MakeLab, oss: OssServer) -> None
     lab.rw("backup")
     assert shown(lab, first)[0]["job_id"] == first
     assert not any("manifest" in note for note in lab.json("status")["notes"])
+
+
+class Full:
+    """A state directory that takes nothing more of some things."""
+
+    def __init__(self, state: StateFiles, *what: str) -> None:
+        self._state, self._what = state, what
+
+    def __getattr__(self, name: str) -> Any:
+        return self._no_room if name in self._what else getattr(self._state, name)
+
+    def _no_room(self, *_: object) -> None:
+        raise errors.DiskFull("There is no room left for it.")
+
+
+@pytest.mark.parametrize("what", [("keep",), ("put_latest",), ("keep", "put_latest", "kept", "drop")])
+def test_a_full_state_directory_keeps_none_out_of_the_target(lab: Lab, what: tuple[str, ...]) -> None:
+    """The manifest is written where there is room: in the target."""
+    lab.fill()
+    with lab.house() as built:
+        context = dataclasses.replace(built.context, state=cast(StateFiles, Full(built.state, *what)))
+        plan = backup.plan(context, "incremental", built.settings.domains)
+        report = backup.backup(context, plan)
+    assert report.job.outcome == "ok" and report.job.manifest
+    assert shown(lab, report.job.id)[0]["outcome"] == "ok"
+    assert any("no room" in warning for warning in report.warnings) == ("put_latest" in what)
+    assert lab.json("backup")["warnings"] == []
 
 
 def test_reader_agrees_with_restic(make_lab: MakeLab, either_restic: Path) -> None:
