@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from resticwrap.clock import CLOCK_SLACK
 from resticwrap.errors import FAILED, INTERRUPTED, OK, PARTIAL
 from resticwrap.model.base import Time
 from resticwrap.model.job import DomainRun, Job, Latest, LatestDomain, Outcome
@@ -91,14 +92,15 @@ def merged_latest(before: Latest | None, job: Job, repository: str, *, now: Time
     """The newest complete look at every domain, after a job.
 
     What is known already stays where this job did not look or did not see everything, and where another job that ended
-    before this one has looked later; but not where that look lies in the future, for then a clock was wrong.
+    before this one has looked later; but not where that look lies in the future, for then a clock was wrong. Nor does
+    a look of the future take the place of one that does not.
     """
-    domains = dict(before.domains) if before else {}
+    domains, until = dict(before.domains) if before else {}, now + CLOCK_SLACK
     for run in job.domains:
         if not run.complete or not run.snapshot or not run.tree:
             continue
         known = domains.get(run.domain)
-        if known and run.looked_at < known.looked_at <= now:
+        if known and (run.looked_at < known.looked_at <= now or known.looked_at <= until < run.looked_at):
             continue
         same = known is not None and known.snapshot == run.snapshot
         domains[run.domain] = LatestDomain(

@@ -206,8 +206,9 @@ def _verified(target: str, catalog: Catalog, verifies: Iterable[tuple[Job, Verif
 
 def _latest(context: Context, jobs: Iterable[Job], snapshots: Sequence[Snapshot], repository: str) -> None:
     """Of every domain the newest complete look whose snapshot is still in the repository. Backups that ended meanwhile
-    have written theirs there: what is newer stays."""
+    have written theirs there: what is newer stays. Looks of the future count where there is no other."""
     there = {snapshot.original: snapshot for snapshot in snapshots}
+    until = context.clock.now() + CLOCK_SLACK
     with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
         before = latest = context.latest()
         if latest:
@@ -217,19 +218,20 @@ def _latest(context: Context, jobs: Iterable[Job], snapshots: Sequence[Snapshot]
                 if one.snapshot in there or context.hot.holds(one.current_id)
             }
             latest = msgspec.structs.replace(latest, domains=held)
-        for job in jobs:
+        for job in sorted(jobs, key=lambda job: job.started_at <= until):
             runs = tuple(run for run in job.domains if run.snapshot in there)
             job = msgspec.structs.replace(job, domains=runs)
             latest = merged_latest(latest, job, repository, now=context.clock.now(), unindexed=0)
         if latest:
-            context.state.put_latest(_current(latest, before, there))
+            newer = before and latest.finished_at < before.finished_at <= until
+            context.state.put_latest(_current(latest, before if newer else None, there))
 
 
-def _current(latest: Latest, before: Latest | None, there: Mapping[str, Snapshot]) -> Latest:
-    """With the ids that the snapshots have now, and the job that was the newest before where it still is."""
+def _current(latest: Latest, newest: Latest | None, there: Mapping[str, Snapshot]) -> Latest:
+    """With the ids that the snapshots have now, and the job that is the newest where these do not tell of it."""
     domains = {
         name: msgspec.structs.replace(one, current_id=there[one.snapshot].id) if one.snapshot in there else one
         for name, one in latest.domains.items()
     }
-    newest = before if before and before.finished_at > latest.finished_at else latest
+    newest = newest or latest
     return msgspec.structs.replace(latest, domains=domains, job_id=newest.job_id, finished_at=newest.finished_at)

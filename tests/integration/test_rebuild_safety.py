@@ -4,11 +4,15 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
+from resticwrap.clock import FixedClock
+from resticwrap.model.job import Job
 from resticwrap.ports import Manifests
+from resticwrap.services import backup
 from resticwrap.services.rebuild import rebuild
 from tests.broken import refused
 from tests.lab import Lab
@@ -81,6 +85,33 @@ def test_manifests_on_their_way(twice: Lab) -> None:
     report = twice.json("catalog", "rebuild")
     assert (report["manifests"], report["without_manifest"]) == (2, 0)
     assert jobs(twice) == known and complete(twice) == [True] * 3 and latest(twice) == parents
+
+
+def test_a_backup_of_the_future(lab: Lab) -> None:
+    """A look under a wrong clock does not take the place of one that came after; it counts where it is the only one."""
+
+    def backed_up(ahead: timedelta) -> Job:
+        with lab.house() as built:
+            now = built.clock.now()
+        with lab.house(FixedClock(now + ahead)) as built:
+            plan = backup.plan(built.context, "incremental", built.settings.domains)
+            return backup.backup(built.context, plan).job
+
+    lab.write("exams/a", "old")
+    lab.write("profiles/a", "old")
+    wrong = backed_up(timedelta(days=2))
+    lab.rw("catalog", "rebuild")
+    assert latest(lab) == {run.domain: run.snapshot for run in wrong.domains}
+    lab.write("exams/a", "newer")
+    right = backed_up(timedelta())
+    known = latest(lab)
+    assert known["exams"] == right.domains[0].snapshot
+    for bare in (False, True):
+        if bare:
+            lab.copy_state_away()
+        lab.rw("catalog", "rebuild")
+        assert latest(lab) == known
+        assert json.loads((lab.state / "latest_main.json").read_text())["job_id"] == right.id
 
 
 class Slow:

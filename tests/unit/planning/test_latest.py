@@ -45,6 +45,8 @@ def test_latest_takes_the_latest_complete_look() -> None:
     wrong = merged_latest(None, job(run("a", looked_at=NOW + 24 * hour)), "repo", now=NOW, unindexed=0)
     right = merged_latest(wrong, job(run("a", snapshot="e" * 64)), "repo", now=NOW, unindexed=0)
     assert right.domains["a"].snapshot == "e" * 64
+    again = merged_latest(right, job(run("a", looked_at=NOW + 24 * hour)), "repo", now=NOW, unindexed=0)
+    assert again.domains == right.domains
 
 
 def test_latest_keeps_the_id_of_an_unchanged_snapshot() -> None:
