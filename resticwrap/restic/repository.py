@@ -282,6 +282,8 @@ class _Stream(Generic[messages.M]):
                     self.new_bytes += item.data_size
             case "summary":
                 self.last = messages.decode(line, self._kind)
+                # A quick run ends before it has told of any progress.
+                self._on_progress(_end(self.last))
             case _:
                 pass
 
@@ -292,6 +294,17 @@ class _Stream(Generic[messages.M]):
                 hint="Run it again with -v; if it happens again, check restic's version with `rw doctor`.",
             )
         return self.last
+
+
+def _end(summary: object) -> Progress:
+    """All is done that was to be done."""
+    match summary:
+        case messages.BackupSummary(total_files_processed=files, total_bytes_processed=size):
+            return Progress(bytes_done=size, bytes_total=size, files_done=files, files_total=files)
+        case messages.RestoreSummary(files_restored=files, bytes_restored=size):
+            return Progress(bytes_done=size, bytes_total=size, files_done=files, files_total=files)
+        case _:
+            return Progress()
 
 
 def _progress(status: messages.Status) -> Progress:

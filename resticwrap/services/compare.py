@@ -30,7 +30,8 @@ def compare(
     """Every entry with what is wrong with it below `place` (None: it is as backed up).
 
     A file kept as several blobs is cut at the blobs' lengths from the index, and every piece is hashed to its name.
-    With `owners`, owner and group of all count as well, and the time of files to the second.
+    With `owners`, owner and group of all count as well, and the time of files, to the two seconds that the coarsest
+    file systems keep.
 
     `cut` is for what restic has just restored: a file that grew while it was backed up stands in the tree with more
     bytes than were kept, since restic up to 0.19.1 counts the piece at which it first met the end twice (measured: one
@@ -94,7 +95,7 @@ def _difference(
             return wrong("unreadable", f"cannot be read: {error.strerror}")
     if modes and entry.kind != "symlink" and stat.S_IMODE(found.st_mode) != entry.mode:
         return wrong("mode", f"has mode {stat.S_IMODE(found.st_mode):o}, had {entry.mode:o}")
-    if owners and entry.kind == "file" and entry.mtime and abs(found.st_mtime - entry.mtime.timestamp()) >= 1:
+    if owners and entry.kind == "file" and entry.mtime and abs(found.st_mtime - entry.mtime.timestamp()) > 2:
         return wrong("time", f"was changed at another time than {entry.mtime:%Y-%m-%d %H:%M:%S %Z}")
     # Last: where it cannot be helped it must not hide anything else.
     if owners and (found.st_uid, found.st_gid) != (entry.uid, entry.gid):

@@ -101,9 +101,9 @@ class Context(Records):
         )
 
     def heed(self) -> None:
-        """Raises Interrupted where somebody asked us to stop: for long loops of our own, once an entry."""
+        """Raises Interrupted where somebody asked us to stop: for long loops of our own, once in each turn."""
         if self.cancelled():
-            raise errors.Interrupted("Interrupted while files were compared.", hint="Run it again.")
+            raise errors.Interrupted("Interrupted before it was done.")
 
     @contextmanager
     def running(self, job: Job, *, strict: bool = False) -> Iterator[Job]:

@@ -157,6 +157,7 @@ def _put(context: Context, one: Written) -> str:
 
 def resolve(context: Context, job: str) -> str:
     """A job's whole id: `latest` means the newest backup, a beginning of at least six characters will do."""
+    context.pins()
     if job == "latest":
         latest = context.latest()
         if latest is None:

@@ -21,7 +21,7 @@ from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.planning import inplace
 from resticwrap.planning import restore as planning
-from resticwrap.ports import Lost, MissedItem, Repository
+from resticwrap.ports import Lost, MissedItem, Progress, Repository
 from resticwrap.services import interrupted, manifest
 from resticwrap.services.compare import compare, excused
 from resticwrap.services.completeness import Completeness
@@ -175,19 +175,20 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
     dead = dead_stages(context, to)
     if not dead:
         refuse_full(to)
+    context.check_pin(wish.tier)
+    choices = choose(context, wish)
     job = msgspec.structs.replace(context.new_job("restore"), details={"to": str(to)})
     done: list[RestoredDomain] = []
     troubles: list[errors.Failure | None] = []
     notes: list[str] = []
     with context.running(job):
-        context.check_pin(wish.tier)
-        choices = choose(context, wish)
         context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
         try:
             _make_stage(stage_of(to, job))
             for stage in dead:
                 clear_stage(stage, finished=True)
             for choice in choices:
+                context.watcher.update(choice.domain, Progress())
                 found = _resumed(context, wish.tier, job, choice, to) if dead else None
                 restored, trouble, note = (found, None, "") if found else _one(context, wish.tier, job, choice, to)
                 done.append(restored)

@@ -146,11 +146,11 @@ def restore(context: Context, wish: Wish, *, force: bool = False) -> RestoreRepo
     """Put paths or whole domains back in their live place. Raises RestoreRefused where that could not be undone."""
     job = context.new_job("restore")
     interrupted.close(context)
+    context.check_pin(wish.tier)
     work = DomainWork(context)
     with context.locks.hold(LOCK), context.running(job, strict=True) as job:
         engine = context.in_place(work)
         _recover(context, engine)
-        context.check_pin(wish.tier)
         choices = _chosen(context, wish, engine, force=force)
         context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
         try:

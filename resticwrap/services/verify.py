@@ -11,6 +11,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -35,6 +36,8 @@ from resticwrap.services.leftovers import clear_scratch, scratch
 T = TypeVar("T")
 OF_DAMAGE = (errors.Damaged, errors.ObjectMissing, errors.ResticFailed, errors.WrongPassword)
 """What may come of damage to the small files of a repository."""
+STORE, SAMPLE = "structure and packs", "sample"
+"""What a verify does, for who looks on: restic's check does the first in one go."""
 DAMAGES_KEPT = 50
 """How many damages a record names."""
 COVERAGE_MARGIN_DAYS = 7
@@ -45,6 +48,7 @@ def verify(
     context: Context, tier: str, rule: VerifyRule, domains: Sequence[str], seed: int | None = None
 ) -> VerifyReport:
     """Verify one repository of the target. Raises only where nothing could be verified at all."""
+    context.pins()
     # From the start: one that cannot even begin is a verify of that repository too.
     details = VerifyDetails(tier=tier, repository=_pinned(context, tier))
     job = msgspec.structs.replace(context.new_job("verify"), details=details.builtins())
@@ -53,7 +57,7 @@ def verify(
     seed = secrets.randbits(32) if seed is None else seed
     repository = context.repositories[tier]
     with context.running(job) as job:
-        context.watcher.begin(f"verify {job.id}", ["structure", "packs", "sample"])
+        context.watcher.begin(f"verify {job.id}", [STORE, SAMPLE])
         try:
             with context.locks.hold(f"maintenance {repository.url}", shared=True, wait=60):
                 report = _Verify(context, repository, job, rule, domains, seed).run()
@@ -145,20 +149,20 @@ class _Verify:
         until = started + CLOCK_SLACK
         reads = self._ask(lambda catalog: catalog.reads(context.target_name, details.tier, until)) or {}
         bucket = planning.next_bucket(reads, rule.parts)
-        context.watcher.update("structure", Progress())
+        context.watcher.update(STORE, Progress())
         snapshots = repository.snapshots(no_cache=True)
         listing = self.damage.listing()
         checked = repository.check(bucket=bucket, parts=rule.parts)
-        context.watcher.done("structure", "ok" if not checked.errors else "failed")
-        context.watcher.update("packs", Progress())
         self.damages += self.damage.confirmed(checked, listing, bucket, rule.parts, snapshots)
         self.damages += self.damage.lost_snapshots(snapshots, self.damages)
-        context.watcher.done("packs", "ok" if not self.damages else "failed")
         # After a fault of the structure restic may not have read a single pack.
         read = planning.bytes_of(bucket, rule.parts) if all(d.kind == "pack_damaged" for d in self.damages) else ()
+        sizes = [size for pack, (size, _) in listing.stored.items() if int(pack[:2], 16) in read]
+        context.watcher.update(STORE, Progress(bytes_done=sum(sizes), files_done=len(sizes)))
+        context.watcher.done(STORE, "ok" if not self.damages else "failed")
         if read:
             self._ask(lambda catalog: catalog.record_reads(context.target_name, details.tier, read, started, until))
-            if not any(int(pack[:2], 16) in read for pack in listing.stored):
+            if not sizes:
                 self.notes.append(f"Part {bucket} of {rule.parts} holds no pack, so no pack was read back.")
         else:
             self.notes.append(f"Part {bucket} of {rule.parts} does not count as read back.")
@@ -167,10 +171,12 @@ class _Verify:
         self.details = msgspec.structs.replace(
             self.details, snapshots=len(snapshots), reads=read, read_at=started if read else None
         )
-        context.watcher.update("sample", Progress())
+        context.watcher.update(SAMPLE, Progress())
         self.sampled += self._sample(snapshots)
         self._prove()
-        context.watcher.done("sample", "ok" if all(file.ok for file in self.sampled) else "failed")
+        done = Progress(bytes_done=sum(file.size for file in self.sampled), files_done=len(self.sampled))
+        context.watcher.update(SAMPLE, done)
+        context.watcher.done(SAMPLE, "ok" if all(file.ok for file in self.sampled) else "failed")
 
     def _cover(self, bucket: int, sums: dict[str, PackSums], reads: Mapping[int, Time]) -> None:
         now = self.context.clock.now()
@@ -278,6 +284,8 @@ class _Verify:
         try:
             trees = self.repository.trees(no_cache=True)
             chosen = self._chosen(domain, trees.walk(snapshot.tree), count, room)
+            # A domain without files is its folder.
+            chosen = chosen or list(islice(trees.walk(snapshot.tree), 1))
             if not chosen:
                 return []
             with scratch(self.job) as place:

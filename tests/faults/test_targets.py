@@ -65,8 +65,12 @@ def test_no_password(lab: Lab, content: str | None) -> None:
 def test_no_repository(make_lab: MakeLab, kind: str) -> None:
     """Before `rw init`, every command says so and names it."""
     lab = make_lab(kind, ready=False)
-    error = refused(lab, "backup", code=10, kind="NoRepository")
-    assert "rw init" in error["hint"]
+    for command in (*COMMANDS, ["restore", "--in-place"], ["ls"], ["manifest", "show", "latest"], ["unlock"]):
+        error = refused(lab, *command, code=10, kind="NoRepository")
+        assert "rw init" in error["hint"], command
+        if kind != "local":
+            break
+    assert not lab.json("history")["jobs"], "what could not even begin is no job that failed"
 
 
 @pytest.mark.parametrize("kind", ["local", "s3", "oss"])

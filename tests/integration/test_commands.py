@@ -81,6 +81,22 @@ def test_quiet_and_verbose(lab: Lab) -> None:
     assert "--tag" not in lab.rw("backup").err
 
 
+def test_lines_for_who_looks_on(lab: Lab) -> None:
+    """In a pipe: what was read of every domain, restored and verified, also where it was done in no time."""
+    lab.fill("exams", 3, size=2048)
+    lab.write("profiles/a", "a")
+    backup = lab.rw("backup").err
+    assert "exams: ok after" in backup and "3 files, 6.0 KiB" in backup and "1 file, 1 B" in backup
+    restore = lab.rw("restore", "--to", "back").err
+    assert "exams: started" in restore and "6.0 KiB" in restore
+    verify = lab.rw("verify", "--share", "1").err
+    assert "structure and packs: ok after" in verify and "sample: ok after" in verify and "4 files, 6.0 KiB" in verify
+    job = lab.json("history")["rows"][0]["job"]
+    with lab.house() as built:
+        done = built.catalog.job(job)
+        assert done is not None and done.bytes_done == 6145
+
+
 def test_quiet_still_tells_of_trouble(lab: Lab) -> None:
     """As cron wants it: a mail when something went wrong."""
     lab.write("exams/a", "a")

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from resticwrap import errors
 from resticwrap.clock import FixedClock
 from resticwrap.model.job import Job
 from resticwrap.ports import Manifests
@@ -71,6 +72,27 @@ def test_an_unreadable_manifest(twice: Lab, how: str) -> None:
     assert len(report["skipped"]) == (3 if how == "damaged" else 1)
     assert jobs(twice) == known and complete(twice) == [True] * 3 and latest(twice) == parents
     assert twice.json("backup")["job"]["outcome"] == "ok"
+
+
+def test_a_rebuild_may_be_told_to_stop(twice: Lab) -> None:
+    """While it reads the manifests, which may be very many; what was known stays, and the next one does it all."""
+    known = jobs(twice)
+    with twice.house() as built:
+        context = built.context
+
+        class Stops:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(context.manifests, name)
+
+            def keys(self) -> Iterator[str]:
+                for key in context.manifests.keys():  # noqa: SIM118
+                    built.cancel.set()
+                    yield key
+
+        with pytest.raises(errors.Interrupted):
+            rebuild(dataclasses.replace(context, manifests=cast(Manifests, Stops())))
+    assert jobs(twice) == known and complete(twice) == [True] * 3
+    assert twice.json("catalog", "rebuild")["manifests"] == 2
 
 
 def test_manifests_on_their_way(twice: Lab) -> None:

@@ -37,6 +37,16 @@ def one(make_lab: MakeLab) -> Lab:
     return lab
 
 
+def test_a_domain_without_files_can_be_proven(one: Lab) -> None:
+    """Its folder is restored and compared."""
+    one.domains["profiles"] = one.files("profiles")
+    one.write_policies()
+    one.rw("backup")
+    report = one.json("verify", "--sample", "4")
+    assert ("profiles", "profiles", True) in {(file["domain"], file["path"], file["ok"]) for file in report["sampled"]}
+    assert all(domain["proven_at"] for domain in one.json("status")["domains"])
+
+
 def data_packs(lab: Lab) -> list[Path]:
     """The packs that hold file data."""
     by_name = {file.name: file for file in repository_files(lab, "data")}
