@@ -331,7 +331,7 @@ def _one(
         size=found.size,
         compared=found.files,
         mismatches=tuple(found.wrong),
-        unreadable=tuple(unreadable[:NAMED]),
+        unreadable=tuple(dict.fromkeys(unreadable))[:NAMED],
     )
     note = inplace.strangers(choice.domain, found.foreign, found.first_foreign) if found.foreign else ""
     return restored, trouble, note
