@@ -154,7 +154,8 @@ class Latest(Value, frozen=True):
 
 
 class Pin(Value, frozen=True):
-    """The identity of one repository, taken down at `rw init`. `config_digest` is the sha256 of its config object."""
+    """The identity of one repository, taken down at `rw init`. `config_digest` is the sha256 of its config object,
+    `chunker` a fingerprint of how it cuts files, under the repository's own key."""
 
     tier: str
     repository_id: str

@@ -5,6 +5,7 @@ https://restic.readthedocs.io/en/stable/100_references.html
 """
 
 import hashlib
+import hmac
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -66,6 +67,10 @@ class MasterKey:
     def __reduce__(self) -> str:
         raise TypeError("a master key stays in memory")
 
+    def fingerprint(self, polynomial: str) -> str:
+        """16 hex digits for the chunker parameters that tell nothing to who has not this key."""
+        return hmac.new(self._encrypt, b"resticwrap chunker:" + polynomial.encode(), hashlib.sha256).hexdigest()[:16]
+
     def decrypt(self, sealed: bytes) -> bytes:
         """The plaintext. Raises Damaged where the bytes are not what restic wrote with this key."""
         if len(sealed) < OVERHEAD:
@@ -120,6 +125,7 @@ class MasterKey:
 def chunker_fingerprint(polynomial: str) -> str:
     """16 hex digits for the chunker parameters of a repository: content ids of large files compare only within them.
 
-    `polynomial` is the text in the repository's config, a secret of sorts, and cannot be had back from this.
+    `polynomial` is the text in the repository's config, and a secret: it has but 53 bits, so this digest is a riddle
+    that can be solved. It goes into content ids, together with the ids of blobs, and is published nowhere by itself.
     """
     return hashlib.sha256(b"resticwrap chunker v1:" + polynomial.encode()).hexdigest()[:16]

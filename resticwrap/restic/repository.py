@@ -35,6 +35,7 @@ class ResticRepository:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._once = threading.Lock()
+        self._chunker = ""
         self._runner = Runner(setting, on_locked=lambda: bool(self.clear_dead_locks()))
 
     @property
@@ -185,7 +186,8 @@ class ResticRepository:
         return dead
 
     def trees(self, *, no_cache: bool = False) -> Trees:
-        return TreeReader(self._files(no_cache), self._key, self._config.chunker)
+        self.open()
+        return TreeReader(self._files(no_cache), self._key, self._chunker)
 
     def snapshot(self, snapshot: str) -> Snapshot:
         for sealed in self._files(no_cache=False).copies("snapshots", snapshot):
@@ -254,11 +256,12 @@ class ResticRepository:
 
     def _pin(self, config: bytes, sealed: bytes) -> Pin:
         read = messages.decode(config, messages.ConfigJson)
+        self._chunker = chunker_fingerprint(read.chunker_polynomial)
         return Pin(
             tier=self.tier,
             repository_id=read.id,
             config_digest=hashlib.sha256(sealed).hexdigest(),
-            chunker=chunker_fingerprint(read.chunker_polynomial),
+            chunker=self._key.fingerprint(read.chunker_polynomial),
         )
 
 

@@ -20,21 +20,20 @@ def of_job(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]) 
     """
     assert job.finished_at is not None and job.type is not None
     pins = context.pins()
-    chunker = pins["hot"].chunker
     return Manifest(
         job_id=job.id,
         target=context.target_name,
         target_provider=context.target.provider,
         namespace=context.target.namespace,
         repositories={tier: pin.repository_id for tier, pin in pins.items()},
-        chunker=chunker,
+        chunker=pins["hot"].chunker,
         host=context.settings.host,
         outcome=job.outcome,
         started_at=job.started_at,
         finished_at=job.finished_at,
         snapshot_type=job.type,
         domains=tuple(_domain(context, run) for run in job.domains),
-        object_list=_objects(context, job, changes, chunker),
+        object_list=_objects(context, job, changes),
         schema_versions={run.domain: run.schema_versions for run in job.domains if run.schema_versions},
         restore_entrypoint=f"rw restore --target {context.target_name} --job {job.id} --to FOLDER",
         tool_versions=dict(context.versions),
@@ -65,9 +64,10 @@ def sealed(run: DomainRun) -> DomainRun:
     return msgspec.structs.replace(run, missed=(), bitrot=(), error=error)
 
 
-def _objects(context: Context, job: Job, changes: Mapping[str, Sequence[Change]], chunker: str) -> ObjectList:
+def _objects(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]) -> ObjectList:
     if context.target.manifests == "sealed":
         return ObjectList(mode="sealed")
+    chunker = context.hot.trees().chunker
     now: list[ObjectRow] = []
     gone: list[ObjectRow] = []
     for run in job.domains:
@@ -184,8 +184,9 @@ def load(context: Context, job_id: str) -> Manifest:
 def rows(context: Context, manifest: Manifest, domains: Sequence[str]) -> Iterator[ObjectRow]:
     """The whole object list of a job, out of the snapshots' own trees, whatever the manifest's mode."""
     check_domains(context.settings, domains, {listed.run.domain for listed in manifest.domains})
+    chunker = context.hot.trees().chunker
     return (
-        object_row(entry, run.domain, manifest.chunker)
+        object_row(entry, run.domain, chunker)
         for run in (listed.run for listed in manifest.domains)
         if run.tree and (not domains or run.domain in domains)
         for entry in files_of(context, run)

@@ -47,7 +47,7 @@ def init(context: Context, password: Secret) -> InitReport:
     known = dict(context.state.pins(context.target_name))
     hot = _one(context, context.hot, None, known, created, adopted)
     cold = _one(context, context.cold, context.hot, known, created, adopted)
-    if hot.chunker != cold.chunker:
+    if (created or adopted) and context.hot.trees().chunker != context.cold.trees().chunker:
         context.watcher.note("hot and cold cut files differently, so copies between them do not deduplicate")
     context.state.put_pins(context.target_name, {"hot": hot, "cold": cold})
     return InitReport(

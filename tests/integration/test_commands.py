@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -275,3 +276,15 @@ def test_policies_are_found_in_their_order(lab: Lab, tmp_path: Path) -> None:
     assert set(lab.json("policy", "show")["domains"]) == {"exams", "profiles"}
     assert str(tmp_path / "nowhere") in lab.rw("status", "--policies", str(tmp_path / "nowhere"), code=2).err
     assert os.fspath(lab.folder / "policies") in lab.rw("policy", "check").out
+
+
+def test_cold_that_cuts_files_differently(make_lab: MakeLab) -> None:
+    """It is adopted, and told: copies would not deduplicate. Repositories that cut alike are not worth a word."""
+    lab, other = make_lab("local", ready=False), make_lab("local", ready=False)
+    assert "cut files differently" not in lab.rw("init").err
+    other.rw("init")
+    cold = lab.store / lab.namespace / "cold"
+    shutil.rmtree(cold)
+    (other.store / other.namespace / "cold").rename(cold)
+    lab.copy_state_away()
+    assert "cut files differently" in lab.rw("init").err

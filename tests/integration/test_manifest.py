@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import itertools
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from resticwrap import errors
 from resticwrap.errors import Damaged, ResticFailed
 from resticwrap.ports import StateFiles
+from resticwrap.restic.crypto import chunker_fingerprint
 from resticwrap.restic.repository import ResticRepository
 from resticwrap.restic.trees import TreeReader
 from resticwrap.services import backup
@@ -219,6 +221,19 @@ def test_a_full_state_directory_keeps_none_out_of_the_target(lab: Lab, what: tup
     assert shown(lab, report.job.id)[0]["outcome"] == "ok"
     assert any("no room" in warning for warning in report.warnings) == ("put_latest" in what)
     assert lab.json("backup")["warnings"] == []
+
+
+def test_the_chunker_cannot_be_guessed(lab: Lab) -> None:
+    """Nothing in the target or in the pins is a digest of the polynomial alone."""
+    lab.fill()
+    lab.rw("backup")
+    polynomial = json.loads(lab.bare("cat", "config").stdout)["chunker_polynomial"]
+    pins = json.loads((lab.state / "pins" / "main.json").read_text())
+    assert pins["hot"]["chunker"] != pins["cold"]["chunker"], "one chunker under two keys"
+    weak = chunker_fingerprint(polynomial).encode()
+    kept = [file.read_bytes() for file in (lab.state / "pins").iterdir()]
+    assert not any(weak in content for content in (*kept, *stored(lab).values()))
+    assert shown(lab)[0]["chunker"] == pins["hot"]["chunker"]
 
 
 def test_reader_agrees_with_restic(make_lab: MakeLab, either_restic: Path) -> None:
