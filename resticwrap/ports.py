@@ -312,12 +312,14 @@ class LeaseInfo(Value, frozen=True):
 
 
 class Look(Value, frozen=True):
-    """A source as it stands: back `name` up from inside `cwd`. `identity` changes when something else is there."""
+    """A source as it stands: back `name` up from inside `cwd`. `identity` changes when something else is there.
+    `mounts` are the mount points below the root, relative to it."""
 
     cwd: bytes
     name: bytes
     identity: tuple[int, ...]
     empty: bool = False
+    mounts: tuple[bytes, ...] = ()
 
     @property
     def root(self) -> str:
@@ -330,6 +332,9 @@ class Source(Protocol):
 
     def look(self) -> Look:
         """Look at the root without reading it. Raises NotFound where it is not there."""
+
+    def empty(self, path: bytes) -> bool:
+        """Whether a folder below the root is there and holds nothing at all."""
 
 
 class HostLocks(Protocol):

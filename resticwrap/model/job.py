@@ -128,7 +128,8 @@ class Manifest(Value, frozen=True):
 
 
 class LatestDomain(Value, frozen=True):
-    """The newest complete snapshot of a domain: what the next backup takes as its parent."""
+    """The newest complete snapshot of a domain: what the next backup takes as its parent. `mounts` are the mount points
+    that were below its root then."""
 
     snapshot: str
     current_id: str
@@ -136,6 +137,7 @@ class LatestDomain(Value, frozen=True):
     looked_at: Time
     root: str
     files: int = 0
+    mounts: tuple[str, ...] = ()
 
 
 class Latest(Value, frozen=True):

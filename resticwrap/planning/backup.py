@@ -88,12 +88,21 @@ def exit_code_of(outcome: Outcome, runs: Sequence[DomainRun]) -> int:
     return codes.pop() if len(codes) == 1 else FAILED
 
 
-def merged_latest(before: Latest | None, job: Job, repository: str, *, now: Time, unindexed: int) -> Latest:
+def merged_latest(
+    before: Latest | None,
+    job: Job,
+    repository: str,
+    *,
+    now: Time,
+    unindexed: int,
+    mounts: Mapping[str, tuple[str, ...]] | None = None,
+) -> Latest:
     """The newest complete look at every domain, after a job.
 
     What is known already stays where this job did not look or did not see everything, and where another job that ended
     before this one has looked later; but not where that look lies in the future, for then a clock was wrong. Nor does
-    a look of the future take the place of one that does not.
+    a look of the future take the place of one that does not. `mounts`: by domain, what the job saw; unknown, what was
+    known before stays.
     """
     domains, until = dict(before.domains) if before else {}, now + CLOCK_SLACK
     for run in job.domains:
@@ -111,6 +120,7 @@ def merged_latest(before: Latest | None, job: Job, repository: str, *, now: Time
             looked_at=run.looked_at,
             root=run.root,
             files=run.files,
+            mounts=(mounts or {}).get(run.domain, known.mounts if known else ()),
         )
     return Latest(
         target=job.target,

@@ -117,7 +117,7 @@ def _finish(context: Context, run: Capture, runs: tuple[DomainRun, ...], warning
     # other, and the record is closed in any case.
     key = None
     try:
-        interrupted.remember(context, job)
+        interrupted.remember(context, job, run.mounts)
     except errors.Failure as error:
         warnings.append(f"{error.message} {error.hint}".strip())
     try:

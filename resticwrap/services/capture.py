@@ -16,7 +16,7 @@ from resticwrap.model.snapshot import Snapshot, Tags
 from resticwrap.model.swap import STAGE_PREFIX
 from resticwrap.planning import backup as planning
 from resticwrap.planning import inplace
-from resticwrap.ports import BackupRequest, BackupResult, Look, MissedItem, Progress, Trees
+from resticwrap.ports import BackupRequest, BackupResult, Look, MissedItem, Progress, Source, Trees
 from resticwrap.services.context import Context, info
 
 NAMED = 200
@@ -64,6 +64,21 @@ class Counts(msgspec.Struct):
             self.changes.append(change)
 
 
+def _changed(planned: PlannedDomain, source: Source, before: Look) -> list[MissedItem]:
+    """What is not as it was when the backup began. What was mounted meanwhile does no harm."""
+    try:
+        after = source.look()
+    except errors.NotFound:
+        return [MissedItem(item=str(planned.root), message="vanished while it was read")]
+    if msgspec.structs.replace(after, mounts=before.mounts) != before:
+        return [MissedItem(item=str(planned.root), message="another thing stood there after the backup")]
+    return [
+        MissedItem(item=f"{planned.root}/{show_path(point)}", message="was unmounted while it was read")
+        for point in before.mounts
+        if point not in after.mounts
+    ]
+
+
 class Capture:
     """One backup job at work. `snapshots` holds what was written, by domain; `changes` what a plain manifest lists."""
 
@@ -77,6 +92,7 @@ class Capture:
         self.parents: dict[str, str] = {}
         self._latest = context.latest()
         self._stored: dict[str, str] = {}
+        self.mounts: dict[str, tuple[str, ...]] = {}
         self._bytes: dict[str, int] = {}
         self._noted = context.clock.monotonic()
         self._mutex = threading.Lock()
@@ -137,13 +153,13 @@ class Capture:
             # Without its root restic fails for a reason that only a second look can name.
             source.look()
             raise
-        missed = list(result.missed)
-        try:
-            if source.look() != before:
-                missed.append(MissedItem(item=str(planned.root), message="another thing stood there after the backup"))
-        except errors.NotFound:
-            missed.append(MissedItem(item=str(planned.root), message="vanished while it was read"))
-        missed += self._mixed(planned, looked_at)
+        self.mounts[planned.domain] = tuple(show_path(point) for point in before.mounts)
+        missed = [
+            *result.missed,
+            *self._unmounted(planned, source, before),
+            *_changed(planned, source, before),
+            *self._mixed(planned, looked_at),
+        ]
         root = before.root
         if result.snapshot is None:
             if missed or not result.complete or self._latest is None:
@@ -209,6 +225,22 @@ class Capture:
                 f"{planned.root} is empty, and held {known.files} files when {planned.domain} was last backed up.",
                 hint=f"Is it mounted? If it is right, set `allow_empty: true` for {planned.domain} in domains.yaml.",
             )
+
+    def _unmounted(self, planned: PlannedDomain, source: Source, look: Look) -> list[MissedItem]:
+        """Folders below the root that stand empty, and on which something was mounted at the last complete look."""
+        known = self._latest.domains.get(planned.domain) if self._latest else None
+        if known is None or self._context.settings.domains[planned.domain].allow_empty:
+            return []
+        gone = sorted({*known.mounts} - {show_path(point) for point in look.mounts})
+        why = (
+            "is empty, and something was mounted there when the domain was last backed up. Is it mounted? "
+            f"If it is right, set `allow_empty: true` for {planned.domain} in domains.yaml"
+        )
+        return [
+            MissedItem(item=f"{planned.root}/{point}", message=why)
+            for point in gone
+            if source.empty(os.fsencode(point))
+        ]
 
     def measured(self, planned: PlannedDomain) -> BackupResult:
         """restic's own dry run of a domain."""

@@ -1,6 +1,6 @@
 """What jobs that crashed had done by then is made to count, by whichever command comes next."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -29,7 +29,7 @@ def close(context: Context) -> Sequence[Job]:
     return context.close_interrupted(made_to_count)
 
 
-def remember(context: Context, job: Job) -> None:
+def remember(context: Context, job: Job, mounts: Mapping[str, tuple[str, ...]] | None = None) -> None:
     """Bring `latest` up to date with a job; may be repeated. Raises Locked, and what the state directory raises."""
     finished = sum(run.size for run in job.domains if run.snapshot)
     with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
@@ -42,6 +42,7 @@ def remember(context: Context, job: Job) -> None:
                 context.pins()["hot"].repository_id,
                 now=context.clock.now(),
                 unindexed=0 if again else max(job.bytes_done - finished, 0),
+                mounts=mounts,
             )
         )
 

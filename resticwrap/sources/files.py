@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from resticwrap import errors
+from resticwrap.host import mounts
 from resticwrap.ports import Look
 
 
@@ -26,7 +27,20 @@ class FilesSource:
                 hint="Is it mounted, and is the variable that names it right? rw policy show",
             ) from error
         cwd, name = os.path.split(real)
-        return Look(cwd=cwd, name=name, identity=(stat.st_dev, stat.st_ino), empty=_empty(real))
+        return Look(
+            cwd=cwd, name=name, identity=(stat.st_dev, stat.st_ino), empty=_empty(real), mounts=_mounts_below(real)
+        )
+
+    def empty(self, path: bytes) -> bool:
+        return _empty(os.path.join(os.path.realpath(os.fsencode(self._root)), path))
+
+
+def _mounts_below(root: bytes) -> tuple[bytes, ...]:
+    try:
+        found = mounts.below(mounts.read(), root)
+    except OSError:
+        return ()
+    return tuple(sorted({os.path.relpath(point, root) for point in found}))
 
 
 def _empty(root: bytes) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.broken import faulty_restic, told
 from tests.conftest import MakeLab
+from tests.faults.test_full_disk import room
 from tests.lab import RAW, SERVING, Lab, tree
 
 NAMES = (
@@ -323,3 +324,30 @@ def test_overlapping_roots_take_turns(lab: Lab) -> None:
         together.add(frozenset(running))
     assert any(len(names) > 1 for names in together)
     assert not any({"exams", "sub"} <= names for names in together)
+
+
+def test_a_disk_below_the_root_that_is_not_mounted(lab: Lab) -> None:
+    """It was mounted at the last complete backup and stands empty: partial, named, and no new parent, until it is back
+    or a person says that it is right."""
+    root = one_domain(lab)
+    lab.write("exams/readme", "r")
+    with room(lab, root / "disk", "4m") as disk:
+        disk.sh(f"echo 1 > '{root}/disk/1'")
+        disk.rw("backup")
+        for _ in range(2):
+            report = lab.json("backup", code=3)
+            (missed,) = runs(report)["exams"]["missed"]
+            assert runs(report)["exams"]["outcome"] == "partial"
+            assert str(root / "disk") in missed and "mounted" in missed and "allow_empty" in missed
+        disk.rw("backup")
+    (root / "disk" / "now it lies here").write_text("1")
+    lab.rw("backup")
+    (root / "disk" / "now it lies here").unlink()
+    lab.rw("backup")
+    with room(lab, root / "disk", "4m") as disk:
+        disk.rw("backup")
+    lab.rw("backup", code=3)
+    one_domain(lab, allow_empty=True)
+    lab.rw("backup")
+    one_domain(lab)
+    lab.rw("backup")

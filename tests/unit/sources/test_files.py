@@ -23,6 +23,17 @@ def test_a_link_stands_for_what_it_points_to(tmp_path: Path) -> None:
     assert FilesSource(tmp_path / "link").look() == FilesSource(tmp_path / "real").look()
 
 
+def test_folders_below_the_root(tmp_path: Path) -> None:
+    """Whether they are there and hold nothing; nothing is mounted on any of these."""
+    root = tmp_path / "exams"
+    (root / "a b").mkdir(parents=True)
+    (root / "full").mkdir()
+    (root / "full" / "x").touch()
+    source = FilesSource(root)
+    assert [source.empty(name) for name in (b"a b", b"full", b"gone", b"full/x")] == [True, False, False, False]
+    assert source.look().mounts == () and b"sys" in FilesSource(Path("/")).look().mounts
+
+
 def test_identity_changes_with_the_thing(tmp_path: Path) -> None:
     """The same as long as it is the same, another when something else stands there."""
     root = tmp_path / "exams"
