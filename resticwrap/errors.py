@@ -136,7 +136,9 @@ class ResticMissing(Failure):
 
 
 class ResticFailed(Failure):
-    """restic failed in a way that has no exit code of its own."""
+    """restic failed in a way that has no exit code of its own. `killed`: it did not end by itself."""
+
+    killed = False
 
 
 class DiskFull(Failure):

@@ -53,10 +53,12 @@ def signal_name(number: int) -> str:
 def failure(code: int, *, command: str, url: str, target: str, said: str) -> errors.Failure:
     """The typed error of an exit code. `said` is what restic printed last, already masked; it is shown, never read."""
     if code < 0:
-        return errors.ResticFailed(
+        killed = errors.ResticFailed(
             f"restic {command} was killed from outside by {signal_name(-code)}.",
             hint="Run the same command again. If nobody killed it, memory may be short: dmesg | grep -i oom",
         )
+        killed.killed = True
+        return killed
     kind = MEANING.get(code, errors.ResticFailed)
     sentence = SENTENCES.get(code, "restic {command} failed with exit code {code}{said}.")
     return kind(

@@ -306,6 +306,8 @@ def _one(
     try:
         unreadable += [f"{item.item}: {item.message}" for item in fetch(context, tier, choice, stage)]
     except LOST as error:
+        if isinstance(error, errors.ResticFailed) and error.killed:
+            raise  # that says nothing of the repository: the same command again finishes it
         trouble = error
         unreadable.append(f"/: {error.message}")
     found = Checked()
