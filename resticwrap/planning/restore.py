@@ -1,13 +1,11 @@
 """Which snapshot a restore takes, and where its paths stand in it."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 from resticwrap import errors
+from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.base import Time
 from resticwrap.model.snapshot import Snapshot
-
-CLOCK_SLACK = timedelta(minutes=10)
 
 
 def choose(
