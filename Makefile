@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python
 	--no-emit-index-url --no-emit-find-links --no-header --quiet -o constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup restics demo picture test check check-style bench soak clean constraints
+.PHONY: help setup restics demo picture test test-oldest check check-style bench soak clean constraints
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1	\2/p' Makefile | expand -t 22
@@ -31,6 +31,9 @@ picture: $(READY)  ## draw docs/status.svg anew from the example data
 
 test: $(READY) restics  ## the test suite, with the oldest and the newest restic
 	$(BIN)/pytest -n $(TEST_JOBS) -m "not soak" $(ARGS)
+
+test-oldest: export RW_TEST_RESTIC := oldest
+test-oldest: test  ## the same suite, all of it on the oldest restic
 
 check-style: $(READY)  ## lint, format, types, direction of imports
 	$(BIN)/ruff check .
