@@ -1,7 +1,8 @@
 # Everything sets itself up: Debian 12 or newer with python3 (3.11+) and make is enough, as root or not.
 SHELL := /bin/bash
 PYTHON ?= python3
-TEST_JOBS ?= 2
+# More than there are processors: most tests wait for servers, locks and children.
+TEST_JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

@@ -48,6 +48,15 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def processor_seconds(pid: int) -> float:
+    """How much processor time a process has used so far, in seconds; 0 where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def shown(argv: Sequence[str | bytes], secrets: Iterable[str] = ()) -> str:
     """A command as a person would type it, on one line, secrets masked."""
     secrets = tuple(secrets)

@@ -41,6 +41,9 @@ LEFT_NO_LOCK = frozenset({0, 3, 10, 11, 12})
 """Exit codes after which restic has removed its lock, or never had one, unless it complained: the lease may go."""
 LOCK_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 PROBE_AFTER = 5.0
+STILL_AFTER = 5.0
+STILL_SHARE = 0.05
+"""A child that used less than this share of a processor for so many seconds stands still."""
 PROBE_EVERY = 60.0
 MISSED_KEPT = 1000
 SCAN = "scan"
@@ -160,6 +163,11 @@ class Runner:
                 watch.trouble()
 
         with descriptor(password.encode()) as fd, held(setting.locks.lease(setting.url)) as lease:
+
+            def on_start(pid: int) -> None:
+                lease.started(pid)
+                watch.started(pid)
+
             result = process.run(
                 [str(setting.binary), *self._global_options(access), *command],
                 env=self._env(access, f"/dev/fd/{fd}", from_repository),
@@ -171,7 +179,7 @@ class Runner:
                 secrets=(password, *access.secrets),
                 cancel=setting.cancel,
                 clock=setting.clock,
-                on_start=lease.started,
+                on_start=on_start,
                 on_stdout=on_line,
                 on_stderr=on_stderr,
                 on_tick=watch.tick,
@@ -245,7 +253,8 @@ def disk_full(setting: Setting, below: int) -> errors.DiskFull | None:
 class _Watch:
     """Asks the target with its own client when restic gets into trouble; raises what it answers.
 
-    restic also retries for a quarter of an hour where its cache is full, so room is looked at as well.
+    restic also retries for a quarter of an hour where its cache is full, 0.18.0 without a word: so room is looked at
+    whenever it stands still.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -254,20 +263,25 @@ class _Watch:
         self._every = min(PROBE_EVERY, setting.limits.grace)
         self._next = setting.clock.monotonic() + self._every
         self._lost: float | None = None
-        self._troubled = False
+        self._pid: int | None = None
+        self._worked = 0.0
+        self._looked = setting.clock.monotonic()
+
+    def started(self, pid: int) -> None:
+        self._pid = pid
 
     def trouble(self) -> None:
-        self._troubled = True
         if self._lost is None:
             self._next = min(self._next, self._setting.clock.monotonic() + self._soon)
 
     def tick(self) -> None:
         now = self._setting.clock.monotonic()
+        if now - self._looked >= STILL_AFTER:
+            if self._stands_still(now - self._looked) and (full := disk_full(self._setting, NO_ROOM)):
+                raise full
+            self._looked = now
         if now < self._next:
             return
-        if self._troubled and (full := disk_full(self._setting, NO_ROOM)):
-            raise full
-        self._troubled = False
         try:
             self._setting.store.probe()
         except errors.TargetUnreachable:
@@ -281,6 +295,11 @@ class _Watch:
         else:
             self._lost = None
             self._next = self._setting.clock.monotonic() + self._every
+
+    def _stands_still(self, seconds: float) -> bool:
+        """Whether the child has done hardly anything in this time."""
+        before, self._worked = self._worked, process.processor_seconds(self._pid) if self._pid else 0.0
+        return self._worked - before < STILL_SHARE * seconds
 
 
 def _hear(line: bytes, heard: Heard) -> bool:

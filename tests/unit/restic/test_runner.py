@@ -220,3 +220,16 @@ def test_limits_of_the_policy(make_lab: MakeLab) -> None:
         found: Mapping[str, Any] = dataclasses.asdict(runner.setting.limits)
     assert (found["upload"], found["download"], found["pack_size"], found["nice"]) == (7, 8, 32, 3)
     assert found["deadline"] == 7200
+
+
+def test_without_room_and_standing_still(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """restic 0.18.0 retries in silence where its cache is full: it is stopped as soon as it has stood still for a
+    while, and what it prints does not matter. One that works is left alone, however little room there is."""
+    monkeypatch.setattr("resticwrap.restic.runner.STILL_AFTER", 0.6)
+    still = script(lab.folder, 'while :; do echo \'{"message_type":"status"}\'; sleep 0.2; done')
+    with runner_of(lab, binary=still, free=lambda _: 0) as runner, pytest.raises(errors.DiskFull):
+        runner.run(["backup"])
+    busy = script(lab.folder, "end=$((SECONDS + 3)); while [ $SECONDS -lt $end ]; do :; done")
+    with runner_of(lab, binary=busy, free=lambda _: 0) as runner:
+        result, _ = runner.run(["backup"])
+    assert result.code == 0

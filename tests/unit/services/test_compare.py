@@ -123,7 +123,7 @@ def test_owners_and_times(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert what(right) == (None, False)
     assert what(another) == ("owner", False) and what(link) == ("owner", False)
     assert what(msgspec.structs.replace(right, mtime=when + timedelta(seconds=0.5))) == (None, False)
-    assert what(msgspec.structs.replace(right, mtime=when - timedelta(seconds=2))) == ("time", False)
+    assert what(msgspec.structs.replace(right, mtime=when - timedelta(seconds=3))) == ("time", False)
     assert why(place, msgspec.structs.replace(another, mtime=when - timedelta(days=1))) is None, "not asked for"
     monkeypatch.setattr(os, "geteuid", lambda: found.st_uid + 7)
     assert what(another) == ("owner", True)
