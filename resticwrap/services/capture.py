@@ -187,11 +187,15 @@ class Capture:
         """The counts and the names of the snapshot that restic has stored. What is wrong with it is added to `missed`,
         and so is what keeps us from looking: that does not undo what is stored."""
         context = self._context
+
+        def looked() -> tuple[Snapshot, Trees, bool]:
+            snapshot, trees = context.hot.snapshot(stored), context.hot.trees()
+            return snapshot, trees, self._holds_root(snapshot, look.name, trees)
+
         try:
-            snapshot = context.hot.snapshot(stored)
+            snapshot, trees, whole = context.patiently(looked)
             self.snapshots[planned.domain] = snapshot
-            trees = context.hot.trees()
-            if not self._holds_root(snapshot, look.name, trees):
+            if not whole:
                 missed.append(MissedItem(item=str(planned.root), message="is not in the snapshot"))
         except errors.Interrupted:
             raise

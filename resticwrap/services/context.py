@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +19,9 @@ from resticwrap.services.inplace_ports import Journals, Work
 from resticwrap.services.recording import Recorder
 from resticwrap.settings import Settings
 
+T = TypeVar("T")
+PATIENCE = 1.0
+"""Seconds between two questions to a target that does not answer."""
 JOBS = "jobs"
 """The name under which a running `rw` holds a lease."""
 PREFIX: dict[JobKind, str] = {"init": "init", "backup": "snapshot", "verify": "verify", "restore": "restore"}
@@ -104,6 +108,19 @@ class Context(Records):
         """Raises Interrupted where somebody asked us to stop: for long loops of our own, once in each turn."""
         if self.cancelled():
             raise errors.Interrupted("Interrupted before it was done.")
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """What `call` returns, tried again for as long as the policy's `grace` while the target does not answer: restic
+        waits for it as well, and what it has stored should not be lost sight of over a few seconds."""
+        until = self.clock.monotonic() + self.target.grace.total_seconds()
+        while True:
+            try:
+                return call()
+            except errors.TargetUnreachable:
+                if self.clock.monotonic() >= until:
+                    raise
+            self.heed()
+            self.clock.sleep(PATIENCE)
 
     @contextmanager
     def running(self, job: Job, *, strict: bool = False) -> Iterator[Job]:

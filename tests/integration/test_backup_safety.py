@@ -119,13 +119,16 @@ class Holding:
 
 
 class Away:
-    """A repository of which the target is away whenever one thing is asked of it."""
+    """A repository of which the target is away when one thing is asked of it, so many times."""
 
-    def __init__(self, repository: Repository, what: str) -> None:
-        self._repository, self._what = repository, what
+    def __init__(self, repository: Repository, what: str, times: int = 1_000) -> None:
+        self._repository, self._what, self._times = repository, what, times
 
     def __getattr__(self, name: str) -> Any:
-        return self._away if name == self._what else getattr(self._repository, name)
+        if name == self._what and self._times:
+            self._times -= 1
+            return self._away
+        return getattr(self._repository, name)
 
     def _away(self, *_: object) -> None:
         raise errors.TargetUnreachable("The target does not answer.")
@@ -133,7 +136,9 @@ class Away:
 
 @pytest.mark.parametrize(("what", "outcome"), [("snapshot", "partial"), ("trees", "partial"), ("changes", "ok")])
 def test_what_restic_has_stored_is_never_called_failed(lab: Lab, what: str, outcome: str) -> None:
-    """A target that goes away between the end of restic and our look at the snapshot costs that look alone."""
+    """A target that goes away for good between the end of restic and our look at the snapshot costs that look alone."""
+    lab.target["grace"] = "2s"
+    lab.write_policies()
     lab.fill("exams", 2)
     lab.rw("backup", "--domain", "exams")
     lab.fill("exams", 3)
@@ -155,6 +160,16 @@ def test_what_restic_has_stored_is_never_called_failed(lab: Lab, what: str, outc
     assert [row["complete"] for row in lab.json("snapshots")] == [True, outcome == "ok"]
     again = lab.json("backup", "--domain", "exams")["job"]["domains"][0]
     assert again["outcome"] == ("unchanged" if outcome == "ok" else "ok")
+
+
+def test_a_target_that_is_away_for_a_moment(lab: Lab) -> None:
+    """It is asked again, within the grace, for the snapshot that restic has just stored in it."""
+    lab.fill("exams", 2)
+    with lab.house() as built:
+        context = dataclasses.replace(built.context, hot=cast(Repository, Away(built.context.hot, "snapshot", 2)))
+        plan = backup.plan(context, "incremental", {"exams": built.settings.domains["exams"]})
+        (run,) = backup.backup(context, plan).job.domains
+    assert (run.outcome, run.missed) == ("ok", ()) and run.tree
 
 
 def test_a_clock_that_was_wrong_once(lab: Lab) -> None:
