@@ -20,7 +20,7 @@ from resticwrap.host.journals import FileJournals
 from resticwrap.host.locks import FlockLocks
 from resticwrap.host.space import HostSpace, free_bytes
 from resticwrap.model.policy import LocalTarget, Target
-from resticwrap.ports import Catalog, TargetStore, Watcher
+from resticwrap.ports import Bucket, Catalog, TargetStore, Watcher
 from resticwrap.restic.install import dotted, find_restic, known_version
 from resticwrap.restic.password import Password
 from resticwrap.restic.repository import ResticRepository
@@ -29,7 +29,7 @@ from resticwrap.services.context import Context, Records
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.recording import Recorder
 from resticwrap.sources.files import FilesSource
-from resticwrap.storage import BucketManifests, open_store
+from resticwrap.storage import BucketManifests, open_bucket, open_store
 
 if TYPE_CHECKING:
     from resticwrap.catalog.jobs import SqlCatalog
@@ -82,6 +82,11 @@ class House:
         return open_store(self.target, self.settings.env, self.clock)
 
     @cached_property
+    def bucket(self) -> Bucket | None:
+        """The administrative side of the store; None for a folder, which has none."""
+        return open_bucket(self.target, self.settings.env, self.clock)
+
+    @cached_property
     def records(self) -> Records:
         """What reports read: no store is built and no restic is looked for."""
         return Records(
@@ -114,6 +119,7 @@ class House:
             target_name=self.target_name,
             target=target,
             store=self.store,
+            bucket=lambda: self.bucket,
             hot=self._repository("hot", locks),
             cold=self._repository("cold", locks),
             manifests=BucketManifests(self.store, target.environment or target.namespace),

@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from resticwrap import errors
+from resticwrap.model.aging import KnownPack, SnapshotPin
 from resticwrap.model.base import Time, Value
+from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Thaw, ThawSpeed, Versioning
 from resticwrap.model.job import Job, Latest, Manifest, Pin
 from resticwrap.model.objects import Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
@@ -82,6 +84,56 @@ class TargetStore(Store, Protocol):
     def restic_access(self) -> ResticAccess:
         """What restic needs now. Temporary credentials are fresh as of this call, so ask before each start of restic.
         Raises as every other call where the credentials cannot be had."""
+
+
+class Bucket(Protocol):
+    """The administrative side of a target's bucket: what its owner may do besides reading and writing objects.
+
+    Keys are the bucket's own, as in `Store`. Every call raises as those of `Store` do; TargetRefused also where only
+    this call is not permitted, or the provider does not have it, and the message says which.
+    """
+
+    @property
+    def provider(self) -> Literal["s3", "oss"]: ...
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """Every object whose key begins with `prefix`, in the order of the keys, by one pass over the listing."""
+
+    def tags(self, key: str) -> Mapping[str, str]:
+        """The object's tags. Raises ObjectMissing."""
+
+    def tag(self, key: str, name: str, value: str) -> bool:
+        """Give an object this tag; those it has already stay. False where it had it. Raises ObjectMissing."""
+
+    def lifecycle(self) -> bytes | None:
+        """The rules as the bucket has them, the very XML of its answer; None where there are none."""
+
+    def put_lifecycle(self, document: bytes | None) -> None:
+        """Replace all rules by this XML; None removes them. Raises Failure, before anything is sent, where the client
+        would not pass on every element of it."""
+
+    def versioning(self) -> Versioning:
+        """Whether the bucket keeps old versions."""
+
+    def versions(self, prefix: str) -> Iterator[ObjectVersion]:
+        """Every version and delete marker, in the order of the keys, newest first within a key."""
+
+    def bring_back(self, version: ObjectVersion, marker: ObjectVersion | None) -> None:
+        """Make this version what a plain read sees: by removing the delete `marker` that lies right on it, else by
+        copying it over. May be repeated."""
+
+    def lock(self) -> ObjectLock | None:
+        """The lock on the bucket, None where there is none."""
+
+    def locked_until(self, version: ObjectVersion) -> Time | None:
+        """Until when this version cannot be destroyed; None where it can be, or where that is not told by object."""
+
+    def thaw(self, key: str, days: int, speed: ThawSpeed) -> None:
+        """Ask for a frozen object to be readable for so many days. May be repeated: one that is thawing or readable is
+        no error. Raises ObjectMissing."""
+
+    def thaw_state(self, key: str) -> Thaw:
+        """Whether an object can be read now. Raises ObjectMissing."""
 
 
 class MissedItem(Value, frozen=True):
@@ -211,6 +263,16 @@ class Trees(Protocol):
     def blobs_in(self, packs: Iterable[str]) -> Sequence[PackBlob]:
         """The blobs that lie in these packs and in no other. One that lies in several of them stands there for each."""
 
+    def data_only_packs(self) -> frozenset[str]:
+        """The packs that the index shows to hold data blobs and nothing else."""
+
+    def packs_of(self, blobs: Iterable[str]) -> Mapping[str, Sequence[str]]:
+        """Every pack that each of these data blobs lies in; a blob that the index does not name is left out."""
+
+    def needed_packs(self, trees: Iterable[str]) -> frozenset[str]:
+        """Every pack that these trees of snapshots need. Each tree is read and hashed once. Raises Damaged where a blob
+        is in no pack that the index names."""
+
     def affected(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, Sequence[bytes]]:
         """By tree of a snapshot: the paths that need any of these blobs. A shared subtree is read once."""
 
@@ -268,6 +330,20 @@ class Repository(Protocol):
 
     def repair_index(self, wait: float) -> bool:
         """Make packs count that no index names. False where the exclusive lock was not had within `wait` seconds."""
+
+    def copy(self, source: "Repository", snapshots: Sequence[str]) -> None:
+        """Copy these snapshots (full ids) out of `source`; ones that are here already are passed over by restic."""
+
+    def retag(self, snapshots: Sequence[str], *, add: Sequence[str], remove: Sequence[str]) -> None:
+        """Change tags, which gives the snapshots other ids. restic exits 0 where it could not: look again after."""
+
+    def forget(self, snapshots: Sequence[str]) -> bool:
+        """Remove these snapshots (full ids) and nothing else. False where some could not be removed (restic's exit 3);
+        ones that are gone already are no error."""
+
+    def prune(self, *, max_unused: str, cacheable_only: bool, deadline: float, dry_run: bool = False) -> Sequence[str]:
+        """Clean out what no snapshot needs; returns what restic said of it, line by line. `cacheable_only`: no pack of
+        data is repacked. Raises DeadlineExceeded after `deadline` seconds, having been interrupted cleanly."""
 
     def locks(self) -> Sequence[LockInfo]:
         """Its locks, judged: `dead` only where the process was ours and its lease is free."""
@@ -418,6 +494,21 @@ class Catalog(Protocol):
 
     def forget_reads(self, target: str, tier: str) -> None:
         """What was read back was read of another repository."""
+
+    def put_pin(self, pin: SnapshotPin) -> None:
+        """Record a pin, or what became of it."""
+
+    def pins(self, target: str) -> Sequence[SnapshotPin]:
+        """All of them, released ones too, oldest first."""
+
+    def put_packs(self, target: str, tier: str, packs: Iterable[KnownPack]) -> None:
+        """Record what is known of packs; what is None of one that is known stays as it was."""
+
+    def packs(self, target: str, tier: str) -> Mapping[str, KnownPack]:
+        """By id."""
+
+    def forget_packs(self, target: str, tier: str, packs: Iterable[str]) -> None:
+        """These are no longer there."""
 
     def forget_snapshots(self, target: str, tier: str, originals: Iterable[str]) -> None:
         """These are no longer in the repository. Ones that are not known are no error."""

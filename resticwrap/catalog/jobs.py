@@ -1,14 +1,14 @@
 """The catalogue: jobs, their runs of domains, snapshots, and what was read back when."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Select, Table, and_, bindparam, case, delete, func, insert, or_, select, update
 
+from resticwrap.catalog.aging import AgingTables, batches
 from resticwrap.catalog.database import Database
 from resticwrap.catalog.rows import (
     from_micros,
@@ -29,12 +29,9 @@ from resticwrap.ports import DomainSums, KnownSnapshot
 SHORTEST_PREFIX = 6
 LOOKS_AT = "hot"
 """The tier that backups write to."""
-BATCH = 500
-"""How many rows one transaction writes: no transaction is held while the caller fetches the next ones."""
-T = TypeVar("T")
 
 
-class SqlCatalog:
+class SqlCatalog(AgingTables):
     """The port `Catalog` on any database of SQLAlchemy. Opening it is put off to the first question."""
 
     def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:
@@ -63,7 +60,7 @@ class SqlCatalog:
 
     def close_jobs(self, closed: Iterable[Job]) -> None:
         """Record the ends of many jobs, a few hundred in a transaction."""
-        for batch in _batches(closed):
+        for batch in batches(closed):
             with self.database.writing() as connection:
                 _replace(connection, batch)
 
@@ -181,7 +178,7 @@ class SqlCatalog:
 
     def put_snapshots(self, target: str, tier: str, found: Iterable[tuple[Snapshot, bool]]) -> None:
         """Many snapshots, a few hundred in a transaction."""
-        for batch in _batches(found):
+        for batch in batches(found):
             rows = {
                 snapshot.original: snapshot_values(target, tier, snapshot, complete) for snapshot, complete in batch
             }
@@ -231,7 +228,7 @@ class SqlCatalog:
 
     def forget_snapshots(self, target: str, tier: str, originals: Iterable[str]) -> None:
         """These are no longer in the repository. Ones that are not known are no error."""
-        for batch in _batches(originals):
+        for batch in batches(originals):
             with self.database.writing() as connection:
                 for table in (proofs, snapshots):
                     here = _of_tier(table, target, tier)
@@ -241,7 +238,7 @@ class SqlCatalog:
         self, target: str, originals: Sequence[str], at: Time, *, tier: str | None = None, until: Time | None = None
     ) -> None:
         """Without a tier: in every tier where the snapshot is known. With one, it need not be known yet."""
-        for batch in _batches(originals):
+        for batch in batches(originals):
             with self.database.writing() as connection:
                 tiers = {tier: set(batch)} if tier is not None else _tiers_of(connection, target, batch)
                 for name, proven in tiers.items():
@@ -265,12 +262,6 @@ class SqlCatalog:
         )
         with self.database.reading() as connection:
             return {first_byte: from_micros(read_at) for first_byte, read_at in connection.execute(query)}
-
-
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
 
 
 def _time(micros: int | None) -> Time | None:

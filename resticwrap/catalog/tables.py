@@ -6,7 +6,7 @@ for often has a column; the rest of a job is in its `record`, the whole Job as J
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema that this code speaks. Revisions are numbered, so that a newer catalogue can be told from an older one."""
 
 metadata = MetaData(
@@ -92,6 +92,29 @@ pack_reads = Table(
     Column("tier", String, primary_key=True),
     Column("first_byte", Integer, primary_key=True, autoincrement=False),
     Column("read_at", BigInteger, nullable=False),
+)
+
+# Which snapshots somebody wants kept; the bucket has the same records.
+pins = Table(
+    "pins",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("target", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "target", "created_at"),
+)
+
+# What is known of single packs of the cold repository: read back after a copy, labelled in the bucket.
+packs = Table(
+    "packs",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("tier", String, primary_key=True),
+    Column("pack", String, primary_key=True),
+    Column("proven_at", BigInteger),
+    Column("how", String),
+    Column("labelled_at", BigInteger),
 )
 
 # Alembic's own table, as Alembic makes it: a fresh catalogue is stamped without importing Alembic.

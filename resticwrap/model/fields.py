@@ -16,6 +16,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 from resticwrap.model.snapshot import NAME
 
 UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+SIZE = r"^([0-9]+(\.[0-9]+)?) ?([KMGTP]i?B|B|)$"
+SHARE = r"^1(/([1-9]\d?|1\d\d|2[0-4]\d|25[0-6]))?$"
+WINDOW = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 LONGEST = timedelta(days=36525)
 DURATION = r"^([0-9]+[smhdw])+$"
 
@@ -46,6 +49,18 @@ def format_duration(value: timedelta) -> str:
         if number:
             parts.append(f"{number}{unit}")
     return "".join(parts) or "0s"
+
+
+def parse_size(value: Any) -> Any:
+    """`500MiB`, `2 TiB`, `10GB` or a number of bytes as an int; other types pass through. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(SIZE, value.strip())
+    if match is None:
+        raise ValueError("must be a size such as 500MiB, 20GiB or 1TB")
+    unit = match[3].upper()
+    base = 1024 if unit.endswith("IB") else 1000
+    return int(float(match[1]) * base ** " KMGTP".index(unit[:1] if len(unit) > 1 else " "))
 
 
 def absolute_path(value: Path) -> Path:
@@ -119,6 +134,11 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str, when_used="json"),
     Field(examples=["4m", "6h", "30d"]),
 ]
+Size = Annotated[
+    int,
+    Field(ge=1),
+    BeforeValidator(parse_size, json_schema_input_type=int | Annotated[str, Field(pattern=SIZE)]),
+]
 Name = Annotated[str, Field(pattern=NAME)]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", max_length=200)]
 AbsolutePath = Annotated[Path, AfterValidator(absolute_path)]
@@ -134,6 +154,8 @@ WORDS = {
     "joined by /",
     r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$": "must be a bucket's name: 3 to 63 lower-case letters, digits, . and -",
     r"^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$": "must be a host name: up to 63 letters, digits, . and -",
-    r"^1(/([1-9]\d?|1\d\d|2[0-4]\d|25[0-6]))?$": "must be a share such as 1/12: from 1/1 to 1/256",
+    WINDOW: "must be two times of the day such as 01:00-05:00",
+    r"^([0-9]{1,2}%|unlimited)$": "must be a share such as 5%, or unlimited",
+    SHARE: "must be a share such as 1/12: from 1/1 to 1/256",
 }
 """What a pattern asks for, in words."""

@@ -6,7 +6,7 @@ from resticwrap.model.base import Time, Value
 from resticwrap.model.objects import ObjectRow
 from resticwrap.model.snapshot import Layer, Priority, SnapshotType
 
-JobKind = Literal["init", "backup", "verify", "restore"]
+JobKind = Literal["init", "backup", "verify", "restore", "copy", "forget", "prune", "recover"]
 Outcome = Literal["running", "ok", "partial", "failed", "interrupted"]
 DomainOutcome = Literal["ok", "unchanged", "partial", "failed", "interrupted", "skipped"]
 COMPLETE: frozenset[str] = frozenset({"ok", "unchanged"})

@@ -5,14 +5,27 @@ what is wanted and never what was given, which may be a secret.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, timedelta, tzinfo
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from resticwrap.model.fields import AbsolutePath, Cron, Duration, Endpoint, Key, Name, ReadOnly, Secret
+from resticwrap.model.fields import (
+    SHARE,
+    WINDOW,
+    AbsolutePath,
+    Cron,
+    Duration,
+    Endpoint,
+    Key,
+    Name,
+    ReadOnly,
+    Secret,
+    Size,
+)
 
 
 class Frozen(BaseModel):
@@ -61,6 +74,22 @@ class OssCredentials(Frozen):
     security_token: Secret | None = None
 
 
+class Quota(Frozen):
+    """Upper bounds. A P0 domain is backed up whatever they say."""
+
+    max_bytes: Size | None = Field(default=None, description="what may be stored, such as 500GiB")
+    max_snapshots: Annotated[int, Field(ge=1)] | None = Field(default=None, description="snapshots in both tiers")
+    keep_last: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="over quota, so many newest snapshots of each domain stay all the same"
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> "Quota":
+        if self.max_bytes is None and self.max_snapshots is None:
+            raise ValueError("must bound something: max_bytes or max_snapshots")
+        return self
+
+
 class TargetBase(Frozen):
     """What every target has, whatever its provider."""
 
@@ -88,6 +117,7 @@ class TargetBase(Frozen):
     manifests: Literal["sealed", "plain"] = Field(
         default="sealed", description="`plain` publishes file names in the bucket"
     )
+    quota: Quota | None = None
 
     @model_validator(mode="after")
     def _one_password(self) -> "TargetBase":
@@ -176,38 +206,6 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, dict | Schema) else value
 
 
-class Domain(Frozen):
-    """A named set of data. `excludes` are restic's patterns."""
-
-    layer: Literal["raw", "derived", "serving"]
-    priority: Literal["P0", "P1", "P2"]
-    source: FilesSource
-    description: str = ""
-    excludes: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    schemas: Annotated[tuple[Schema, ...], BeforeValidator(_as_list, json_schema_input_type=Schema | list[Schema])] = (
-        Field(default=(), alias="schema", description="one kind of object, or a list of them")
-    )
-    allow_empty: bool = Field(default=False, description="an empty root is right, and not one that is not mounted")
-    rpo: Duration = Field(default=timedelta(minutes=5), description="how much time of data may be lost")
-    rto: Duration = Field(default=timedelta(minutes=30), description="how long it may take to get it back")
-
-    @model_validator(mode="after")
-    def _kinds_once(self) -> "Domain":
-        if len(self.schema_versions) != len(self.schemas):
-            raise ValueError("schema names a kind twice")
-        return self
-
-    @property
-    def schema_(self) -> Schema | None:
-        """The first kind that it holds, or None."""
-        return self.schemas[0] if self.schemas else None
-
-    @property
-    def schema_versions(self) -> dict[str, int]:
-        """The version by kind, of all kinds that it holds."""
-        return {schema.kind: schema.version for schema in self.schemas}
-
-
 class Keep(Frozen):
     """What stays in a tier, in the words of `restic forget`."""
 
@@ -228,25 +226,181 @@ class Keep(Frozen):
         return self
 
 
-class Tier(Frozen):
-    """One of the two repositories of a target: for how many days, and what stays meanwhile."""
+class TierOverride(Frozen):
+    """What a domain wants of a tier instead of what the tier says."""
+
+    days: Annotated[int, Field(ge=1, le=36525)] | None = None
+    keep: Keep | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "TierOverride":
+        if self.days is None and self.keep is None:
+            raise ValueError("must say something: days or keep")
+        return self
+
+
+class Retention(Frozen):
+    """The tiers as one domain wants them."""
+
+    hot: TierOverride | None = None
+    cold: TierOverride | None = None
+
+
+class Domain(Frozen):
+    """A named set of data. `excludes` are restic's patterns."""
+
+    layer: Literal["raw", "derived", "serving"]
+    priority: Literal["P0", "P1", "P2"]
+    source: FilesSource
+    description: str = ""
+    excludes: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    schemas: Annotated[tuple[Schema, ...], BeforeValidator(_as_list, json_schema_input_type=Schema | list[Schema])] = (
+        Field(default=(), alias="schema", description="one kind of object, or a list of them")
+    )
+    allow_empty: bool = Field(default=False, description="an empty root is right, and not one that is not mounted")
+    rpo: Duration = Field(default=timedelta(minutes=5), description="how much time of data may be lost")
+    rto: Duration = Field(default=timedelta(minutes=30), description="how long it may take to get it back")
+    retention: Retention | None = Field(default=None, description="instead of what tiers.yaml says")
+    quota: Quota | None = None
+
+    @model_validator(mode="after")
+    def _kinds_once(self) -> "Domain":
+        if len(self.schema_versions) != len(self.schemas):
+            raise ValueError("schema names a kind twice")
+        return self
+
+    @property
+    def schema_(self) -> Schema | None:
+        """The first kind that it holds, or None."""
+        return self.schemas[0] if self.schemas else None
+
+    @property
+    def schema_versions(self) -> dict[str, int]:
+        """The version by kind, of all kinds that it holds."""
+        return {schema.kind: schema.version for schema in self.schemas}
+
+
+S3_CLASSES = ("STANDARD", "STANDARD_IA", "INTELLIGENT_TIERING", "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")
+"""From warm to cold: lifecycle rules only ever lead down this list."""
+OSS_CLASSES = ("Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive")
+"""From warm to cold."""
+INFREQUENT = ("STANDARD_IA", "ONEZONE_IA")
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE", "Archive", "ColdArchive", "DeepColdArchive"})
+"""Classes that must be thawed before they can be read."""
+
+
+class S3Transition(Frozen):
+    """`days` after an object was written, the bucket moves it to a class of S3."""
+
+    days: Annotated[int, Field(ge=0, le=36500)]
+    storage_class: Literal["STANDARD_IA", "INTELLIGENT_TIERING", "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"]
+
+
+class OssTransition(Frozen):
+    """`days` after an object was written, the bucket moves it to a class of OSS."""
+
+    days: Annotated[int, Field(ge=1, le=36500)]
+    storage_class: Literal["IA", "Archive", "ColdArchive", "DeepColdArchive"]
+
+
+class Transitions(Frozen):
+    """Where the bucket moves the labelled data packs of cold, and when: each provider has classes of its own."""
+
+    s3: tuple[S3Transition, ...] = ()
+    oss: tuple[OssTransition, ...] = ()
+
+    @model_validator(mode="after")
+    def _colder(self) -> "Transitions":
+        both: tuple[tuple[str, Sequence[S3Transition | OssTransition], Sequence[str]], ...] = (
+            ("s3", self.s3, S3_CLASSES),
+            ("oss", self.oss, OSS_CLASSES),
+        )
+        for provider, moves, order in both:
+            for before, after in pairwise(moves):
+                if before.days >= after.days or order.index(before.storage_class) >= order.index(after.storage_class):
+                    raise ValueError(f"{provider}: every step needs more days and a colder class than the one before")
+        since = None
+        for move in self.s3:
+            if move.storage_class in INFREQUENT and move.days < 30:
+                raise ValueError(f"s3: {move.storage_class} takes objects after 30 days at the earliest")
+            if since is not None and move.days < since + 30:
+                raise ValueError("s3: an object stays in STANDARD_IA or ONEZONE_IA for 30 days at least")
+            since = move.days if move.storage_class in INFREQUENT else None
+        return self
+
+
+class HotTier(Frozen):
+    """The repository that backups go to: always in the class that is read at once."""
 
     days: Annotated[int, Field(ge=1, le=36525)]
     keep: Keep
-    storage_class: str | None = None
+    storage_class: Literal["standard"] = Field(default="standard", description="hot is always read at once")
+
+
+class ColdTier(Frozen):
+    """The repository that keeps what hot may forget. Copies are written in the standard class and proven; then the
+    bucket's own rules move their labelled data packs to the classes of `transitions`."""
+
+    days: Annotated[int, Field(ge=1, le=36525)]
+    keep: Keep
+    transitions: Transitions = Field(default_factory=Transitions)
+    read_back: Annotated[str, Field(pattern=SHARE)] = Field(
+        default="1", description="how many of the new packs a copy reads back: 1 for all, or 1/N and the size of all"
+    )
+
+
+class Guard(Frozen):
+    """What is so unusual that nothing of a domain is forgotten until a person has looked."""
+
+    changed: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="the share of a domain's files that changed or went in one backup"
+    )
+    shrunk: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="the share of a domain's bytes or files that went in one backup"
+    )
+    least: Annotated[int, Field(ge=1)] = Field(default=20, description="domains of fewer files are not looked at")
+
+
+class PruneRule(Frozen):
+    """When unused data may be cleaned out, and how much of it may stay. Times are in the schedule's time zone."""
+
+    window: Annotated[str, Field(pattern=WINDOW)] | None = Field(
+        default=None, description="the quiet hours, such as 01:00-05:00; at any time where not given"
+    )
+    deadline: Duration = Field(default=timedelta(hours=3), description="after that long it is interrupted, cleanly")
+    max_unused: Annotated[str, Field(pattern=r"^([0-9]{1,2}%|unlimited)$")] = Field(
+        default="5%", description="unused data that may stay in hot, since cleaning all of it costs more than it saves"
+    )
+
+
+class LifecycleRule(Frozen):
+    """The rules besides the transitions that `rw lifecycle apply` puts into the bucket. In days."""
+
+    abort_uploads: Annotated[int, Field(ge=1)] = Field(default=7, description="unfinished uploads are ended")
+    noncurrent: Annotated[int, Field(ge=1)] = Field(
+        default=30, description="old versions of a bucket that keeps them go; until then recover-deleted brings back"
+    )
 
 
 class Tiers(Frozen):
     """Both tiers. Cold must outlast hot: it is where hot goes."""
 
-    hot: Tier
-    cold: Tier
+    hot: HotTier
+    cold: ColdTier
 
     @model_validator(mode="after")
     def _order(self) -> "Tiers":
         if self.cold.days < self.hot.days:
             raise ValueError("cold.days must not be less than hot.days")
         return self
+
+
+def tier_of(tiers: Tiers, domain: Domain | None, name: Literal["hot", "cold"]) -> tuple[int, Keep]:
+    """For how many days a tier keeps a domain's snapshots, and what of them: the domain's own wish first. `domain` is
+    None where the policy does not know it any more."""
+    tier = tiers.hot if name == "hot" else tiers.cold
+    wish = getattr(domain.retention, name) if domain and domain.retention else None
+    return (wish and wish.days) or tier.days, (wish and wish.keep) or tier.keep
 
 
 class ScheduledJob(Frozen):
@@ -275,7 +429,7 @@ class ScheduledJob(Frozen):
 class VerifyRule(Frozen):
     """How much one verify reads back: one `share` of the packs, and a `sample` of files restored and compared."""
 
-    share: Annotated[str, Field(pattern=r"^1(/([1-9]\d?|1\d\d|2[0-4]\d|25[0-6]))?$")] = "1/12"
+    share: Annotated[str, Field(pattern=SHARE)] = "1/12"
     sample: Annotated[int, Field(ge=1, le=10_000)] = 20
 
     @property
@@ -311,6 +465,9 @@ class TiersFile(Frozen):
     """`tiers.yaml`"""
 
     tiers: Tiers
+    guard: Guard = Field(default_factory=Guard)
+    prune: PruneRule = Field(default_factory=PruneRule)
+    lifecycle: LifecycleRule = Field(default_factory=LifecycleRule)
 
 
 class ScheduleFile(Frozen):

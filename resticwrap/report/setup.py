@@ -144,7 +144,7 @@ def policy(
         page.table(DOMAINS, [_domain(name, domain) for name, domain in domains.items()])
         page.blank()
         named = (("hot", tiers.hot), ("cold", tiers.cold))
-        kept = [[name, str(tier.days), _keep(tier.keep), tier.storage_class or "-"] for name, tier in named]
+        kept = [[name, str(tier.days), _keep(tier.keep), _classes(tiers, name)] for name, tier in named]
         page.table(TIERS, kept)
         page.blank()
         if schedule.jobs:
@@ -178,9 +178,9 @@ TIERS = (
     Column("Tier", style=NAME),
     Column("Days", right=True),
     Column("Keeps", least=30),
-    Column("Storage class", rank=1),
+    Column("Storage class", least=16, rank=1),
 )
-RUN = ("backup", "verify")
+RUN = ("backup", "verify", "copy", "forget", "prune")
 """The kinds of jobs that there are commands for."""
 JOBS = (
     Column("Job", least=12, style=NAME),
@@ -210,6 +210,18 @@ def _domain(name: str, domain: "Domain") -> list[Part]:
     excludes = str(len(domain.excludes)) if domain.excludes else "-"
     root = str(domain.source.root)
     return [name, domain.priority, domain.layer, _span(domain.rpo), _span(domain.rto), schema, excludes, root]
+
+
+def _classes(tiers: "Tiers", name: str) -> str:
+    """`standard`, and for cold what each provider's buckets move its data to."""
+    if name == "hot":
+        return tiers.hot.storage_class
+    moves = [
+        f"{provider}: {move.storage_class} after {fmt.plural(move.days, 'day')}"
+        for provider, found in (("s3", tiers.cold.transitions.s3), ("oss", tiers.cold.transitions.oss))
+        for move in found
+    ]
+    return ", ".join(["standard", *moves])
 
 
 def _keep(keep: "Keep") -> str:

@@ -124,6 +124,18 @@ class Index:
         found = ((blob, table.get(bytes.fromhex(blob))) for blob in blobs)
         return {blob: rows[0][1] for blob, rows in found if rows}
 
+    def packs_of(self, blobs: Iterable[str]) -> dict[str, list[str]]:
+        """Every pack that each of these data blobs lies in; those that the index does not name are left out."""
+        table = self._data_table()
+        found = ((blob, table.get(bytes.fromhex(blob))) for blob in blobs)
+        return {blob: sorted({self._pack_ids[row[0]].hex() for row in rows}) for blob, rows in found if rows}
+
+    def data_only(self) -> frozenset[str]:
+        """The packs that hold data blobs and nothing else."""
+        with_data = {values[0] for _, values in self._data_table()}
+        with_trees = {values[0] for _, values in self._trees}
+        return frozenset(self._pack_ids[number].hex() for number in with_data - with_trees)
+
     def only_in(self, packs: Iterable[str]) -> list[PackBlob]:
         """The blobs that lie in these packs and in no other. One that lies in several of them stands there for each."""
         self._read_all()

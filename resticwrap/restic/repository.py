@@ -20,13 +20,14 @@ from resticwrap.restic import exits, find, locks, messages, tags
 from resticwrap.restic.crypto import MasterKey, chunker_fingerprint
 from resticwrap.restic.halfmade import clear_half_made
 from resticwrap.restic.repofiles import CacheThenStore, RepositoryFiles, StoreFiles
-from resticwrap.restic.runner import NO_ROOM, Runner, Setting
+from resticwrap.restic.runner import NO_ROOM, Runner, Setting, Source
 from resticwrap.restic.trees import TreeReader
 
 OWN_STAGING = tuple(f"{prefix}*" for prefix in OWN_PREFIXES)
 """What restores put beside live data, or into a folder that they fill; never part of a backup."""
 GLOB = frozenset(b"\\*?[")
 INIT_WAIT = 60.0
+IDS_AT_ONCE = 1000
 
 
 class ResticRepository:
@@ -53,7 +54,7 @@ class ResticRepository:
                 return self.config().repository_id
             clear_half_made(self._setting)
             result, _ = self._runner.run(
-                ["init", *copying], from_repository=None if chunker_from is None else chunker_from.url
+                ["init", *copying], source=None if chunker_from is None else _source(chunker_from)
             )
         return messages.decode(result.stdout, messages.Initialized).id
 
@@ -172,6 +173,27 @@ class ResticRepository:
         except errors.Locked:
             return False
         return True
+
+    def copy(self, source: RepositoryPort, snapshots: Sequence[str]) -> None:
+        if snapshots:
+            self._runner.run(["copy", *snapshots], source=_source(source))
+
+    def retag(self, snapshots: Sequence[str], *, add: Sequence[str], remove: Sequence[str]) -> None:
+        command = ["tag", *(f"--add={tag}" for tag in add), *(f"--remove={tag}" for tag in remove)]
+        for some in _arguments(snapshots):
+            self._runner.run([*command, *some])
+
+    def forget(self, snapshots: Sequence[str]) -> bool:
+        whole = True
+        for some in _arguments(snapshots):
+            result, _ = self._runner.run(["forget", *some], accept=frozenset({exits.OK, exits.PARTIAL}))
+            whole = whole and result.code == exits.OK
+        return whole
+
+    def prune(self, *, max_unused: str, cacheable_only: bool, deadline: float, dry_run: bool = False) -> Sequence[str]:
+        command = ["prune", f"--max-unused={max_unused}", *(["--repack-cacheable-only"] if cacheable_only else [])]
+        result, _ = self._runner.run([*command, *(["--dry-run"] if dry_run else [])], deadline=deadline)
+        return result.stdout.decode("utf-8", "replace").splitlines()
 
     def locks(self) -> Sequence[LockInfo]:
         return locks.judged(self._setting, self._key)
@@ -338,6 +360,16 @@ def _backup_command(request: BackupRequest) -> list[str | bytes]:
     for pattern in (*OWN_STAGING, *request.excludes):
         command += ["--exclude", pattern]
     return [*command, "--", request.name]
+
+
+def _source(repository: RepositoryPort) -> Source:
+    return Source(repository.url, lambda: bool(repository.clear_dead_locks()))
+
+
+def _arguments(snapshots: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Ids, as many as one command line may hold."""
+    for at in range(0, len(snapshots), IDS_AT_ONCE):
+        yield snapshots[at : at + IDS_AT_ONCE]
 
 
 def _literal(path: bytes) -> bytes:

@@ -7,7 +7,7 @@ decides: a refusal ends the run at once, silence after the grace of the policy.
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,6 +91,14 @@ class Setting:
     note: Callable[[str], None] = lambda _: None
 
 
+@dataclass(frozen=True)
+class Source:
+    """The repository that restic reads from beside its own. `on_locked` as in `Runner`."""
+
+    url: str
+    on_locked: Callable[[], bool]
+
+
 @dataclass
 class Heard:
     """What a child said: missed items (bounded), how many, and its last word."""
@@ -117,23 +125,25 @@ class Runner:
         on_line: Callable[[bytes], None] | None = None,
         cwd: bytes | Path | None = None,
         wait: float | None = None,
-        from_repository: str | None = None,
+        source: "Source | None" = None,
+        deadline: float | None = None,
     ) -> tuple[process.Result, Heard]:
         """Run `restic COMMAND` and return its result when its exit code is in `accept`; else raise its typed error.
 
-        A lock of somebody else is waited for, `wait` seconds or the policy's; our own dead locks are removed.
+        A lock of somebody else is waited for, `wait` seconds or the policy's; our own dead locks are removed, those of
+        the `source` too. `deadline`: seconds, instead of the policy's.
         """
         setting = self.setting
         started = setting.clock.monotonic()
         wait = setting.limits.lock_wait if wait is None else wait
         pauses = iter(LOCK_PAUSES)
         while True:
-            result, heard = self._once(command, on_line=on_line, cwd=cwd, from_repository=from_repository)
+            result, heard = self._once(command, on_line=on_line, cwd=cwd, source=source, deadline=deadline)
             if result.code in accept:
                 return result, heard
             if result.code != exits.LOCKED:
                 raise self.failure(command, result.code, heard)
-            if self._on_locked():
+            if self._on_locked() or (source is not None and source.on_locked()):
                 continue
             left = wait - (setting.clock.monotonic() - started)
             if left <= 0:
@@ -153,7 +163,8 @@ class Runner:
         *,
         on_line: Callable[[bytes], None] | None,
         cwd: bytes | Path | None,
-        from_repository: str | None,
+        source: "Source | None",
+        deadline: float | None,
     ) -> tuple[process.Result, Heard]:
         setting, heard, password = self.setting, Heard(), self.setting.password()
         watch, access = _Watch(setting), setting.access()
@@ -162,19 +173,23 @@ class Runner:
             if _hear(line, heard):
                 watch.trouble()
 
-        with descriptor(password.encode()) as fd, held(setting.locks.lease(setting.url)) as lease:
+        urls = [setting.url, *([source.url] if source else [])]
+        with descriptor(password.encode()) as fd, ExitStack() as stack:
+            # One for each repository that it locks: a lock is judged by the lease of its own repository.
+            leases = [stack.enter_context(held(setting.locks.lease(url))) for url in urls]
 
             def on_start(pid: int) -> None:
-                lease.started(pid)
+                for lease in leases:
+                    lease.started(pid)
                 watch.started(pid)
 
             result = process.run(
                 [str(setting.binary), *self._global_options(access), *command],
-                env=self._env(access, f"/dev/fd/{fd}", from_repository),
-                timeout=setting.limits.deadline,
+                env=self._env(access, f"/dev/fd/{fd}", source.url if source else None),
+                timeout=setting.limits.deadline if deadline is None else deadline,
                 grace=min(process.GRACE_SECONDS, setting.limits.grace),
                 cwd=cwd,
-                pass_fds=(fd, lease.fd),
+                pass_fds=(fd, *(lease.fd for lease in leases)),
                 nice=setting.limits.nice,
                 secrets=(password, *access.secrets),
                 cancel=setting.cancel,
@@ -185,7 +200,8 @@ class Runner:
                 on_tick=watch.tick,
             )
             if result.code in LEFT_NO_LOCK and not heard.plain:
-                lease.remove()
+                for lease in leases:
+                    lease.remove()
         heard.said = process.mask(heard.said, (password, *access.secrets))
         return result, heard
 

@@ -107,6 +107,38 @@ class TreeReader:
     def blobs_in(self, packs: Iterable[str]) -> Sequence[PackBlob]:
         return self._index.only_in(packs)
 
+    def data_only_packs(self) -> frozenset[str]:
+        return self._index.data_only()
+
+    def packs_of(self, blobs: Iterable[str]) -> Mapping[str, Sequence[str]]:
+        return self._index.packs_of(blobs)
+
+    def needed_packs(self, trees: Iterable[str]) -> frozenset[str]:
+        """As the port says. Of a blob that lies in several packs all of them count as needed."""
+        seen: set[bytes] = set()
+        needed: set[str] = set()
+        stack = [bytes.fromhex(tree) for tree in trees]
+        while stack:
+            tree = stack.pop()
+            if tree in seen:
+                continue
+            seen.add(tree)
+            needed.update(place.pack for place in self._index.tree(tree))
+            content: set[str] = set()
+            for node in self._nodes_of(tree):
+                content.update(node.content or ())
+                if node.subtree:
+                    stack.append(bytes.fromhex(node.subtree))
+            places = self._index.packs_of(content)
+            if missing := content - places.keys():
+                raise Damaged(
+                    f"The index does not name {len(missing)} pieces of the files in tree {tree.hex()[:8]}.",
+                    hint="restic repair index",
+                )
+            for packs in places.values():
+                needed.update(packs)
+        return frozenset(needed)
+
     def affected(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, Sequence[bytes]]:
         """As the port says; in `blobs` may be trees as well as data. A folder whose own tree is among them, or cannot
         be read any more, counts whole: its path ends in "/" ("/" alone is the whole snapshot).

@@ -13,7 +13,18 @@ from resticwrap.clock import Clock
 from resticwrap.model.job import ErrorInfo, Job, JobKind, Latest, Outcome, Pin
 from resticwrap.model.policy import Domain, Target
 from resticwrap.model.snapshot import SnapshotType
-from resticwrap.ports import Catalog, HostLocks, Lease, Manifests, Repository, Source, StateFiles, Store, Watcher
+from resticwrap.ports import (
+    Bucket,
+    Catalog,
+    HostLocks,
+    Lease,
+    Manifests,
+    Repository,
+    Source,
+    StateFiles,
+    Store,
+    Watcher,
+)
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Journals, Work
 from resticwrap.services.recording import Recorder
@@ -24,7 +35,16 @@ PATIENCE = 1.0
 """Seconds between two questions to a target that does not answer."""
 JOBS = "jobs"
 """The name under which a running `rw` holds a lease."""
-PREFIX: dict[JobKind, str] = {"init": "init", "backup": "snapshot", "verify": "verify", "restore": "restore"}
+PREFIX: dict[JobKind, str] = {
+    "init": "init",
+    "backup": "snapshot",
+    "verify": "verify",
+    "restore": "restore",
+    "copy": "copy",
+    "forget": "forget",
+    "prune": "prune",
+    "recover": "recover",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +91,7 @@ class Context(Records):
     """One target with everything that works on it. Built by `bootstrap.py`, or by a test."""
 
     store: Store
+    bucket: Callable[[], Bucket | None]
     hot: Repository
     cold: Repository
     manifests: Manifests

@@ -14,7 +14,18 @@ from resticwrap.settings.tree import Item, read
 from resticwrap.settings.variables import Variables
 
 if TYPE_CHECKING:
-    from resticwrap.model.policy import Domain, DomainsFile, ScheduleFile, Target, TargetsIndex, Tiers, TiersFile
+    from resticwrap.model.policy import (
+        Domain,
+        DomainsFile,
+        Guard,
+        LifecycleRule,
+        PruneRule,
+        ScheduleFile,
+        Target,
+        TargetsIndex,
+        Tiers,
+        TiersFile,
+    )
 
 FILES = (TARGETS, DOMAINS, TIERS, SCHEDULE)
 ENVIRONMENT = "environment"
@@ -90,6 +101,9 @@ class Settings:
     host: str
     domains: "Mapping[str, Domain]"
     tiers: "Tiers"
+    guard: "Guard"
+    prune: "PruneRule"
+    lifecycle: "LifecycleRule"
     schedule: "ScheduleFile"
     default_target: str | None
     target_names: tuple[str, ...]
@@ -185,6 +199,9 @@ def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Set
         host=draft.domains.host,
         domains=draft.domains.domains,
         tiers=draft.tiers.tiers,
+        guard=draft.tiers.guard,
+        prune=draft.tiers.prune,
+        lifecycle=draft.tiers.lifecycle,
         schedule=draft.schedule,
         default_target=draft.index.default,
         target_names=tuple(draft.index.targets),

@@ -27,6 +27,9 @@ def show(settings: Settings, targets: Sequence[str] | None = None) -> dict[str, 
         "targets": {name: _target(settings, name) for name in names},
         "domains": {name: domain.model_dump(mode="json", by_alias=True) for name, domain in settings.domains.items()},
         "tiers": settings.tiers.model_dump(mode="json"),
+        "guard": settings.guard.model_dump(mode="json"),
+        "prune": settings.prune.model_dump(mode="json"),
+        "lifecycle": settings.lifecycle.model_dump(mode="json"),
         "schedule": settings.schedule.model_dump(mode="json"),
     }
 

@@ -11,15 +11,16 @@ from rich.console import Console
 
 from resticwrap.errors import Failure
 from resticwrap.model.policy import (
+    ColdTier,
     Domain,
     FilesSource,
+    HotTier,
     Keep,
     LocalTarget,
     S3Credentials,
     S3Target,
     ScheduledJob,
     ScheduleFile,
-    Tier,
     Tiers,
 )
 from resticwrap.model.reports import (
@@ -253,7 +254,7 @@ def test_policies_are_shown_without_secrets(tmp_path: Path) -> None:
                 "s3": S3Target(provider="s3", bucket="school-backups", credentials=credentials),
             },
             domains={"exams": Domain(layer="raw", priority="P0", source=FilesSource(root=Path("/srv/exams")))},
-            tiers=Tiers(hot=Tier(days=30, keep=keep), cold=Tier(days=180, keep=Keep(forever=True))),
+            tiers=Tiers(hot=HotTier(days=30, keep=keep), cold=ColdTier(days=180, keep=Keep(forever=True))),
             schedule=ScheduleFile(time_zone="Asia/Shanghai", jobs={"often": job}),
         )  # fmt: skip
 

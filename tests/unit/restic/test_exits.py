@@ -22,7 +22,7 @@ SLOW: dict[str, Any] = {"limits": {"upload": 300}}
 def code_of(lab: Lab, *command: str, **changed: Any) -> tuple[int, errors.Failure]:
     """What real restic exits with, and what we make of it."""
     with runner_of(lab, **changed) as runner:
-        result, _ = runner._once(command, on_line=None, cwd=lab.data, from_repository=None)
+        result, _ = runner._once(command, on_line=None, cwd=lab.data, source=None, deadline=None)
         try:
             runner.run(command, cwd=lab.data, wait=0)
         except errors.Failure as failure:
@@ -40,7 +40,7 @@ def signalled(lab: Lab, number: signal.Signals) -> tuple[int, errors.Failure]:
             if b'"status"' in line:
                 os.kill(pid_of(setting), number)
 
-        result, heard = runner._once(["backup", "exams"], on_line=on_line, cwd=lab.data, from_repository=None)
+        result, heard = runner._once(["backup", "exams"], on_line=on_line, cwd=lab.data, source=None, deadline=None)
         return result.code, runner.failure(["backup"], result.code, heard)
 
 

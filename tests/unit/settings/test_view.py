@@ -42,7 +42,7 @@ def accepts(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
     return all(KEYWORDS[key](wanted, value, schema, root) for key, wanted in schema.items() if key not in known)
 
 
-TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list, "null": type(None)}
+TYPES = {"string": str, "number": (int, float), "integer": int, "boolean": bool, "object": dict, "array": list, "null": type(None)}
 Keyword = Callable[[Any, Any, dict[str, Any], dict[str, Any]], bool]
 
 
@@ -61,6 +61,7 @@ KEYWORDS: dict[str, Keyword] = {
     "pattern": for_a(str, lambda wanted, value, schema, root: re.search(wanted, value) is not None),
     "minLength": for_a(str, lambda wanted, value, schema, root: len(value) >= wanted),
     "maxLength": for_a(str, lambda wanted, value, schema, root: len(value) <= wanted),
+    "exclusiveMinimum": for_a(float, lambda wanted, value, schema, root: bool(value > wanted)),
     "minimum": for_a(int, lambda wanted, value, schema, root: bool(value >= wanted)),
     "maximum": for_a(int, lambda wanted, value, schema, root: bool(value <= wanted)),
     "minProperties": for_a(dict, lambda wanted, value, schema, root: len(value) >= wanted),
