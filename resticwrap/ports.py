@@ -495,6 +495,9 @@ class Catalog(Protocol):
     def forget_reads(self, target: str, tier: str) -> None:
         """What was read back was read of another repository."""
 
+    def partial(self, target: str) -> frozenset[str]:
+        """The snapshots (original ids) that a run left and called partial."""
+
     def put_pin(self, pin: SnapshotPin) -> None:
         """Record a pin, or what became of it."""
 

@@ -150,6 +150,13 @@ class SqlCatalog(AgingTables):
             domain: (row, _time(older.get(domain)) if domain in gone else at) for domain, (row, at) in found.items()
         }
 
+    def partial(self, target: str) -> frozenset[str]:
+        query = select(domain_runs.c.snapshot).where(
+            domain_runs.c.target == target, domain_runs.c.outcome == "partial", domain_runs.c.snapshot.is_not(None)
+        )
+        with self.database.reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def days(self, target: str, domains: Sequence[str], since: Time | None, tz: tzinfo) -> Sequence[HistoryDay]:
         """The runs of each day of `tz` and domain, oldest day first. No `domains`: all of them.
 

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from resticwrap.model.base import Time, Value
+from resticwrap.model.snapshot import SnapshotType, TierName
 
 PinKind = Literal["manual", "upgrade", "migration", "incident"]
 ReadHow = Literal["read", "sampled"]
@@ -38,3 +39,40 @@ class KnownPack(Value, frozen=True):
     proven_at: Time | None = None
     how: ReadHow | None = None
     labelled_at: Time | None = None
+
+
+class Held(Value, frozen=True):
+    """One snapshot as both tiers have it, by its original id.
+
+    `hot` and `cold` are its current ids there. `marked`: the copy in cold is proven, which its tag `tier=cold` says.
+    `complete`: None where that is not known. `pins` are reasons why it may not be removed. `twins` are more of the
+    same in a tier, as a killed retag leaves them: tier and id. Bytes are bytes.
+    """
+
+    original: str
+    domain: str
+    host: str
+    time: Time
+    type: SnapshotType
+    tree: str
+    complete: bool | None
+    hot: str | None = None
+    cold: str | None = None
+    marked: bool = False
+    proven_at: Time | None = None
+    size: int = 0
+    files: int = 0
+    pins: tuple[str, ...] = ()
+    twins: tuple[tuple[TierName, str], ...] = ()
+
+
+class Verdict(Value, frozen=True):
+    """One snapshot of a tier in a plan: whether it is kept, and every reason for that."""
+
+    tier: TierName
+    domain: str
+    original: str
+    id: str
+    time: Time
+    keep: bool
+    reasons: tuple[str, ...]

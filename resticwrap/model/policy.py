@@ -213,6 +213,8 @@ class Keep(Frozen):
     within: Duration | None = None
     within_hourly: Duration | None = None
     within_daily: Duration | None = None
+    within_weekly: Duration | None = None
+    within_monthly: Duration | None = None
     hourly: Annotated[int, Field(ge=1)] | None = None
     daily: Annotated[int, Field(ge=1)] | None = None
     weekly: Annotated[int, Field(ge=1)] | None = None
