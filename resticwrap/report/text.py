@@ -11,9 +11,10 @@ from resticwrap.report.restore import restore
 from resticwrap.report.setup import doctor, init, locks, policy, rebuild
 from resticwrap.report.snapshots import ls, manifest, objects, snapshots
 from resticwrap.report.status import status
+from resticwrap.report.tiering import tier, tier_plan
 from resticwrap.report.verify import verify
 
 __all__ = [
     "backup", "console", "doctor", "history", "init", "locks", "ls", "manifest", "objects", "plan", "policy", "rebuild",
-    "restore", "show_failure", "snapshots", "status", "verify",
+    "restore", "show_failure", "snapshots", "status", "tier", "tier_plan", "verify",
 ]  # fmt: skip

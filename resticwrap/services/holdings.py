@@ -40,7 +40,7 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
             found.setdefault(snapshot.original, []).append((tier, snapshot))
             if tier == "cold":
                 cold[snapshot.id] = snapshot
-    catalog = context.catalog()
+    catalog = context.known()
     known = {tier: catalog.snapshots(context.target_name, tier) for tier in tiers}
     partial = catalog.partial(context.target_name)
     why = _pinned(context, pins)

@@ -1,0 +1,209 @@
+"""Packs of the cold repository are read back and hashed to their names before anything in hot relies on them."""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+
+from resticwrap import errors
+from resticwrap.model.aging import KnownPack, ReadHow
+from resticwrap.model.bucket import TIER_TAG
+from resticwrap.model.policy import ARCHIVES
+from resticwrap.model.tiering import BadPack
+from resticwrap.ports import Bucket, Progress
+from resticwrap.services.context import Context, side_by_side
+
+PIECE = 8 << 20
+"""Bytes that are in memory at a time of each pack that is read."""
+TOLD = 64
+"""How many packs are proven before the catalogue hears of them: a killed run does not read them again."""
+READING = "read back"
+
+
+@dataclass
+class Stock:
+    """The packs of cold as the store lists them: size in bytes and class by id. The listing is read once."""
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    frozen: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, context: Context) -> "Stock":
+        stock, prefix, bucket = cls(), data_prefix(context), context.bucket()
+        if bucket is None:
+            for item in context.store.list(prefix):
+                stock.sizes[item.key.rpartition("/")[2]] = item.size
+            return stock
+        for one in bucket.objects(prefix):
+            pack = one.key.rpartition("/")[2]
+            stock.sizes[pack] = one.size
+            if one.storage_class in ARCHIVES:
+                stock.frozen.add(pack)
+        return stock
+
+
+@dataclass
+class Proofs:
+    """What became of the packs that were looked at."""
+
+    good: set[str] = field(default_factory=set)
+    bad: dict[str, str] = field(default_factory=dict)
+    read: int = 0
+    bytes_read: int = 0
+    looked: int = 0
+
+    def listed(self) -> tuple[BadPack, ...]:
+        return tuple(BadPack(pack=pack, why=why) for pack, why in sorted(self.bad.items()))
+
+
+def data_prefix(context: Context) -> str:
+    """Where the packs of cold lie."""
+    return f"{context.target.namespace}/cold/data/"
+
+
+def key_of(context: Context, pack: str) -> str:
+    """The key of a pack of cold."""
+    return f"{data_prefix(context)}{pack[:2]}/{pack}"
+
+
+def prove(context: Context, needed: Collection[str], named: Mapping[str, int], parts: int) -> Proofs:
+    """Look at the packs that copies need. `named`: every pack of the index with its size in bytes.
+
+    A pack that was proven before need only be there with its size. Of the others one in `parts` is read back and hashed
+    to its name, at least one; the rest must be there with their size. What is proven is in the catalogue at once.
+    """
+    stock, known = Stock.of(context), context.catalog().packs(context.target_name, "cold")
+    proofs = Proofs()
+    new: list[str] = []
+    for pack in sorted(needed):
+        size = stock.sizes.get(pack)
+        if size is None:
+            proofs.bad[pack] = "is not there"
+        elif size != named.get(pack):
+            proofs.bad[pack] = f"has {size} bytes instead of {named.get(pack)}"
+        elif pack in known and known[pack].proven_at is not None:
+            proofs.good.add(pack)
+        else:
+            new.append(pack)
+    if context.bucket() is not None:
+        new = [pack for pack in new if pack not in stock.frozen or not _frozen(context, pack, proofs)]
+        new = [pack for pack in new if pack not in proofs.bad]
+    # By name, which is a hash: as good as any draw, and the same after a restart.
+    to_read = [pack for pack in new if int(pack[-8:], 16) % parts == 0] or new[:1]
+    rest = sorted(set(new) - set(to_read))
+    _read(context, to_read, stock, proofs)
+    proofs.looked += len(rest)
+    proofs.good.update(rest)
+    _remember(context, rest, "sampled")
+    return proofs
+
+
+def _frozen(context: Context, pack: str, proofs: Proofs) -> bool:
+    """A pack that cannot be read any more bears its label because it was proven; without one it cannot be. True where
+    that settles it."""
+    bucket = context.bucket()
+    assert bucket is not None
+    name, value = TIER_TAG
+    if bucket.tags(key_of(context, pack)).get(name) == value:
+        proofs.good.add(pack)
+        now = context.clock.now()
+        context.catalog().put_packs(
+            context.target_name, "cold", [KnownPack(pack=pack, proven_at=now, how="read", labelled_at=now)]
+        )
+    else:
+        proofs.bad[pack] = "is frozen, and nothing says that it was ever read back"
+    return True
+
+
+def _read(context: Context, packs: Collection[str], stock: Stock, proofs: Proofs) -> None:
+    total = sum(stock.sizes[pack] for pack in packs)
+    fresh: list[str] = []
+    with ThreadPoolExecutor(side_by_side(context), thread_name_prefix="prove") as pool:
+        waiting = {pool.submit(_hash, context, pack, stock.sizes[pack]): pack for pack in sorted(packs)}
+        try:
+            for done in as_completed(waiting):
+                pack = waiting[done]
+                if why := done.result():
+                    proofs.bad[pack] = why
+                    continue
+                proofs.good.add(pack)
+                proofs.read += 1
+                proofs.bytes_read += stock.sizes[pack]
+                fresh.append(pack)
+                if len(fresh) >= TOLD:
+                    _remember(context, fresh, "read")
+                    fresh = []
+                context.watcher.update(
+                    READING,
+                    Progress(bytes_done=proofs.bytes_read, bytes_total=total, files_done=proofs.read),
+                )
+        except BaseException:
+            for one in waiting:
+                one.cancel()
+            raise
+        finally:
+            _remember(context, fresh, "read")
+
+
+def _hash(context: Context, pack: str, size: int) -> str:
+    """Why a pack is not what its name says, or nothing."""
+    digest, key = hashlib.sha256(), key_of(context, pack)
+    try:
+        for at in range(0, max(size, 1), PIECE):
+            context.heed()
+            digest.update(context.patiently(lambda at=at: context.store.get(key, at, PIECE)))  # type: ignore[misc]
+    except errors.ObjectMissing:
+        return "is not there"
+    return "" if digest.hexdigest() == pack else "does not hash to its name"
+
+
+def _remember(context: Context, packs: Iterable[str], how: ReadHow) -> None:
+    now = context.clock.now()
+    context.catalog().put_packs(
+        context.target_name, "cold", [KnownPack(pack=pack, proven_at=now, how=how) for pack in packs]
+    )
+
+
+def unlabelled(context: Context) -> list[str]:
+    """The proven packs of cold that hold data and nothing else, and whose label is not known to be there."""
+    known = context.catalog().packs(context.target_name, "cold")
+    proven = {pack for pack, one in known.items() if one.proven_at is not None and one.labelled_at is None}
+    return sorted(proven & context.cold.trees().data_only_packs()) if proven else []
+
+
+def label(context: Context) -> int:
+    """Give every proven pack of cold that holds data alone its tag, which the bucket's rules go by. Returns how many.
+
+    Packs of trees never get one: moved to an archive, they would take the whole repository with them.
+    """
+    bucket = context.bucket()
+    if bucket is None:
+        return 0
+    done = 0
+    packs = unlabelled(context)
+    with ThreadPoolExecutor(side_by_side(context), thread_name_prefix="label") as pool:
+        for some in _chunks(packs):
+            context.heed()
+            there = [pack for pack, had in zip(some, pool.map(_tagger(context, bucket), some), strict=True) if had]
+            now = context.clock.now()
+            context.catalog().put_packs(
+                context.target_name, "cold", [KnownPack(pack=pack, labelled_at=now) for pack in there]
+            )
+            done += len(there)
+    return done
+
+
+def _tagger(context: Context, bucket: Bucket) -> Callable[[str], bool]:
+    def tagged(pack: str) -> bool:
+        try:
+            bucket.tag(key_of(context, pack), *TIER_TAG)
+        except errors.ObjectMissing:
+            return False  # a prune was faster
+        return True
+
+    return tagged
+
+
+def _chunks(packs: list[str]) -> Iterator[list[str]]:
+    for at in range(0, len(packs), TOLD):
+        yield packs[at : at + TOLD]
