@@ -99,6 +99,42 @@ def eight(rig: Rig) -> Iterator[Row]:
             yield Row(name, f"{what}: {which} changed", pairs.ratio, "x", 0.4, pairs.details)
 
 
+def copy(rig: Rig) -> Iterator[Row]:
+    """A day's fulls to cold, against one `restic copy` of them and a `sha256sum` of what it wrote."""
+    folder, domains = rig.new_folder("data"), rig.size(4, 1)
+    roots = {f"d{number}": folder / f"d{number}" for number in range(domains)}
+    for number, root in enumerate(roots.values()):
+        data.mixed(root, rig.size(GIB, 4 * data.MIB) // domains, seed=number)
+
+    def fresh(run: Callable[[Lab], Sample]) -> Sample:
+        lab = rig.lab(roots)
+        rw(lab, "backup", "--quiet", "--type", "full")
+        try:
+            return run(lab)
+        finally:
+            rig.remove(lab)
+
+    def by_hand(lab: Lab) -> Sample:
+        with lab.house() as house:
+            ids = [one.id for one in house.context.hot.snapshots()]
+        cold = lab.store / lab.namespace / "cold"
+        env = {**lab.env, "RESTIC_FROM_PASSWORD_FILE": lab.env["RESTIC_PASSWORD_FILE"]}
+        copied = command(
+            [str(lab.restic), "-r", str(cold), "copy", "--from-repo", str(cold.parent / "hot"), *ids],
+            env=env,
+            cwd=lab.folder,
+        )
+        packs = [str(path) for path in (cold / "data").rglob("*") if path.is_file()]
+        summed = command(["sha256sum", *packs], env=lab.env, cwd=lab.folder)
+        return Sample(copied.wall + summed.wall, copied.cpu + summed.cpu)
+
+    what = f"{rig.size(GIB, 4 * data.MIB) >> 20} MiB in {domains} fulls to cold, against one restic copy and sha256sum"
+    pairs = Pairs.take(
+        rig.size(5, 1), partial(fresh, by_hand), partial(fresh, lambda lab: rw(lab, "tier", "run", "--quiet"))
+    )
+    yield Row("copy", what, pairs.ratio, "x", 1.1, pairs.details)
+
+
 def start(rig: Rig) -> Iterator[Row]:
     """How long until `rw` says something."""
     lab = Lab(rig.new_folder("lab"), rig.restic, {"provider": "local", "path": str(rig.folder / "nowhere")})
@@ -227,6 +263,7 @@ CASES: dict[str, Case] = {
     "start": Case(start, 0),
     "history": Case(history, 1 << 28),
     "unchanged": Case(unchanged, 1 << 29),
+    "copy": Case(copy, 4 * GIB),
     "eight": Case(eight, 1 << 30),
     "first": Case(first, 6 * GIB),
     "memory": Case(memory, 12 * GIB),

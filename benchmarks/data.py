@@ -12,10 +12,10 @@ PIECE = 8 * 1024
 SYLLABLES = "ba co de fi gu ha jo ka le mi no pe ra so tu va we xi yo za ing tion ment able".split()
 
 
-def mixed(folder: Path, size: int) -> None:
+def mixed(folder: Path, size: int, seed: int = 0) -> None:
     """`size` bytes below `folder`: half incompressible and half like text; a quarter in many small files (26 KiB in
-    the mean), the rest in a dozen large ones."""
-    dice = random.Random(SEED)
+    the mean), the rest in a dozen large ones. Other data for another `seed`."""
+    dice = random.Random(SEED + seed)
     text = _text_pool(dice)
     for number, length in enumerate(_small_lengths(dice, size // 4)):
         file = folder / "small" / f"{number // 250:04d}" / f"{number:06d}.{'txt' if number % 2 else 'bin'}"
