@@ -52,6 +52,14 @@ class Proofs:
     bytes_read: int = 0
     looked: int = 0
 
+    def add(self, other: "Proofs") -> None:
+        """Take in what became of more packs."""
+        self.good |= other.good
+        self.bad |= other.bad
+        self.read += other.read
+        self.bytes_read += other.bytes_read
+        self.looked += other.looked
+
     def listed(self) -> tuple[BadPack, ...]:
         return tuple(BadPack(pack=pack, why=why) for pack, why in sorted(self.bad.items()))
 
@@ -85,9 +93,12 @@ def prove(context: Context, needed: Collection[str], named: Mapping[str, int], p
             proofs.good.add(pack)
         else:
             new.append(pack)
-    if context.bucket() is not None:
-        new = [pack for pack in new if pack not in stock.frozen or not _frozen(context, pack, proofs)]
-        new = [pack for pack in new if pack not in proofs.bad]
+    if (bucket := context.bucket()) is not None:
+        frozen = [pack for pack in new if pack in stock.frozen]
+        labelled = _labelled(context, bucket, frozen)
+        proofs.good |= labelled
+        proofs.bad |= dict.fromkeys(set(frozen) - labelled, "is frozen, and nothing says that it was ever read back")
+        new = [pack for pack in new if pack not in stock.frozen]
     # By name, which is a hash: as good as any draw, and the same after a restart.
     to_read = [pack for pack in new if int(pack[-8:], 16) % parts == 0] or new[:1]
     rest = sorted(set(new) - set(to_read))
@@ -98,21 +109,25 @@ def prove(context: Context, needed: Collection[str], named: Mapping[str, int], p
     return proofs
 
 
-def _frozen(context: Context, pack: str, proofs: Proofs) -> bool:
-    """A pack that cannot be read any more bears its label because it was proven; without one it cannot be. True where
-    that settles it."""
-    bucket = context.bucket()
-    assert bucket is not None
+def _labelled(context: Context, bucket: Bucket, packs: Collection[str]) -> set[str]:
+    """Those that bear their label, which they have because they were proven: a lost catalogue knows it again."""
     name, value = TIER_TAG
-    if bucket.tags(key_of(context, pack)).get(name) == value:
-        proofs.good.add(pack)
-        now = context.clock.now()
-        context.catalog().put_packs(
-            context.target_name, "cold", [KnownPack(pack=pack, proven_at=now, how="read", labelled_at=now)]
-        )
-    else:
-        proofs.bad[pack] = "is frozen, and nothing says that it was ever read back"
-    return True
+
+    def bears(pack: str) -> bool:
+        try:
+            return bucket.tags(key_of(context, pack)).get(name) == value
+        except errors.ObjectMissing:
+            return False
+
+    with ThreadPoolExecutor(side_by_side(context), thread_name_prefix="label") as pool:
+        found = {pack for pack, had in zip(packs, pool.map(bears, packs), strict=True) if had}
+    now = context.clock.now()
+    context.catalog().put_packs(
+        context.target_name,
+        "cold",
+        [KnownPack(pack=pack, proven_at=now, how="read", labelled_at=now) for pack in found],
+    )
+    return found
 
 
 def _read(context: Context, packs: Collection[str], stock: Stock, proofs: Proofs) -> None:
@@ -165,32 +180,40 @@ def _remember(context: Context, packs: Iterable[str], how: ReadHow) -> None:
 
 
 def unlabelled(context: Context) -> list[str]:
-    """The proven packs of cold that hold data and nothing else, and whose label is not known to be there."""
+    """The packs of cold that hold data and nothing else, and whose label is not known to be there."""
     known = context.catalog().packs(context.target_name, "cold")
-    proven = {pack for pack, one in known.items() if one.proven_at is not None and one.labelled_at is None}
-    return sorted(proven & context.cold.trees().data_only_packs()) if proven else []
+    labelled = {pack for pack, one in known.items() if one.labelled_at is not None}
+    return sorted(context.cold.trees().data_only_packs() - labelled)
 
 
-def label(context: Context) -> int:
-    """Give every proven pack of cold that holds data alone its tag, which the bucket's rules go by. Returns how many.
+def label(context: Context, parts: int) -> tuple[int, Proofs]:
+    """Give every pack of cold that holds data alone its tag, which the bucket's rules go by; returns how many.
 
-    Packs of trees never get one: moved to an archive, they would take the whole repository with them.
+    What is not known to be proven is proven first: after a prune or a repair the repository has packs that no copy
+    wrote. Packs of trees never get a label: moved to an archive, they would take the whole repository with them.
     """
-    bucket = context.bucket()
-    if bucket is None:
-        return 0
+    bucket, proofs = context.bucket(), Proofs()
+    packs = unlabelled(context) if bucket is not None else []
+    if bucket is None or not packs:
+        return 0, proofs
+    known = context.catalog().packs(context.target_name, "cold")
+    proven = {pack for pack, one in known.items() if one.proven_at is not None}
+    unknown = [pack for pack in packs if pack not in proven]
+    there = _labelled(context, bucket, unknown)
+    if to_prove := [pack for pack in unknown if pack not in there]:
+        proofs = prove(context, to_prove, context.cold.trees().packs(), parts)
+    due = [pack for pack in packs if pack not in there and pack not in proofs.bad]
     done = 0
-    packs = unlabelled(context)
     with ThreadPoolExecutor(side_by_side(context), thread_name_prefix="label") as pool:
-        for some in _chunks(packs):
+        for some in _chunks(due):
             context.heed()
-            there = [pack for pack, had in zip(some, pool.map(_tagger(context, bucket), some), strict=True) if had]
+            tagged = [pack for pack, had in zip(some, pool.map(_tagger(context, bucket), some), strict=True) if had]
             now = context.clock.now()
             context.catalog().put_packs(
-                context.target_name, "cold", [KnownPack(pack=pack, labelled_at=now) for pack in there]
+                context.target_name, "cold", [KnownPack(pack=pack, labelled_at=now) for pack in tagged]
             )
-            done += len(there)
-    return done
+            done += len(tagged)
+    return done, proofs
 
 
 def _tagger(context: Context, bucket: Bucket) -> Callable[[str], bool]:

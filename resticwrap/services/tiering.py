@@ -122,8 +122,7 @@ class _Run:
             trees = self.context.cold.trees()
             needed = self._needed(copies)
             every = frozenset().union(*needed.values()) if needed else frozenset()
-            parts = int(self.plan.read_back.partition("/")[2] or 1)
-            proofs = coldproof.prove(self.context, every, trees.packs(), parts)
+            proofs = coldproof.prove(self.context, every, trees.packs(), self._parts)
             for snapshot in copies:
                 if snapshot.original not in needed:
                     continue
@@ -133,7 +132,7 @@ class _Run:
                     good.append(snapshot)
         self.context.watcher.done(READING, "ok" if not proofs.bad else "failed")
         marked = self._marked(good, held)
-        labelled = self._labelled()
+        labelled = self._labelled(proofs)
         details = msgspec.structs.replace(
             details,
             copied=tuple(one.original for one in wanted if one.cold is None and one.original not in self.left),
@@ -146,15 +145,20 @@ class _Run:
         )
         job = msgspec.structs.replace(
             self.job,
-            outcome=self._outcome(marked),
+            outcome=self._outcome(marked, proofs.bad),
             finished_at=self.context.clock.now(),
             bytes_done=proofs.bytes_read,
             details=details.builtins(),
         )
         return TierReport(job=job, details=details, left=self.left, warnings=tuple(self.warnings))
 
-    def _outcome(self, marked: Sequence[str]) -> Outcome:
-        if not self.left:
+    @property
+    def _parts(self) -> int:
+        """One of so many new packs is read back."""
+        return int(self.plan.read_back.partition("/")[2] or 1)
+
+    def _outcome(self, marked: Sequence[str], bad: Mapping[str, str]) -> Outcome:
+        if not self.left and not bad:
             return "ok"
         return "partial" if marked else "failed"
 
@@ -225,15 +229,17 @@ class _Run:
         context.watcher.done(MARKING, "ok" if len(marked) == len(originals) else "failed")
         return sorted(marked)
 
-    def _labelled(self) -> int:
+    def _labelled(self, proofs: coldproof.Proofs) -> int:
         """Labels are for the bucket's rules only: where they cannot be set, data just stays warm."""
         try:
-            return coldproof.label(self.context)
+            done, more = coldproof.label(self.context, self._parts)
         except errors.Interrupted:
             raise
         except errors.Failure as error:
             self.warnings.append(f"Packs were not labelled, so the bucket will not move them: {error.message}")
             return 0
+        proofs.add(more)
+        return done
 
 
 def exit_code(report: TierReport) -> int:
