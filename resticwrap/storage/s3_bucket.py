@@ -254,8 +254,9 @@ class S3Bucket(S3Client):
                 lambda s3, bucket: s3.head_object(Bucket=bucket, Key=key),
                 key=key,
             )
-        except errors.ObjectMissing:
-            self.probe()  # or the bucket itself is missing, which an answer without a document does not say
+        except (errors.ObjectMissing, errors.TargetRefused):
+            # The answer has no document: the bucket itself may be missing, or the secret wrong, which this says.
+            self.probe()
             raise
 
     def _ask(

@@ -113,11 +113,12 @@ def test_signatures_are_checked(s3: Any, cold: ColdS3, fresh_bucket: str) -> Non
     nobody = client_of(cold, "nobody", "wrong")
     second = client_of(cold, cold.second.access_key, cold.second.secret_key)
     s3.put_object(Bucket=fresh_bucket, Key="a", Body=b"1", StorageClass="GLACIER")
-    for call in (
+    calls: list[Callable[[Any], object]] = [
         lambda s3: s3.get_bucket_lifecycle_configuration(Bucket=fresh_bucket),
         lambda s3: s3.restore_object(Bucket=fresh_bucket, Key="a", RestoreRequest={"Days": 1}),
         lambda s3: s3.list_objects_v2(Bucket=fresh_bucket),
-    ):
+    ]
+    for call in calls:
         assert refused(lambda: call(wrong)) == (403, "SignatureDoesNotMatch")  # noqa: B023
         assert refused(lambda: call(nobody)) == (403, "InvalidAccessKeyId")  # noqa: B023
     assert refused(lambda: put_rules(second, fresh_bucket, rule(step(1, "GLACIER")))) == (403, "AccessDenied")
@@ -126,16 +127,19 @@ def test_signatures_are_checked(s3: Any, cold: ColdS3, fresh_bucket: str) -> Non
 
 def test_age_freezes_and_a_restore_thaws(s3: Any, cold: ColdS3, fresh_bucket: str) -> None:
     """By prefix and tag; refusal, thaw, end of the thaw and expiry follow the clock, across a restart."""
-    where = {"Bucket": fresh_bucket}
+    where: dict[str, Any] = {"Bucket": fresh_bucket}
     big = bytes(200 * 1024)
-    for key in ("data/a b+é", "data/untagged", "keys/k"):
-        s3.put_object(**where, Key=key, Body=big)
+    for name in ("data/a b+é", "data/untagged", "keys/k"):
+        s3.put_object(**where, Key=name, Body=big)
     s3.put_object(**where, Key="data/small", Body=b"x", Tagging="tier=cold")
-    key = {**where, "Key": "data/a b+é"}
+    key: dict[str, Any] = {**where, "Key": "data/a b+é"}
     s3.put_object_tagging(**key, Tagging={"TagSet": [{"Key": "tier", "Value": "cold"}]})
-    both = {"And": {"Prefix": "data/", "Tags": [{"Key": "tier", "Value": "cold"}]}}
+    both: dict[str, Any] = {"And": {"Prefix": "data/", "Tags": [{"Key": "tier", "Value": "cold"}]}}
     put_rules(s3, fresh_bucket, rule(step(30, "STANDARD_IA"), step(60, "GLACIER"), Filter=both))
-    listed = lambda: {item["Key"]: item["StorageClass"] for item in s3.list_objects_v2(**where)["Contents"]}  # noqa: E731
+
+    def listed() -> dict[str, str]:
+        return {item["Key"]: item["StorageClass"] for item in s3.list_objects_v2(**where)["Contents"]}
+
     assert cold.advance(days=29) == 0
     assert cold.advance(days=2) == 1
     assert s3.get_object(**key)["Body"].read() == big
@@ -147,11 +151,17 @@ def test_age_freezes_and_a_restore_thaws(s3: Any, cold: ColdS3, fresh_bucket: st
         "keys/k": "STANDARD",
     }
     assert refused(lambda: s3.get_object(**key)) == (403, "InvalidObjectState")
-    copy = lambda: s3.copy_object(**where, Key="copy", CopySource=key)  # noqa: E731
+
+    def copy() -> None:
+        s3.copy_object(**where, Key="copy", CopySource=key)
+
     assert refused(copy) == (403, "InvalidObjectState")
     head = s3.head_object(**key)
     assert (head["StorageClass"], "Restore" in head) == ("GLACIER", False)
-    ask = lambda **more: s3.restore_object(**{**key, **more}, RestoreRequest={"Days": 2})  # noqa: E731
+
+    def ask(**more: str) -> Any:
+        return s3.restore_object(**{**key, **more}, RestoreRequest={"Days": 2})
+
     assert refused(lambda: ask(Key="keys/k")) == (403, "InvalidObjectState")
     assert refused(lambda: ask(Key="nothing")) == (404, "NoSuchKey")
     assert ask()["ResponseMetadata"]["HTTPStatusCode"] == 202
@@ -173,7 +183,7 @@ def test_age_freezes_and_a_restore_thaws(s3: Any, cold: ColdS3, fresh_bucket: st
 
 
 def test_thaws_can_be_made_quick(s3: Any, cold: ColdS3, fresh_bucket: str) -> None:
-    key = {"Bucket": fresh_bucket, "Key": "a"}
+    key: dict[str, Any] = {"Bucket": fresh_bucket, "Key": "a"}
     s3.put_object(**key, Body=b"1", StorageClass="DEEP_ARCHIVE")
     assert refused(lambda: s3.get_object(**key)) == (403, "InvalidObjectState")
     cold.thaw_takes(0)
@@ -184,7 +194,7 @@ def test_thaws_can_be_made_quick(s3: Any, cold: ColdS3, fresh_bucket: str) -> No
 
 def test_small_objects_move_where_they_are_let(s3: Any, cold: ColdS3, fresh_bucket: str) -> None:
     """By a size filter, or by the older default of the bucket."""
-    where = {"Bucket": fresh_bucket}
+    where: dict[str, Any] = {"Bucket": fresh_bucket}
     s3.put_object(**where, Key="data/small", Body=b"x")
     put_rules(s3, fresh_bucket, rule(step(0, "GLACIER")))
     assert cold.advance() == 0
@@ -200,7 +210,7 @@ def test_small_objects_move_where_they_are_let(s3: Any, cold: ColdS3, fresh_buck
 
 def test_versions_have_their_own_classes(s3: Any, cold: ColdS3, fresh_bucket: str) -> None:
     """An old version stays frozen below a new one; a copy of it needs a thaw, and a marker hides it."""
-    where = {"Bucket": fresh_bucket, "Key": "data/v"}
+    where: dict[str, Any] = {"Bucket": fresh_bucket, "Key": "data/v"}
     s3.put_bucket_versioning(Bucket=fresh_bucket, VersioningConfiguration={"Status": "Enabled"})
     old = s3.put_object(**where, Body=b"1", StorageClass="GLACIER")["VersionId"]
     s3.put_object(**where, Body=b"2")
@@ -212,7 +222,7 @@ def test_versions_have_their_own_classes(s3: Any, cold: ColdS3, fresh_bucket: st
     put_rules(s3, fresh_bucket, rule(step(0, "DEEP_ARCHIVE"), Filter={"ObjectSizeGreaterThan": 0}))
     assert cold.advance(seconds=1) == 1
     assert [item["StorageClass"] for item in s3.list_objects_v2(Bucket=fresh_bucket)["Contents"]] == ["DEEP_ARCHIVE"]
-    source = {**where, "VersionId": old}
+    source: dict[str, Any] = {**where, "VersionId": old}
     assert refused(lambda: s3.copy_object(**where, CopySource=source)) == (403, "InvalidObjectState")
     cold.thaw_takes(0)
     s3.restore_object(**where, VersionId=old, RestoreRequest={"Days": 1})
