@@ -34,6 +34,7 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 READ_RULES = ("read its lifecycle rules", "s3:GetLifecycleConfiguration")
 CHANGE_RULES = ("change its lifecycle rules", "s3:PutLifecycleConfiguration")
 MINIMUM = "TransitionDefaultMinimumObjectSize"
+MINIMUM_HEADER = "x-amz-transition-default-minimum-object-size"
 RAW = "RawDocument"
 
 
@@ -104,10 +105,9 @@ class S3Bucket(S3Client):
         if document is None:
             self._ask(CHANGE_RULES, lambda s3, bucket: s3.delete_bucket_lifecycle(Bucket=bucket), absent=NO_RULES)
             return
-        rules = as_parameters(self._client().meta.service_model, document)
-        # The size below which nothing is moved belongs to the rules, and would fall back to the default.
-        before = self._rules() or {}
-        minimum = {MINIMUM: before[MINIMUM]} if MINIMUM in before else {}
+        service = self._client().meta.service_model
+        rules = as_parameters(service, document)
+        minimum = self._minimum(service)
         self._ask(
             CHANGE_RULES,
             lambda s3, bucket: s3.put_bucket_lifecycle_configuration(
@@ -115,6 +115,19 @@ class S3Bucket(S3Client):
             ),
             rows=REFUSED_RULES,
         )
+
+    def _minimum(self, service: Any) -> dict[str, str]:
+        """What the bucket has beside its rules: the size below which nothing is moved, which a put without it resets.
+        Raises Failure where the client cannot send it."""
+        answer = self._rules() or {}
+        kept = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(MINIMUM_HEADER)
+        if not kept:
+            return {}
+        if MINIMUM not in service.operation_model("PutBucketLifecycleConfiguration").input_shape.members:
+            raise errors.Failure(
+                f"The S3 client is too old to keep the bucket's {MINIMUM}.", hint="Upgrade boto3 and botocore."
+            )
+        return {MINIMUM: kept}
 
     def _rules(self) -> Any:
         return self._ask(
@@ -254,8 +267,9 @@ class S3Bucket(S3Client):
                 lambda s3, bucket: s3.head_object(Bucket=bucket, Key=key),
                 key=key,
             )
-        except errors.ObjectMissing:
-            self.probe()  # or the bucket itself is missing, which an answer without a document does not say
+        except (errors.ObjectMissing, errors.TargetRefused):
+            # The answer has no document: the bucket itself may be missing, or the secret wrong, which this says.
+            self.probe()
             raise
 
     def _ask(

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 PAGE = 1000
 CONNECTIONS = 10
-HEAD_CODES = {403: "AccessDenied", 404: "NoSuchKey", 405: "MethodNotAllowed"}
+HEAD_CODES = {403: "AccessDenied", 404: "NoSuchKey", 405: "MethodNotAllowed", 501: "NotImplemented"}
 
 _ROLE_HINT = "Look at `credentials.role_arn`, the role's trust policy, and {key_from}."
 _UNREADABLE = Row(
