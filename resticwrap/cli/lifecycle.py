@@ -105,7 +105,7 @@ def _write(common: Common, *, yes: bool, if_seen: str, dry_run: bool, remove: bo
             refused = errors.USAGE if remove and planned.refused else errors.OK if remove else _plan_code(planned)
             show(common, planned, text.lifecycle_plan, refused)
             sys.exit(refused)
-        if not common.json:
+        if not common.json and planned.seen:
             show(common, planned, text.lifecycle_plan)
             _ask(house, planned, yes=yes, quiet=common.quiet)
         with signals(house.cancel):

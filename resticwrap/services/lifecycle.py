@@ -27,6 +27,8 @@ from resticwrap.services.context import Context
 
 T = TypeVar("T")
 FOLDER = "Target {} is a folder of this machine: it has no lifecycle rules, and its files stay as they are."
+SHORTEST = 12
+"""Characters of a digest that tell it from any other."""
 TURN = 1000
 """After so many objects somebody's wish to stop is heeded."""
 
@@ -61,6 +63,8 @@ def apply(context: Context, planned: LifecyclePlan, *, remove: bool = False, if_
     """
     layout, bucket = layout_of(context), context.bucket()
     assert bucket is not None
+    if if_seen and len(if_seen) < SHORTEST:
+        raise errors.UsageError(f"A digest has at least {SHORTEST} characters.", hint="rw lifecycle plan")
     if if_seen and not planned.seen.startswith(if_seen):
         raise _changed(f"are not those with the digest {if_seen[:12]}")
     if not remove:
@@ -87,10 +91,11 @@ def _plan(context: Context, bucket: Bucket, *, remove: bool = False) -> Lifecycl
     if remove:
         return lifecycle.make_plan(context.target_name, seen, (), layout)
     versioning, note = _versioning(bucket)
-    settings = context.settings
-    rules = lifecycle.wanted(layout, settings.tiers.cold.transitions, settings.lifecycle, versioning)
+    settings, left = context.settings, lifecycle.left_to(seen, layout)
+    rules = lifecycle.wanted(layout, settings.tiers.cold.transitions, settings.lifecycle, versioning, left)
     made = lifecycle.make_plan(context.target_name, seen, rules, layout)
-    return msgspec.structs.replace(made, notes=(note,) if note else ())
+    notes = [f"{action} is left to rule {rule}, which OSS lets no other overlap." for action, rule in left.items()]
+    return msgspec.structs.replace(made, notes=(note, *notes) if note else tuple(notes))
 
 
 def _versioning(bucket: Bucket) -> tuple[Versioning, str]:

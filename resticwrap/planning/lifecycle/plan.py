@@ -7,7 +7,7 @@ Ours are told by their ids, which are made of the namespace: two of them, `resti
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
 from xml.sax.saxutils import escape
@@ -20,6 +20,7 @@ from resticwrap.planning.lifecycle.rules import Layout, Provider, Rule, Seen, di
 
 MOVE, TIDY = "cold-data", "tidy"
 """No name of ours may be the end of another after a hyphen, or namespaces could be mixed up."""
+EXPIRE, NONCURRENT, ABORT = "Expiration", "NoncurrentVersionExpiration", "AbortMultipartUpload"
 MOST_RULES, LONGEST_ID = 1000, 255
 WHY = {
     "add": "the policy wants it",
@@ -38,19 +39,39 @@ def own_ids(layout: Layout) -> dict[str, str]:
     return {kind: f"resticwrap-{name}-{kind}" for kind in (MOVE, TIDY)}
 
 
-def wanted(layout: Layout, transitions: Transitions, rule: LifecycleRule, versioning: Versioning) -> tuple[Rule, ...]:
+def wanted(
+    layout: Layout,
+    transitions: Transitions,
+    rule: LifecycleRule,
+    versioning: Versioning,
+    left: Collection[str] = (),
+) -> tuple[Rule, ...]:
     """The rules that a target's bucket should have, safe ones only.
 
     Labelled packs of cold are moved; and in one rule, since OSS takes two of the same prefix for an overlap, unfinished
-    uploads are ended and, where the bucket keeps or kept versions, old ones and idle delete markers go.
+    uploads are ended and, where the bucket keeps or kept versions, old ones and idle delete markers go. Actions that
+    are `left` to rules of others (`left_to`) are in none of ours.
     """
     ids = own_ids(layout)
     steps = [(step.days, step.storage_class) for step in getattr(transitions, layout.provider)]
-    texts = [_tidy_xml(ids[TIDY], layout, rule, versioned=versioning != "off")]
-    if steps:
-        texts.insert(0, _move_xml(ids[MOVE], layout, steps))
+    actions = [ABORT] if versioning == "off" else [EXPIRE, NONCURRENT, ABORT]
+    texts = [_move_xml(ids[MOVE], layout, steps)] if steps else []
+    if actions := [action for action in actions if action not in left]:
+        texts.append(_tidy_xml(ids[TIDY], layout, rule, actions))
     document = "".join(["<LifecycleConfiguration>", *texts, "</LifecycleConfiguration>"])
     return read(document.encode(), layout.provider).rules
+
+
+def left_to(seen: Seen, layout: Layout) -> dict[str, str]:
+    """Actions that a rule of somebody else does already for all that is ours, with its id: OSS would let none of ours
+    overlap it. Nothing on S3, which has no such rule."""
+    own = set(own_ids(layout).values())
+    found: dict[str, str] = {}
+    for rule in seen.rules if layout.provider == "oss" else ():
+        bounded = rule.tags or rule.excepts or rule.unknown or (rule.larger_than, rule.smaller_than) != (None, None)
+        if rule.id not in own and rule.enabled and not bounded and f"{layout.namespace}/".startswith(rule.prefix):
+            found |= dict.fromkeys(_kinds(rule), rule.id)
+    return found
 
 
 def _move_xml(identifier: str, layout: Layout, steps: Sequence[tuple[int, str]]) -> str:
@@ -66,7 +87,7 @@ def _move_xml(identifier: str, layout: Layout, steps: Sequence[tuple[int, str]])
     return f"<Rule>{_element('ID', identifier)}{prefix}{tag}{status}{moves}</Rule>"
 
 
-def _tidy_xml(identifier: str, layout: Layout, rule: LifecycleRule, *, versioned: bool) -> str:
+def _tidy_xml(identifier: str, layout: Layout, rule: LifecycleRule, actions: Collection[str]) -> str:
     prefix = _element("Prefix", f"{layout.namespace}/")
     if layout.provider == "s3":
         prefix = f"<Filter>{prefix}</Filter>"
@@ -74,12 +95,13 @@ def _tidy_xml(identifier: str, layout: Layout, rule: LifecycleRule, *, versioned
         abort = f"<AbortIncompleteMultipartUpload>{days}</AbortIncompleteMultipartUpload>"
     else:
         abort = f"<AbortMultipartUpload>{_element('Days', rule.abort_uploads)}</AbortMultipartUpload>"
-    old = ""
-    if versioned:
-        markers = _element("ExpiredObjectDeleteMarker", "true")
-        days = _element("NoncurrentDays", rule.noncurrent)
-        old = f"<Expiration>{markers}</Expiration><NoncurrentVersionExpiration>{days}</NoncurrentVersionExpiration>"
-    return f"<Rule>{_element('ID', identifier)}{prefix}{_element('Status', 'Enabled')}{old}{abort}</Rule>"
+    texts = {
+        EXPIRE: f"<Expiration>{_element('ExpiredObjectDeleteMarker', 'true')}</Expiration>",
+        NONCURRENT: f"<{NONCURRENT}>{_element('NoncurrentDays', rule.noncurrent)}</{NONCURRENT}>",
+        ABORT: abort,
+    }
+    does = "".join(texts[action] for action in actions)
+    return f"<Rule>{_element('ID', identifier)}{prefix}{_element('Status', 'Enabled')}{does}</Rule>"
 
 
 def _element(name: str, text: object) -> str:
@@ -221,9 +243,9 @@ def _overlap(own: Rule, other: Rule) -> str:
 
 def _kinds(rule: Rule) -> frozenset[str]:
     has = {
-        "Expiration": rule.expiry is not None,
-        "NoncurrentVersionExpiration": rule.noncurrent_days is not None,
-        "AbortMultipartUpload": rule.abort_days is not None or rule.abort_date is not None,
+        EXPIRE: rule.expiry is not None,
+        NONCURRENT: rule.noncurrent_days is not None,
+        ABORT: rule.abort_days is not None or rule.abort_date is not None,
     }
     return frozenset(name for name, there in has.items() if there)
 
