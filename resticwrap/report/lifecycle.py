@@ -13,7 +13,7 @@ from resticwrap.model.reports import (
     RuleProblem,
 )
 from resticwrap.report import format as fmt
-from resticwrap.report.layout import Column, Part
+from resticwrap.report.layout import Column, Part, cells
 from resticwrap.report.page import BAD, FAINT, GOOD, NAME, POOR, STRONG, Page
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def lifecycle_plan(console: "Console", plan: LifecyclePlan) -> None:
         if not plan.seen:
             return
         for line in plan.diff.splitlines():
-            page.lines.append([(fmt.clean(line), DIFF.get(line[:1], ""))])
+            _diff_line(page, fmt.clean(line), DIFF.get(line[:1], ""))
         others = sum(not change.ours for change in plan.changes)
         kept = f"{fmt.plural(others, 'rule')} of others {'stays' if others == 1 else 'stay'} as before."
         if plan.changed:
@@ -48,6 +48,14 @@ def lifecycle_plan(console: "Console", plan: LifecyclePlan) -> None:
         for why in plan.refused:
             page.say(page.mark("failed", "would be refused"), f": {why}")
         page.say(("digest of the rules seen: ", FAINT), plan.seen if page.plain else plan.seen[:12])
+
+
+def _diff_line(page: Page, line: str, style: str) -> None:
+    """With its indentation; only a line that is too wide is wrapped."""
+    if page.width is None or cells(line) <= page.width:
+        page.lines.append([(line, style)])
+    else:
+        page.say((line, style))
 
 
 def lifecycle_report(console: "Console", report: LifecycleReport) -> None:
