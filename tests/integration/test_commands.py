@@ -19,6 +19,7 @@ ASK = [
     ["backup"], ["snapshots"], ["history"], ["ls"], ["restore", "--dry-run"], ["verify"], ["status"], ["doctor"],
     ["manifest", "show", "latest"], ["policy", "show"], ["policy", "check"], ["policy", "schema"],
     ["init"], ["unlock"], ["catalog", "rebuild"],
+    ["lifecycle", "plan"], ["lifecycle", "apply"], ["lifecycle", "remove"], ["lifecycle", "status"],
 ]  # fmt: skip
 
 

@@ -38,6 +38,11 @@ RESTORE = {
 }  # fmt: skip
 COVERAGE = {"days": int, "bytes_read": int, "bytes_total": int, "packs_read": int, "packs_total": int}
 
+PLANNED = {
+    "target": str, "provider": str, "changes": list, "diff": str, "seen": str, "document": None, "problems": list,
+    "refused": list, "notes": list,
+}  # fmt: skip
+
 CONTRACT: dict[str, Any] = {
     "init": {
         "target": str, "repositories": {"hot": str, "cold": str}, "created": list, "adopted": list,
@@ -71,6 +76,14 @@ CONTRACT: dict[str, Any] = {
                    "last_verify": None, "last_verify_ok": None, "coverage": None}],
     },
     "doctor": {"target": str, "checks": [{"name": str, "verdict": str, "detail": str, "hint": str}]},
+    "lifecycle plan": PLANNED,
+    "lifecycle apply --dry-run": PLANNED,
+    "lifecycle remove --dry-run": PLANNED,
+    "lifecycle status": {
+        "target": str, "provider": str, "at": str, "versioning": str, "in_effect": bool, "rules": list,
+        "problems": list, "lock": None, "usage": list, "overdue": int, "overdue_bytes": int, "overdue_sample": list,
+        "astray": int, "astray_sample": list, "unlabelled": int, "notes": list,
+    },
     "unlock": {"target": str, "locks": list},
     "restore --dry-run": {**RESTORE, "mode": str},
     "restore --to back": {**RESTORE, "job": {**JOB, "finished_at": str}},

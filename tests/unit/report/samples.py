@@ -6,9 +6,11 @@ from typing import Literal
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.objects import Entry, ObjectRow
 from resticwrap.model.reports import (
+    Astray,
     BackupPlan,
     BackupReport,
     Check,
+    ClassUse,
     Coverage,
     Damage,
     DoctorReport,
@@ -17,12 +19,18 @@ from resticwrap.model.reports import (
     HistoryReport,
     HistoryRow,
     InitReport,
+    LifecyclePlan,
+    LifecycleReport,
+    LifecycleStatus,
     LockInfo,
+    LockStatus,
     Mismatch,
     PlannedDomain,
     RebuildReport,
     RestoredDomain,
     RestoreReport,
+    RuleChange,
+    RuleProblem,
     SampledFile,
     SnapshotRow,
     StatusReport,
@@ -307,6 +315,74 @@ def doctor() -> DoctorReport:
             ),
             Check(name="space", verdict="ok", detail="412 GiB free, 38 % used"),
         ),
+    )  # fmt: skip
+
+
+def lifecycle_plan() -> LifecyclePlan:
+    name = "resticwrap-school/teaching-tidy"
+    before, after = "<Rule>\n  <ID>tidy</ID>\n</Rule>", "<Rule>\n  <ID>tidy</ID>\n  <Days>7</Days>\n</Rule>"
+    shown = f"@@ -1,3 +1,4 @@\n <Rule>\n   <ID>{NASTY!r}</ID>\n+  <Days>7\x1b[31m</Days>\n </Rule>\n"
+    return LifecyclePlan(
+        target="oss",
+        provider="oss",
+        changes=(
+            RuleChange(rule=name, action="change", ours=True, why="other", before=before, after=after),
+            RuleChange(rule=NASTY, action="keep", ours=False, why="somebody else's"),
+        ),
+        diff=f"--- {name}\n+++ {name}\n{shown}",
+        seen=hexes(77),
+        document=after,
+        problems=lifecycle_problems(),
+        refused=("OSS would refuse it beside rule logs: both are for the prefix school/.",),
+        notes=("Whether the bucket keeps old versions is not known.",),
+    )
+
+
+def lifecycle_problems() -> tuple[RuleProblem, ...]:
+    effect = "deletes live objects of school/hot/, school/cold/ and backups/prod/ after 30 days"
+    return (
+        RuleProblem(
+            rule=NASTY,
+            severity="unsafe",
+            selects="every object",
+            effect=effect,
+            advice="Give the rule a prefix that leaves out school/hot/, or disable it.",
+        ),
+        RuleProblem(rule="old", severity="warn", selects="tag a=b", effect="moves some", advice="Tag nothing."),
+    )
+
+
+def lifecycle_report() -> LifecycleReport:
+    return LifecycleReport(plan=lifecycle_plan(), applied=True, differs=("resticwrap-school-tidy", ""))
+
+
+def lifecycle_status() -> LifecycleStatus:
+    key = f"school/teaching/cold/data/ab/{hexes(5)}"
+    lost = tuple(Astray(key=f"{key}{n}", storage_class="STANDARD", wanted="STANDARD_IA", since=NOW) for n in range(8))
+    return LifecycleStatus(
+        target="s3",
+        provider="s3",
+        at=NOW,
+        versioning="enabled",
+        in_effect=False,
+        rules=lifecycle_plan().changes,
+        problems=lifecycle_problems(),
+        lock=LockStatus(mode="COMPLIANCE", days=30, whole_until=NOW, newest_until=NOW + timedelta(days=3)),
+        usage=(
+            ClassUse(tier="hot", kind="config", storage_class="STANDARD", objects=1, bytes=155),
+            ClassUse(
+                tier="cold", kind="labelled data packs", storage_class="INTELLIGENT_TIERING", objects=98_000,
+                bytes=3 << 40,
+            ),
+            ClassUse(tier="", kind="manifests", storage_class="STANDARD", objects=4_000, bytes=9 << 20),
+        ),
+        overdue=1234,
+        overdue_bytes=7 << 30,
+        overdue_sample=lost,
+        astray=1,
+        astray_sample=(Astray(key=f"school/hot/{NASTY}", storage_class="GLACIER", wanted="a class"),),
+        unlabelled=17,
+        notes=("Which packs are labelled is not known.",),
     )  # fmt: skip
 
 
