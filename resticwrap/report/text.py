@@ -6,7 +6,9 @@ rich itself is imported only when something is shown.
 from resticwrap.report.backup import backup, plan
 from resticwrap.report.console import console
 from resticwrap.report.errors import show_failure
+from resticwrap.report.forget import forget
 from resticwrap.report.history import history
+from resticwrap.report.pins import pins
 from resticwrap.report.restore import restore
 from resticwrap.report.setup import doctor, init, locks, policy, rebuild
 from resticwrap.report.snapshots import ls, manifest, objects, snapshots
@@ -15,6 +17,6 @@ from resticwrap.report.tiering import tier, tier_plan
 from resticwrap.report.verify import verify
 
 __all__ = [
-    "backup", "console", "doctor", "history", "init", "locks", "ls", "manifest", "objects", "plan", "policy", "rebuild",
-    "restore", "show_failure", "snapshots", "status", "tier", "tier_plan", "verify",
+    "backup", "console", "doctor", "forget", "history", "init", "locks", "ls", "manifest", "objects", "pins", "plan",
+    "policy", "rebuild", "restore", "show_failure", "snapshots", "status", "tier", "tier_plan", "verify",
 ]  # fmt: skip
