@@ -120,11 +120,13 @@ def _settled(context: Context) -> None:
 
 @contextmanager
 def _alone(context: Context, tiers: Sequence[str]) -> Iterator[None]:
-    """No verify, copy, prune or other forget of ours at work on these repositories, on this machine."""
+    """No verify, copy, prune or other forget of ours at work on these repositories, on this machine; and on the other
+    one, which the plan rests on too, nothing that removes."""
     with ExitStack() as stack:
-        for tier in tiers:
-            name = f"maintenance {context.repositories[tier].url}"
-            stack.enter_context(context.locks.hold(name, wait=context.target.lock_wait.total_seconds()))
+        for tier, repository in context.repositories.items():
+            wait = context.target.lock_wait.total_seconds()
+            name = f"maintenance {repository.url}"
+            stack.enter_context(context.locks.hold(name, shared=tier not in tiers, wait=wait))
         yield
 
 
