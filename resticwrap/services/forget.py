@@ -55,12 +55,13 @@ def forget(
     context.pins()
     # Before the record is opened, which would make an empty catalogue where it is gone.
     context.known()
+    # Nor by a clock that is wrong: its record would lie in the future, and speak against every later run.
+    check_clock(context, (), clock_is_right=clock_is_right)
     interrupted.close(context)
     job = context.new_job("forget")
     job = msgspec.structs.replace(job, details={"tiers": list(tiers), "what": _named(tiers)})
     with context.running(job, strict=True) as job:
         _settled(context)
-        check_clock(context, (job.id,), clock_is_right=clock_is_right)
         with _alone(context, tiers):
             plan, held = _plan(context, tiers, domains)
             report = _Forget(context, job, plan, held, clock_is_right).run()

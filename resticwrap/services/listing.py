@@ -168,7 +168,9 @@ def _said(job: Job, restored: set[str]) -> str:
     match job.kind, details.get("mode"):
         case "verify", _:
             said = f"{details.get('tier', '')} repository"
-        case "copy" | "forget" | "prune" | "recover", _:
+        case "copy", _:
+            said = f"{len(details.get('marked', ())):,} snapshots proven in cold"
+        case "forget" | "prune" | "recover", _:
             said = str(details.get("what", ""))
         case _, "undo" | "accept" as mode:
             said = f"{mode} of {details.get('restore', '')}"
