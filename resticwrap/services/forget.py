@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from resticwrap import errors
+from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.aging import Held, Verdict
 from resticwrap.model.base import Time
 from resticwrap.model.job import Job
@@ -165,7 +166,8 @@ def suspended(context: Context, held: Sequence[Held]) -> dict[str, str]:
 def looked(context: Context) -> Mapping[str, Time]:
     """When somebody last looked at each domain because of a change that was unusual."""
     found: dict[str, Time] = {}
-    for job in context.catalog().jobs(context.target_name, kind="forget", limit=LOOKS):
+    until = context.clock.now() + CLOCK_SLACK
+    for job in context.catalog().jobs(context.target_name, kind="forget", until=until, limit=LOOKS):
         told = job.details.get("looked")
         if job.outcome != "ok" or not isinstance(told, dict):
             continue
