@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
+from pathlib import Path
 from statistics import median
 
 from benchmarks import data
@@ -153,6 +154,21 @@ def history(rig: Rig) -> Iterator[Row]:
         yield _alone(name, f"{' '.join(('rw history', *options))} over {snapshots:,} snapshots", samples, 1, "s", 1)
 
 
+def retention(rig: Rig) -> Iterator[Row]:
+    """Planning a forget: guards, both tiers and a quota."""
+    snapshots, file = rig.size(70_000, 800), rig.new_folder("retention") / "told"
+    took, peak = [], []
+    for _ in range(rig.size(5, 1)):
+        program = [sys.executable, "-m", "benchmarks.retention", str(snapshots), str(file)]
+        command(program, env={"PATH": "/usr/bin"}, cwd=Path(__file__).parents[1])
+        seconds, mebibytes = file.read_text().split()
+        took.append(float(seconds))
+        peak.append(float(mebibytes))
+    what = f"planning a forget over {snapshots:,} snapshots"
+    yield Row("retention", what, median(took), "s", 2)
+    yield Row("retention-memory", f"{what}, peak memory", max(peak), "MiB", 300)
+
+
 def memory(rig: Rig) -> Iterator[Row]:
     """The most memory that the process of `rw` itself has had, without restic's."""
     files = rig.size(500_000, 1_000)
@@ -262,6 +278,7 @@ class Case:
 CASES: dict[str, Case] = {
     "start": Case(start, 0),
     "history": Case(history, 1 << 28),
+    "retention": Case(retention, 1 << 20),
     "unchanged": Case(unchanged, 1 << 29),
     "copy": Case(copy, 4 * GIB),
     "eight": Case(eight, 1 << 30),

@@ -172,6 +172,10 @@ class RestoreRefused(Failure):
     """A restore that would not be undoable is not begun."""
 
 
+class ClockWrong(Failure):
+    """The clock of this machine cannot be right, so nobody can say how old anything is."""
+
+
 class NotFound(Failure):
     """No snapshot, job, domain or path by that name."""
 

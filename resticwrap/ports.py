@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from resticwrap import errors
-from resticwrap.model.aging import KnownPack, SnapshotPin
+from resticwrap.model.aging import KnownPack, KnownRun, SnapshotPin
 from resticwrap.model.base import Time, Value
 from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Thaw, ThawSpeed, Versioning
 from resticwrap.model.job import Job, Latest, Manifest, Pin
@@ -497,6 +497,9 @@ class Catalog(Protocol):
 
     def partial(self, target: str) -> frozenset[str]:
         """The snapshots (original ids) that a run left and called partial."""
+
+    def writing_runs(self, target: str) -> Iterator[KnownRun]:
+        """The complete runs that wrote a snapshot, sorted by domain and time."""
 
     def put_pin(self, pin: SnapshotPin) -> None:
         """Record a pin, or what became of it."""

@@ -187,6 +187,12 @@ class Lab:
             timeout=120,
         )
 
+    def run(self, *command: str) -> "subprocess.CompletedProcess[bytes]":
+        """Run what `bare_command` gave."""
+        return subprocess.run(
+            command, env=self.bare_env(), cwd=self.folder, capture_output=True, check=True, timeout=120
+        )
+
     def bare_command(self, *arguments: str, tier: str = "hot") -> list[str]:
         with self.house() as built:
             access = built.store.restic_access()

@@ -76,3 +76,16 @@ class Verdict(Value, frozen=True):
     time: Time
     keep: bool
     reasons: tuple[str, ...]
+
+
+class KnownRun(Value, frozen=True):
+    """A run of a domain that saw everything and wrote a snapshot (its original id): how its files had changed."""
+
+    domain: str
+    at: Time
+    job: str
+    snapshot: str
+    new: int
+    changed: int
+    removed: int
+    size: int

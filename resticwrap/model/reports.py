@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.base import Time, Value
 from resticwrap.model.job import ErrorInfo, Job
 from resticwrap.model.snapshot import Snapshot
@@ -312,6 +313,43 @@ class InitReport(Value, frozen=True):
     password_created: bool
 
 
+class PinReport(Value, frozen=True):
+    """The pins that hold, or the one that was made or released."""
+
+    target: str
+    action: Literal["listed", "pinned", "released", "planned"]
+    pins: tuple[SnapshotPin, ...]
+    notes: tuple[str, ...] = ()
+
+
+class ForgetPlan(Value, frozen=True):
+    """What a forget will do: a verdict for every snapshot of ours in these tiers, with every reason.
+
+    `suspended`: by domain, why nothing of it is removed until somebody has looked. `strangers` are not ours and are
+    left alone. `warnings` are of the quota, and of a cold repository that hot cannot rely on.
+    """
+
+    target: str
+    at: Time
+    tiers: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+    suspended: dict[str, str] = {}
+    strangers: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+class ForgetReport(Value, frozen=True):
+    """How a forget ended. `removed` are the verdicts that were carried out, `left` (tier, id, why) those that were not.
+    `job` and `plan` are missing where there was none: of a dry run, of a look."""
+
+    plan: ForgetPlan | None
+    job: Job | None = None
+    removed: tuple[Verdict, ...] = ()
+    left: tuple[tuple[str, str, str], ...] = ()
+    looked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class RebuildReport(Value, frozen=True):
     """What `rw catalog rebuild` read."""
 
@@ -321,6 +359,7 @@ class RebuildReport(Value, frozen=True):
     snapshots: int
     without_manifest: int
     skipped: tuple[str, ...] = ()
+    pins: int = 0
 
 
 class RuleProblem(Value, frozen=True):

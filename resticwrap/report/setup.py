@@ -111,6 +111,8 @@ def rebuild(console: "Console", report: RebuildReport) -> None:
             ("Catalogue rebuilt", STRONG), f" for {report.target}: {fmt.plural(report.jobs, 'job')} from "
             f"{fmt.plural(report.manifests, 'manifest')}, {fmt.plural(report.snapshots, 'snapshot')}.",
         )  # fmt: skip
+        if report.pins:
+            page.say(f"{fmt.plural(report.pins, 'pin')} brought back.")
         if report.without_manifest:
             page.say(f"{fmt.plural(report.without_manifest, 'snapshot')} without a manifest: known by their tags only.")
         if report.skipped:

@@ -6,8 +6,10 @@ rich itself is imported only when something is shown.
 from resticwrap.report.backup import backup, plan
 from resticwrap.report.console import console
 from resticwrap.report.errors import show_failure
+from resticwrap.report.forget import forget
 from resticwrap.report.history import history
 from resticwrap.report.lifecycle import lifecycle_plan, lifecycle_report, lifecycle_status
+from resticwrap.report.pins import pins
 from resticwrap.report.restore import restore
 from resticwrap.report.setup import doctor, init, locks, policy, rebuild
 from resticwrap.report.snapshots import ls, manifest, objects, snapshots
@@ -16,7 +18,7 @@ from resticwrap.report.tiering import tier, tier_plan
 from resticwrap.report.verify import verify
 
 __all__ = [
-    "backup", "console", "doctor", "history", "init", "lifecycle_plan", "lifecycle_report", "lifecycle_status",
-    "locks", "ls", "manifest", "objects", "plan", "policy", "rebuild", "restore", "show_failure", "snapshots",
-    "status", "tier", "tier_plan", "verify",
+    "backup", "console", "doctor", "forget", "history", "init", "lifecycle_plan", "lifecycle_report",
+    "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "rebuild", "restore",
+    "show_failure", "snapshots", "status", "tier", "tier_plan", "verify",
 ]  # fmt: skip

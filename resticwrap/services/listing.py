@@ -19,6 +19,8 @@ from resticwrap.services.context import Context, Records, check_domains
 from resticwrap.services.restore import Choice, Wish, choose, notes_of
 
 JOBS_AT_MOST = 1000
+OTHERS = ("restore", "verify", "copy", "forget", "prune", "recover")
+"""The kinds of job besides backups that have a line of their own in the history."""
 
 
 def snapshots(context: Context, tiers: Sequence[str], domains: Sequence[str]) -> list[SnapshotRow]:
@@ -107,7 +109,7 @@ def row(entry: Entry, listing: Listing) -> ListedObject:
 
 
 def history(records: Records, domains: Sequence[str], *, days: int, limit: int | None, now: Time) -> HistoryReport:
-    """Runs newest first, the days of the calendar in the schedule's time zone, and restores and verifies."""
+    """Runs newest first, the days of the calendar in the schedule's time zone, and jobs that are no backups."""
     schedule = records.settings.schedule
     since = now - timedelta(days=days)
     catalog = records.known()
@@ -125,10 +127,10 @@ def history(records: Records, domains: Sequence[str], *, days: int, limit: int |
 def _other_jobs(
     records: Records, catalog: Catalog, domains: Sequence[str], since: Time, limit: int | None
 ) -> list[HistoryJob]:
-    """Restores and verifies. Of some domains: the restores that name one of them, and every verify."""
+    """Jobs that are no backups. Of some domains: the restores that name one of them, and every one of the others."""
     jobs = [
         job
-        for kind in ("restore", "verify")
+        for kind in OTHERS
         for job in catalog.jobs(records.target_name, kind=kind, limit=limit or JOBS_AT_MOST)
         if job.started_at >= since
     ]
@@ -166,6 +168,10 @@ def _said(job: Job, restored: set[str]) -> str:
     match job.kind, details.get("mode"):
         case "verify", _:
             said = f"{details.get('tier', '')} repository"
+        case "copy", _:
+            said = f"{len(details.get('marked', ())):,} snapshots proven in cold"
+        case "forget" | "prune" | "recover", _:
+            said = str(details.get("what", ""))
         case _, "undo" | "accept" as mode:
             said = f"{mode} of {details.get('restore', '')}"
         case _, "in-place":

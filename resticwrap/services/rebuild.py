@@ -21,6 +21,7 @@ from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.verified import VerifyDetails, VerifyRecord, verify_details
 from resticwrap.planning.backup import merged_latest
 from resticwrap.ports import Catalog
+from resticwrap.services import pins as snapshot_pins
 from resticwrap.services.context import Context
 from resticwrap.services.interrupted import LATEST_WAIT
 from resticwrap.services.manifest import sealed
@@ -71,6 +72,7 @@ def rebuild(context: Context) -> RebuildReport:
     if read.backups:
         _latest(context, read.backups, found["hot"], pins["hot"].repository_id)
     told = {run.snapshot for job in read.backups for run in job.domains}
+    held = _snapshot_pins(context, read)
     return RebuildReport(
         target=context.target_name,
         manifests=read.manifests,
@@ -78,7 +80,17 @@ def rebuild(context: Context) -> RebuildReport:
         snapshots=sum(len(snapshots) for snapshots in found.values()),
         without_manifest=sum(s.original not in told for snapshots in found.values() for s in snapshots),
         skipped=tuple(read.skipped),
+        pins=held,
     )
+
+
+def _snapshot_pins(context: Context, read: Read) -> int:
+    """Bring the pins of snapshots back; how many of them hold. While one cannot be read, forget refuses to work."""
+    try:
+        return sum(pin.holds(context.clock.now()) for pin in snapshot_pins.pins(context))
+    except errors.Damaged as error:
+        read.skipped.append(error.message)
+        return 0
 
 
 def _pins(context: Context) -> dict[str, Pin]:

@@ -16,6 +16,8 @@ from resticwrap.ports import Catalog, StateFiles
 
 TIER: TierName = "hot"
 """Where backups write; the other tier is filled by copies."""
+COMMANDS = {"copy": "tier run", "recover": "recover-deleted"}
+"""What a kind of job is run by, where that has another name."""
 WROTE: frozenset[DomainOutcome] = frozenset({"ok", "partial"})
 """The outcomes of a run that may have written a snapshot of its own."""
 
@@ -175,7 +177,7 @@ def _interrupted(job: Job, now: Time) -> Job:
     error = ErrorInfo(
         kind="Interrupted",
         message="rw ended before the job did.",
-        hint=f"rw {job.kind} --target {job.target}",
+        hint=f"rw {COMMANDS.get(job.kind, job.kind)} --target {job.target}",
         exit_code=INTERRUPTED,
     )
     return msgspec.structs.replace(job, outcome="interrupted", finished_at=now, error=error)

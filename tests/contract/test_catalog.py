@@ -275,6 +275,24 @@ def test_what_a_wrong_clock_recorded_gives_way(catalog: SqlCatalog) -> None:
     assert told(at(20))[:3] == (at(10), at(10), {1: at(10)})
 
 
+def test_runs_that_wrote_are_told_in_the_order_of_their_domains(catalog: SqlCatalog) -> None:
+    """Complete ones that found a change; the same job twice is one."""
+    for number, (domain, outcome) in enumerate(
+        [("b", "ok"), ("a", "ok"), ("b", "unchanged"), ("a", "partial"), ("a", "failed"), ("a", "ok")]
+    ):
+        run = a_run(
+            domain=domain, outcome=outcome, snapshot=f"s{number}", looked_at=at(number), files_new=1, files_changed=2,
+            files_removed=3, size=4,
+        )  # fmt: skip
+        catalog.close_job(closed(a_job(f"job-{number}"), domains=(run,)))
+    told = list(catalog.writing_runs("oss"))
+    assert [(one.domain, one.snapshot) for one in told] == [("a", "s1"), ("a", "s5"), ("b", "s0")]
+    assert (told[0].at, told[0].job, told[0].new, told[0].changed, told[0].removed, told[0].size) == (
+        at(1), "job-1", 1, 2, 3, 4
+    )  # fmt: skip
+    assert list(catalog.writing_runs("local")) == []
+
+
 def test_forgotten_reads(catalog: SqlCatalog) -> None:
     for target, tier in (("oss", "hot"), ("oss", "cold"), ("local", "hot")):
         catalog.record_reads(target, tier, [1], at(1))

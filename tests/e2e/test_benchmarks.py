@@ -14,6 +14,8 @@ FIGURES = {
     "start-help",
     "history",
     "history-all",
+    "retention",
+    "retention-memory",
     "unchanged",
     "unchanged-inside",
     "eight",

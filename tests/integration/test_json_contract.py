@@ -36,6 +36,15 @@ RESTORED = {
 RESTORE = {
     "job": JOB, "mode": str, "domains": [RESTORED], "restored": str, "kept": list, "safety": dict, "notes": list
 }  # fmt: skip
+PIN = {
+    "id": str, "target": str, "snapshots": list, "reason": str, "by": str, "created_at": str, "kind": str,
+    "until": None, "released_at": None, "pin_version": int,
+}  # fmt: skip
+PINS = {"target": str, "action": str, "pins": list, "notes": list}
+PLAN = {
+    "target": str, "at": str, "tiers": list, "suspended": dict, "strangers": int, "warnings": list,
+    "verdicts": [{"tier": str, "domain": str, "original": str, "id": str, "time": str, "keep": bool, "reasons": list}],
+}  # fmt: skip
 COVERAGE = {"days": int, "bytes_read": int, "bytes_total": int, "packs_read": int, "packs_total": int}
 
 PLANNED = {
@@ -93,6 +102,12 @@ CONTRACT: dict[str, Any] = {
         "domains": dict, "tiers": dict, "schedule": dict,
     },
     "policy schema": {"$schema": str, "title": str, "anyOf": list, "$defs": dict},
+    "pin --list": PINS,
+    "pin SNAPSHOT --reason audit": {**PINS, "pins": [PIN]},
+    "unpin PIN": {**PINS, "pins": [{**PIN, "released_at": str}]},
+    "forget --dry-run": {"plan": PLAN, "job": None, "removed": list, "left": list, "looked": list, "notes": list},
+    "forget": {"plan": PLAN, "job": JOB, "removed": list, "left": list, "looked": list, "notes": list},
+    "forget --looked exams": {"plan": None, "job": JOB, "looked": list},
     "catalog rebuild": {
         "target": str, "manifests": int, "jobs": int, "snapshots": int, "without_manifest": int, "skipped": list,
     },
@@ -136,12 +151,19 @@ def run(lab: Lab, command: str, *more: str, code: int | None = 0) -> Run:
     return lab.rw(*command.split(), "--json", *more, code=code)
 
 
+def named(lab: Lab, command: str) -> str:
+    """The command with the ids that a lab has now."""
+    if "SNAPSHOT" in command:
+        return command.replace("SNAPSHOT", lab.json("snapshots")[0]["snapshot"]["id"])
+    return command.replace("PIN", lab.json("pin", "--list")["pins"][0]["id"]) if "PIN" in command else command
+
+
 def test_every_command(lab: Lab) -> None:
     """One document, and it is what scripts rely on. On stderr nothing: there is nothing to say."""
     lab.write("exams/a", secrets.token_bytes(100))
     lab.write("profiles/b", "b")
     for command, shape in CONTRACT.items():
-        done = run(lab, command)
+        done = run(lab, named(lab, command))
         fits(shape, done.json, command)
         assert done.err == "", command
         if command.startswith("policy"):

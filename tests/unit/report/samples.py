@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.objects import Entry, ObjectRow
 from resticwrap.model.reports import (
@@ -15,6 +16,8 @@ from resticwrap.model.reports import (
     Damage,
     DoctorReport,
     DomainStatus,
+    ForgetPlan,
+    ForgetReport,
     HistoryDay,
     HistoryReport,
     HistoryRow,
@@ -25,6 +28,7 @@ from resticwrap.model.reports import (
     LockInfo,
     LockStatus,
     Mismatch,
+    PinReport,
     PlannedDomain,
     RebuildReport,
     RestoredDomain,
@@ -408,8 +412,41 @@ def init(created: bool = True) -> InitReport:
     )  # fmt: skip
 
 
+def pins() -> PinReport:
+    pin = SnapshotPin(
+        id="pin_20260731T140305Z_3fa9c1", target="local", snapshots=(hexes(2), hexes(3)), reason=f"before {NASTY}",
+        by="root@vm", created_at=NOW, kind="upgrade", until=NOW + timedelta(days=30),
+    )  # fmt: skip
+    return PinReport(target="local", action="pinned", pins=(pin,), notes=("The catalogue is down.",))
+
+
+def verdict(number: int, *, keep: bool, why: str) -> Verdict:
+    return Verdict(
+        tier="cold" if number % 3 == 0 else "hot", domain=DOMAINS[number % len(DOMAINS)][0], original=hexes(number),
+        id=hexes(number), time=NOW - timedelta(days=number), keep=keep, reasons=(why, "covers 2026-07-01"),
+    )  # fmt: skip
+
+
+def forget(done: bool = True) -> ForgetReport:
+    goes = tuple(verdict(number, keep=False, why="the rule of hot (30 days) does not keep it") for number in range(60))
+    plan = ForgetPlan(
+        target="local", at=NOW, tiers=("hot", "cold"), strangers=2,
+        verdicts=(*goes, verdict(61, keep=True, why=f"pinned (manual, pin_1): {NASTY}")),
+        suspended={"exam_uploads": f"51 of 100 files changed or went in the backup of {NOW.isoformat()} (snapshot_x)"},
+        warnings=("The target stays over its quota (more than 5 snapshots): everything else is protected.",),
+    )  # fmt: skip
+    if not done:
+        return ForgetReport(plan=plan)
+    job = Job(
+        id="forget_20260731T140305Z_3fa9c1", kind="forget", target="local", outcome="partial", started_at=NOW,
+        finished_at=NOW + timedelta(seconds=9), host="vm", pid=7,
+    )  # fmt: skip
+    left = (("hot", hexes(59), "it could not be removed"),)
+    return ForgetReport(plan=plan, job=job, removed=goes[:-1], left=left, notes=("Not all could be removed.",))
+
+
 def rebuild() -> RebuildReport:
     return RebuildReport(
         target="local", manifests=360, jobs=360, snapshots=5481, without_manifest=2,
-        skipped=("backups/school/2026-07-30/x/backup_manifest.json: not a manifest",),
+        skipped=("backups/school/2026-07-30/x/backup_manifest.json: not a manifest",), pins=1,
     )  # fmt: skip

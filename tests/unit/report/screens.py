@@ -41,6 +41,9 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "rebuild": lambda console: text.rebuild(console, samples.rebuild()),
     "manifest": lambda console: text.manifest(console, samples.manifest(), samples.objects(), zone=UTC),
     "objects": lambda console: text.objects(console, samples.objects(), ["exam_uploads"]),
+    "pins": lambda console: text.pins(console, samples.pins(), zone=UTC),
+    "forget": lambda console: text.forget(console, samples.forget(), zone=UTC),
+    "forget_plan": lambda console: text.forget(console, samples.forget(done=False), zone=UTC),
     "error": lambda console: text.show_failure(console, PROBLEMS),
 }
 

@@ -1,0 +1,236 @@
+"""Which snapshots a forget removes from both tiers, with a reason for each that is kept and each that goes."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+
+from resticwrap.clock import CLOCK_SLACK
+from resticwrap.model.aging import Held, Verdict
+from resticwrap.model.base import Time
+from resticwrap.model.policy import Domain, Keep, Quota, Tiers, tier_of
+from resticwrap.model.reports import ForgetPlan
+from resticwrap.model.snapshot import TierName
+from resticwrap.planning import quota as quotas
+from resticwrap.planning.retention import counted, groups, promised
+
+TIERS: tuple[TierName, ...] = ("hot", "cold")
+Key = tuple[str, str]
+"""Tier and current id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the policy says: of tiers, domains and quotas, and in which zone its days count."""
+
+    tiers: Tiers
+    domains: Mapping[str, Domain]
+    zone: tzinfo
+    quota: Quota | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is so. `suspended`: by domain, why nothing of it goes. `cold_fault`: why hot cannot rely on cold ("": it
+    can). `stored`: bytes by domain and of all (None), where a quota asks; `freed`: by original id, an estimate."""
+
+    held: Sequence[Held]
+    strangers: int = 0
+    suspended: Mapping[str, str] = field(default_factory=dict)
+    cold_fault: str = ""
+    stored: Mapping[str | None, int] = field(default_factory=dict)
+    freed: Mapping[str, int] = field(default_factory=dict)
+
+
+def plan(target: str, rules: Rules, facts: Facts, now: Time, tiers: Collection[str] = TIERS) -> ForgetPlan:
+    """A verdict for every snapshot of these tiers, oldest first within its domain.
+
+    Never removed: what is pinned, of the future, not known to be complete, or of a suspended domain; the newest proven
+    one, the last complete one of a tier and what came after it; what the tier's rule keeps; and from hot what cold
+    promises and does not have proven.
+    """
+    found: list[Verdict] = []
+    soft: set[Key] = set()
+    for (_, domain), group in groups(facts.held).items():
+        one = _Group(domain, group, rules, facts, now)
+        found += one.verdicts()
+        soft |= one.soft
+    gone, warnings = _over_quota(found, soft, rules, facts)
+    if facts.cold_fault and "hot" in tiers:
+        warnings.insert(0, f"Nothing leaves hot on the ground of cold: {facts.cold_fault}")
+    if gone:
+        found = [_without(one, gone.get((one.tier, one.id))) for one in found]
+    return ForgetPlan(
+        target=target,
+        at=now,
+        tiers=tuple(tier for tier in TIERS if tier in tiers),
+        verdicts=tuple(one for one in found if one.tier in tiers),
+        suspended={name: why for name, why in facts.suspended.items() if any(one.domain == name for one in facts.held)},
+        strangers=facts.strangers,
+        warnings=tuple(warnings),
+    )
+
+
+class _Group:
+    """The snapshots of one domain and host."""
+
+    def __init__(self, domain: str, held: Sequence[Held], rules: Rules, facts: Facts, now: Time) -> None:
+        self.domain, self.held, self.facts, self.now, self.zone = domain, held, facts, now, rules.zone
+        policy = rules.domains.get(domain)
+        self.rule: dict[TierName, tuple[int, Keep]] = {tier: tier_of(rules.tiers, policy, tier) for tier in TIERS}
+        self.limited = rules.quota is not None or any(of.quota for of in rules.domains.values())
+        self.soft: set[Key] = set()
+        """What only a rule keeps that thins out: a quota may take it."""
+        relied = counted(held, now)
+        self.proven = next((one.original for one in reversed(relied) if one.proven_at is not None), None)
+        self.cold_promise = self._promised("cold", held)
+
+    def _promised(self, tier: TierName, held: Sequence[Held], keep: Keep | None = None) -> dict[str, list[str]]:
+        days, rule = self.rule[tier]
+        return promised(held, days, keep or rule, self.zone, self.now)
+
+    def verdicts(self) -> Iterator[Verdict]:
+        for tier in TIERS:
+            here = [one for one in self.held if _id(one, tier)]
+            relied = counted(here, self.now)
+            last = relied[-1] if relied else None
+            promise = self._promised("hot", here) if tier == "hot" else self.cold_promise
+            kept, soft = [], []
+            for one in here:
+                hard = list(self._protected(one, tier, last))
+                if tier == "hot" and one.original in self.cold_promise and (not one.marked or self.facts.cold_fault):
+                    hard.append("not proven in cold yet" if not one.marked else "cold cannot be relied on now")
+                if tier == "cold" and one.original in self.cold_promise and not one.marked:
+                    hard.append("its copy is not proven yet: the next rw tier run does that")
+                wished = promise.get(one.original, ())
+                if hard or wished:
+                    kept.append(one)
+                    if not hard and self.limited:
+                        soft.append(one)
+                    reasons = (*hard, *wished)
+                else:
+                    reasons = (self._why_not(one, tier),)
+                keep = bool(hard or wished)
+                yield self._verdict(one, tier, _id(one, tier), keep=keep, reasons=reasons)
+                yield from self._twins(one, tier, keep, reasons)
+            if soft:
+                # What stands for a day must be proven where only the proven counts.
+                stand = [one for one in kept if tier == "hot" or one.marked]
+                days = self._promised(tier, stand, quotas.day_promise(self.rule[tier][1]))
+                self.soft |= {(tier, _id(one, tier)) for one in soft if one.original not in days}
+
+    def _protected(self, one: Held, tier: TierName, last: Held | None) -> Iterator[str]:
+        """Every reason but a rule of the policy, for which one may not be removed from a tier."""
+        yield from one.pins
+        if self.domain in self.facts.suspended:
+            yield f"nothing of the domain goes: {self.facts.suspended[self.domain]}"
+        if one.time > self.now + CLOCK_SLACK:
+            yield "dated in the future"
+            return
+        if one.complete is None:
+            yield "not known to be complete: rw catalog rebuild"
+            return
+        if one.original == self.proven:
+            yield "the newest proven one of its domain"
+        if last is None:
+            yield f"{tier} has no complete one yet"
+        elif one.original == last.original:
+            yield f"the last complete one in {tier}"
+        elif (one.time, one.original) > (last.time, last.original):
+            yield f"newer than the last complete one in {tier}"
+
+    def _why_not(self, one: Held, tier: TierName) -> str:
+        if one.complete is False:
+            return "partial, and a complete one followed"
+        if tier == "hot" and one.original in self.cold_promise:
+            return "proven in cold, and the rule of hot does not keep it"
+        days, _ = self.rule[tier]
+        return f"the rule of {tier} ({days} days) does not keep it"
+
+    def _twins(self, one: Held, tier: TierName, keep: bool, reasons: tuple[str, ...]) -> Iterator[Verdict]:
+        """More of the same in a tier: they go with it, and before it where the copy that stays is a proven one."""
+        proven = tier == "cold" and one.marked and not self.facts.cold_fault
+        spare = keep and proven and not one.pins and self.domain not in self.facts.suspended
+        for where, twin in one.twins:
+            if where == tier:
+                why = ("the same as the proven copy beside it",) if spare else reasons
+                yield self._verdict(one, tier, twin, keep=keep and not spare, reasons=why)
+
+    def _verdict(self, one: Held, tier: TierName, id: str, *, keep: bool, reasons: tuple[str, ...]) -> Verdict:
+        return Verdict(
+            tier=tier, domain=self.domain, original=one.original, id=id, time=one.time, keep=keep, reasons=reasons
+        )
+
+
+def _id(one: Held, tier: TierName) -> str:
+    return (one.hot if tier == "hot" else one.cold) or ""
+
+
+def _over_quota(
+    found: Sequence[Verdict], soft: Collection[Key], rules: Rules, facts: Facts
+) -> tuple[dict[Key, str], list[str]]:
+    """What a quota takes besides, by tier and id, and what it cannot take enough for."""
+    limits: dict[str | None, Quota] = {
+        name: domain.quota for name, domain in rules.domains.items() if domain.quota is not None
+    }
+    if rules.quota is not None:
+        limits[None] = rules.quota
+    if not limits:
+        return {}, []
+    kept = [one for one in found if one.keep]
+    removed = [one for one in found if not one.keep]
+    counts: dict[str | None, int] = {None: len(kept)}
+    stored = dict(facts.stored)
+    for one in kept:
+        counts[one.domain] = counts.get(one.domain, 0) + 1
+    for one in _last_copies(removed, kept):
+        for name in (None, one.domain):
+            if name in stored:
+                stored[name] -= facts.freed.get(one.original, 0)
+    candidates = [
+        quotas.Candidate(
+            key=(one.tier, one.id),
+            domain=one.domain,
+            order=(one.time.timestamp(), one.id),
+            freed=facts.freed.get(one.original, 0),
+        )
+        for one in kept
+        if (one.tier, one.id) in soft
+    ]
+    bounds = [
+        quotas.Bound(domain=name, quota=quota, snapshots=counts.get(name, 0), stored=stored.get(name))
+        for name, quota in limits.items()
+    ]
+
+    def newest(number: int) -> Collection[Key]:
+        by_domain: dict[tuple[str, str], list[Verdict]] = {}
+        for one in kept:
+            by_domain.setdefault((one.domain, one.tier), []).append(one)
+        return {
+            (one.tier, one.id)
+            for of_domain in by_domain.values()
+            for one in sorted(of_domain, key=lambda one: (one.time, one.id))[-number:]
+        }
+
+    gone, warnings = quotas.over(bounds, candidates, newest)
+    if any("bytes" in why for why in gone.values()):
+        warnings.append("The room comes back with the next prune: rw prune")
+    return gone, warnings
+
+
+def _last_copies(removed: Sequence[Verdict], kept: Sequence[Verdict]) -> Iterator[Verdict]:
+    """Of each snapshot that goes altogether, one."""
+    stay = {one.original for one in kept}
+    seen: set[str] = set()
+    for one in removed:
+        if one.original not in stay and one.original not in seen:
+            seen.add(one.original)
+            yield one
+
+
+def _without(one: Verdict, why: str | None) -> Verdict:
+    if why is None:
+        return one
+    return Verdict(
+        tier=one.tier, domain=one.domain, original=one.original, id=one.id, time=one.time, keep=False,
+        reasons=(why, *(f"gives way: {reason}" for reason in one.reasons)),
+    )  # fmt: skip

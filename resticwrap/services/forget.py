@@ -1,0 +1,340 @@
+"""`rw forget`: remove from both tiers what neither the policy nor a pin keeps.
+
+A record comes first, in the catalogue; then the plan; then a second look at what the plan rests on; then the removal,
+by explicit ids and by nothing else. What is really gone is what a listing afterwards does not have any more.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import msgspec
+
+from resticwrap import errors
+from resticwrap.clock import CLOCK_SLACK
+from resticwrap.model.aging import Held, Verdict
+from resticwrap.model.base import Time
+from resticwrap.model.job import Job
+from resticwrap.model.reports import ForgetPlan, ForgetReport
+from resticwrap.model.snapshot import TierName
+from resticwrap.planning import forget as planning
+from resticwrap.planning import guard
+from resticwrap.services import interrupted
+from resticwrap.services import pins as snapshot_pins
+from resticwrap.services.context import Context, check_domains
+from resticwrap.services.holdings import gather
+
+LOOKS = 1000
+"""How many forgets back a look is searched for."""
+MAINTAINER = (
+    "Credentials that only write backups may not remove snapshots. Run it with a maintainer's credentials, "
+    "which may delete objects; the backups need no more than they have."
+)
+
+
+def exit_code(report: ForgetReport) -> int:
+    """Partial where something that was to go is still there."""
+    return errors.PARTIAL if report.left else errors.OK
+
+
+def preview(
+    context: Context, tiers: Sequence[TierName], domains: Sequence[str] = (), *, clock_is_right: bool = False
+) -> ForgetReport:
+    """The plan that a run would carry out now. Removes nothing and needs no lock."""
+    context.known()
+    check_clock(context, (), clock_is_right=clock_is_right)
+    plan, _ = _plan(context, tiers, domains)
+    return ForgetReport(plan=plan)
+
+
+def forget(
+    context: Context, tiers: Sequence[TierName], domains: Sequence[str] = (), *, clock_is_right: bool = False
+) -> ForgetReport:
+    """Carry the plan out. Raises CatalogUnavailable, Locked, and whatever the target says, before anything is gone; and
+    TargetRefused where these credentials may not remove anything."""
+    context.pins()
+    # Before the record is opened, which would make an empty catalogue where it is gone.
+    context.known()
+    # Nor by a clock that is wrong: its record would lie in the future, and speak against every later run.
+    check_clock(context, (), clock_is_right=clock_is_right)
+    interrupted.close(context)
+    job = context.new_job("forget")
+    job = msgspec.structs.replace(job, details={"tiers": list(tiers), "what": _named(tiers)})
+    with context.running(job, strict=True) as job:
+        _settled(context)
+        with _alone(context, tiers):
+            plan, held = _plan(context, tiers, domains)
+            report = _Forget(context, job, plan, held, clock_is_right).run()
+        note = context.recorder.close(report.job) if report.job else None
+    return msgspec.structs.replace(report, notes=(*report.notes, *([note] if note else [])))
+
+
+def look(context: Context, domains: Sequence[str]) -> ForgetReport:
+    """Record that somebody looked at these domains: what was unusual before now does not suspend them any more.
+
+    Raises CatalogUnavailable where that cannot be recorded, UsageError for a domain that nobody knows.
+    """
+    known = context.known().snapshots(context.target_name, "hot")
+    check_domains(context.settings, domains, {one.domain for one in known.values()})
+    job = context.new_job("forget")
+    with context.running(job, strict=True) as job:
+        now = context.clock.now()
+        details = {
+            "looked": {domain: now.isoformat() for domain in domains},
+            "what": f"looked at {', '.join(domains)}",
+        }
+        job = msgspec.structs.replace(job, outcome="ok", finished_at=now, details=details)
+        note = context.recorder.close(job)
+    if note:
+        raise errors.CatalogUnavailable(note)
+    return ForgetReport(plan=None, job=job, looked=tuple(domains))
+
+
+def check_clock(context: Context, own: Sequence[str], *, clock_is_right: bool) -> None:
+    """Raises ClockWrong where ages cannot be told. `own` are the jobs that have just been recorded. `clock_is_right`:
+    somebody says that a record of the future is what is wrong; against the store's clock nobody can say that."""
+    now = context.clock.now()
+    store = context.store.time()
+    newest = None
+    if not clock_is_right:
+        jobs = context.catalog().jobs(context.target_name, limit=len(own) + 1)
+        times = [time for job in jobs if job.id not in own for time in (job.started_at, job.finished_at) if time]
+        newest = max(times, default=None)
+    fault = guard.clock_fault(now, store, newest)
+    if fault:
+        hint = "Set the clock (timedatectl, chronyc tracking), then run it again."
+        if newest is not None and guard.clock_fault(now, store, None) is None:
+            hint += " If the clock is right and that record is not: rw forget --clock-is-right"
+        raise errors.ClockWrong(f"Nothing is forgotten: {fault}.", hint=hint)
+
+
+def _named(tiers: Sequence[str]) -> str:
+    return f"{' and '.join(tiers)} {'repository' if len(tiers) == 1 else 'repositories'}"
+
+
+def _settled(context: Context) -> None:
+    """All that is spooled must be in the catalogue: what it does not know of would be judged by half the facts."""
+    note = context.recorder.settle()
+    if note:
+        raise errors.CatalogUnavailable(note)
+
+
+@contextmanager
+def _alone(context: Context, tiers: Sequence[str]) -> Iterator[None]:
+    """No verify, copy, prune or other forget of ours at work on these repositories, on this machine; and on the other
+    one, which the plan rests on too, nothing that removes."""
+    with ExitStack() as stack:
+        for tier, repository in context.repositories.items():
+            wait = context.target.lock_wait.total_seconds()
+            name = f"maintenance {repository.url}"
+            stack.enter_context(context.locks.hold(name, shared=tier not in tiers, wait=wait))
+        yield
+
+
+def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -> tuple[ForgetPlan, Sequence[Held]]:
+    """Gather the facts and decide. Raises where pins, catalogue or repositories cannot be read."""
+    now = context.clock.now()
+    pinned = snapshot_pins.reasons(snapshot_pins.pins(context), now)
+    holdings = gather(context, pinned)
+    check_domains(context.settings, domains, {one.domain for one in holdings.held})
+    settings = context.settings
+    rules = planning.Rules(
+        tiers=settings.tiers, domains=settings.domains, zone=settings.schedule.zone, quota=context.target.quota
+    )
+    facts = planning.Facts(
+        held=holdings.held,
+        strangers=holdings.strangers,
+        suspended=suspended(context, holdings.held),
+        cold_fault=cold_fault(context) if any(one.cold for one in holdings.held) else "",
+        freed=_freed(context),
+    )
+    plan = planning.plan(context.target_name, rules, facts, now, tiers)
+    if domains:
+        verdicts = tuple(one for one in plan.verdicts if one.domain in domains)
+        plan = msgspec.structs.replace(plan, verdicts=verdicts)
+    return plan, holdings.held
+
+
+def suspended(context: Context, held: Sequence[Held]) -> dict[str, str]:
+    """By domain, why nothing of it may go until somebody looks."""
+    catalog = context.catalog()
+    runs = catalog.writing_runs(context.target_name)
+    return guard.suspended(runs, held, context.settings.guard, looked(context))
+
+
+def looked(context: Context) -> Mapping[str, Time]:
+    """When somebody last looked at each domain because of a change that was unusual."""
+    found: dict[str, Time] = {}
+    until = context.clock.now() + CLOCK_SLACK
+    for job in context.catalog().jobs(context.target_name, kind="forget", until=until, limit=LOOKS):
+        told = job.details.get("looked")
+        if job.outcome != "ok" or not isinstance(told, dict):
+            continue
+        for domain in told:
+            # The time of the record, not what stands inside: newest first, so the first one counts.
+            found.setdefault(str(domain), job.started_at)
+    return found
+
+
+def cold_fault(context: Context) -> str:
+    """Why hot cannot rely on cold: a pack that cold's index names is not there, or not of its size."""
+    repository = context.cold
+    packs = repository.trees(no_cache=True).packs()
+    stored = {
+        info.key.rpartition("/")[2]: info.size for info in context.store.list(f"{context.target.namespace}/cold/data/")
+    }
+    missing = [pack for pack in packs if pack not in stored]
+    short = [pack for pack, size in packs.items() if pack in stored and stored[pack] != size]
+    if not missing and not short:
+        return ""
+    named = ", ".join(sorted(missing + short)[:3])
+    return (
+        f"{len(missing)} packs are missing and {len(short)} have another size than the index says ({named}). "
+        "rw verify --tier cold says what that costs."
+    )
+
+
+def _freed(context: Context) -> dict[str, int]:
+    """By original id, what a snapshot stored when it was made: an estimate of what goes with it."""
+    catalog = context.catalog()
+    return {
+        original: known.added
+        for tier in planning.TIERS
+        for original, known in catalog.snapshots(context.target_name, tier).items()
+    }
+
+
+class _Forget:
+    """One forget at work."""
+
+    def __init__(
+        self, context: Context, job: Job, plan: ForgetPlan, held: Sequence[Held], clock_is_right: bool
+    ) -> None:
+        self.context, self.job, self.plan, self.held = context, job, plan, held
+        self.clock_is_right = clock_is_right
+        self.goes = [one for one in plan.verdicts if not one.keep]
+        self.removed: list[Verdict] = []
+        self.left: list[tuple[str, str, str]] = []
+        self.notes: list[str] = []
+
+    def run(self) -> ForgetReport:
+        context = self.context
+        context.watcher.begin(f"forget {self.job.id}", [])
+        failure: errors.Failure | None = None
+        try:
+            for tier in self.plan.tiers:
+                failure = failure or self._remove(tier)
+        finally:
+            context.watcher.end()
+        job = msgspec.structs.replace(
+            self.job,
+            outcome="partial" if self.left else "ok",
+            finished_at=context.clock.now(),
+            details={**self.job.details, **self._details()},
+        )
+        if failure is not None:
+            # Told by whoever closes the record of what failed; what is gone is in the catalogue already.
+            raise failure
+        return ForgetReport(
+            plan=self.plan,
+            job=job,
+            removed=tuple(self.removed),
+            left=tuple(self.left),
+            notes=tuple(self.notes),
+        )
+
+    def _remove(self, tier: str) -> errors.Failure | None:
+        """Remove what goes from a tier, and see what is gone. Returns why it could not go on."""
+        wanted = self._still_right(tier)
+        if not wanted:
+            return None
+        repository = self.context.repositories[tier]
+        failure: errors.Failure | None = None
+        whole = True
+        try:
+            whole = repository.forget([one.id for one in wanted])
+        except errors.Failure as error:
+            failure = error
+        try:
+            there = {snapshot.id for snapshot in repository.snapshots()}
+        except errors.Failure as error:
+            return failure or error
+        gone = [one for one in wanted if one.id not in there]
+        self.removed += gone
+        self.left += [(tier, one.id, "it could not be removed") for one in wanted if one.id in there]
+        self._record(tier, gone, there)
+        if failure is not None:
+            return failure
+        if not whole and not gone:
+            return errors.TargetRefused(
+                f"The target does not let these credentials remove snapshots from {tier}; nothing was removed.",
+                hint=MAINTAINER,
+            )
+        if not whole:
+            self.notes.append(f"Not all could be removed from {tier}. {MAINTAINER}")
+        return None
+
+    def _record(self, tier: str, gone: Sequence[Verdict], there: set[str]) -> None:
+        """The catalogue hears what is gone; not of one that is still there under another id."""
+        stays = {one.original for one in self.held if {self._id(one, tier), *_twins(one, tier)} & there}
+        originals = [one.original for one in gone if one.original not in stays]
+        self.context.catalog().forget_snapshots(self.context.target_name, tier, originals)
+
+    def _still_right(self, tier: str) -> list[Verdict]:
+        """What goes from this tier, as far as what the plan rests on is still so.
+
+        Another machine may have been at work since: where a snapshot that the plan keeps is gone, nothing of that
+        domain goes. One that has been pinned meanwhile stays.
+        """
+        context = self.context
+        goes = [one for one in self.goes if one.tier == tier]
+        if not goes:
+            return []
+        check_clock(context, (self.job.id,), clock_is_right=self.clock_is_right)
+        there = {snapshot.id for snapshot in context.hot.snapshots()} | {
+            snapshot.id for snapshot in context.cold.snapshots()
+        }
+        going = {one.id for one in self.goes}
+        moved = {
+            one.domain
+            for one in self.held
+            for name in (one.hot, one.cold)
+            if name is not None and name not in there and name not in going
+        }
+        pinned = snapshot_pins.reasons(snapshot_pins.pins(context), context.clock.now())
+        right = []
+        for one in goes:
+            if one.id not in there:
+                continue  # somebody else removed it
+            if one.domain in moved:
+                self.left.append((tier, one.id, "other snapshots of its domain went meanwhile; run it again"))
+            elif one.original in pinned:
+                self.left.append((tier, one.id, "pinned meanwhile"))
+            else:
+                right.append(one)
+        return right
+
+    def _id(self, one: Held, tier: str) -> str | None:
+        return one.hot if tier == "hot" else one.cold
+
+    def _details(self) -> dict[str, Any]:
+        """What the record keeps: how many, and of what is gone the ids by reason."""
+        reasons: dict[str, list[str]] = {}
+        for one in self.removed:
+            reasons.setdefault(f"{one.tier}: {'; '.join(one.reasons)}", []).append(one.original)
+        kept = Counter(one.tier for one in self.plan.verdicts if one.keep)
+        gone = Counter(one.tier for one in self.removed)
+        return {
+            "what": f"{len(self.removed):,} removed from the {self.job.details['what']}",
+            "kept": dict(kept),
+            "removed": dict(gone),
+            "reasons": reasons,
+            "left": len(self.left),
+            "suspended": dict(self.plan.suspended),
+            "warnings": list(self.plan.warnings),
+        }
+
+
+def _twins(one: Held, tier: str) -> list[str]:
+    return [name for where, name in one.twins if where == tier]
