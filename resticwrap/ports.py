@@ -341,9 +341,18 @@ class Repository(Protocol):
         """Remove these snapshots (full ids) and nothing else. False where some could not be removed (restic's exit 3);
         ones that are gone already are no error."""
 
-    def prune(self, *, max_unused: str, cacheable_only: bool, deadline: float, dry_run: bool = False) -> Sequence[str]:
+    def prune(
+        self,
+        *,
+        max_unused: str,
+        cacheable_only: bool,
+        deadline: float,
+        max_repack: int | None = None,
+        dry_run: bool = False,
+    ) -> Sequence[str]:
         """Clean out what no snapshot needs; returns what restic said of it, line by line. `cacheable_only`: no pack of
-        data is repacked. Raises DeadlineExceeded after `deadline` seconds, having been interrupted cleanly."""
+        data is repacked. `max_repack`: bytes that are repacked at most. Raises DeadlineExceeded after `deadline`
+        seconds, having been interrupted cleanly; a lock that is waited for counts too."""
 
     def locks(self) -> Sequence[LockInfo]:
         """Its locks, judged: `dead` only where the process was ours and its lease is free."""

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ls": ("ls", "command", "List what a snapshot holds, with content ids."),
     "restore": ("restore", "command", "Bring paths, domains or everything back, and compare."),
     "verify": ("verify", "command", "Read the store back and restore a sample."),
+    "prune": ("prune", "command", "Clean out what no snapshot needs, in quiet hours."),
     "status": ("status", "command", "One screen: how safe is what."),
     "doctor": ("doctor", "command", "Check this machine and the target."),
     "unlock": ("unlock", "command", "Remove locks whose holder is known to be gone."),

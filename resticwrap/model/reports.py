@@ -323,6 +323,56 @@ class RebuildReport(Value, frozen=True):
     skipped: tuple[str, ...] = ()
 
 
+class PlannedPrune(Value, frozen=True):
+    """What a prune will do with one repository: `packs` and `stored` bytes are there now. `cacheable_only`: no pack of
+    data is repacked. `max_repack`: bytes that are repacked at most. `would`: of a dry run, what restic says of it."""
+
+    tier: str
+    packs: int
+    stored: int
+    max_unused: str
+    cacheable_only: bool
+    max_repack: int | None
+    why: str
+    would: tuple[str, ...] = ()
+
+
+class PrunePlan(Value, frozen=True):
+    """What a prune will do; `--dry-run` shows it, a run executes it. `open`: whether it may run now, else from `opens`.
+    It is ended after `seconds`, and `limit` says why."""
+
+    target: str
+    window: str | None
+    open: bool
+    opens: Time | None
+    seconds: float
+    limit: str
+    tiers: tuple[PlannedPrune, ...]
+
+
+class PrunedTier(Value, frozen=True):
+    """What a prune did with one repository. `ended`: whether restic came to its end. Sizes are of the packs, in bytes;
+    those after are missing where nobody could look. `said` are restic's own words."""
+
+    tier: str
+    ended: bool
+    packs: int
+    stored: int
+    packs_after: int | None = None
+    stored_after: int | None = None
+    said: tuple[str, ...] = ()
+    error: ErrorInfo | None = None
+
+
+class PruneReport(Value, frozen=True):
+    """How a prune ended."""
+
+    job: Job
+    plan: PrunePlan
+    tiers: tuple[PrunedTier, ...]
+    notes: tuple[str, ...] = ()
+
+
 class FailureReport(Value, frozen=True):
     """What `--json` prints where a command failed before it had a report."""
 

@@ -7,6 +7,7 @@ from resticwrap.report.backup import backup, plan
 from resticwrap.report.console import console
 from resticwrap.report.errors import show_failure
 from resticwrap.report.history import history
+from resticwrap.report.prune import prune, prune_plan
 from resticwrap.report.restore import restore
 from resticwrap.report.setup import doctor, init, locks, policy, rebuild
 from resticwrap.report.snapshots import ls, manifest, objects, snapshots
@@ -14,6 +15,6 @@ from resticwrap.report.status import status
 from resticwrap.report.verify import verify
 
 __all__ = [
-    "backup", "console", "doctor", "history", "init", "locks", "ls", "manifest", "objects", "plan", "policy", "rebuild",
-    "restore", "show_failure", "snapshots", "status", "verify",
+    "backup", "console", "doctor", "history", "init", "locks", "ls", "manifest", "objects", "plan", "policy", "prune",
+    "prune_plan", "rebuild", "restore", "show_failure", "snapshots", "status", "verify",
 ]  # fmt: skip
