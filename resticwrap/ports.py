@@ -15,7 +15,7 @@ from resticwrap.model.aging import KnownPack, SnapshotPin
 from resticwrap.model.base import Time, Value
 from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Thaw, ThawSpeed, Versioning
 from resticwrap.model.job import Job, Latest, Manifest, Pin
-from resticwrap.model.objects import Change, Entry, show_path
+from resticwrap.model.objects import BlobSums, Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
 from resticwrap.model.snapshot import Snapshot, Tags
 from resticwrap.model.verified import VerifyRecord, Written
@@ -272,6 +272,11 @@ class Trees(Protocol):
     def needed_packs(self, trees: Iterable[str]) -> frozenset[str]:
         """Every pack that these trees of snapshots need. Each tree is read and hashed once. Raises Damaged where a blob
         is in no pack that the index names."""
+
+    def union(self, groups: Mapping[str, Iterable[str]]) -> Mapping[str, BlobSums]:
+        """By group: all blobs together that its trees of snapshots need, each counted once. A tree that several groups
+        name, or that lies below one that they name, is read once. What cannot be read is counted, and raises nothing;
+        raises Damaged and kin where the index cannot be read."""
 
     def affected(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, Sequence[bytes]]:
         """By tree of a snapshot: the paths that need any of these blobs. A shared subtree is read once."""

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "verify": ("verify", "command", "Read the store back and restore a sample."),
     "prune": ("prune", "command", "Clean out what no snapshot needs, in quiet hours."),
     "status": ("status", "command", "One screen: how safe is what."),
+    "stats": ("stats", "command", "What is stored, how it grows, when it is full."),
     "doctor": ("doctor", "command", "Check this machine and the target."),
     "unlock": ("unlock", "command", "Remove locks whose holder is known to be gone."),
     "manifest": ("manifest", "group", "Show what a job wrote."),

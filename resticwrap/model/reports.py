@@ -373,6 +373,74 @@ class PruneReport(Value, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class UsedSpace(Value, frozen=True):
+    """What some snapshots take. `logical`: their sizes summed. `stored` and `plain`: their blobs, each counted once, as
+    they lie in the packs and as they were before; missing where the index could not be read. `dedup` is logical over
+    plain, `compression` plain over stored. Of `lost` trees and blobs nothing is known: then both are "at least"."""
+
+    snapshots: int
+    logical: int
+    blobs: int | None = None
+    stored: int | None = None
+    plain: int | None = None
+    dedup: float | None = None
+    compression: float | None = None
+    lost: int = 0
+
+
+class DomainSpace(Value, frozen=True):
+    """What a domain takes in one repository. What it shares with other domains counts for each of them."""
+
+    domain: str
+    space: UsedSpace
+
+
+class TierSpace(Value, frozen=True):
+    """What lies in one repository. `packs` are the bytes of all packs that the index names (None: not known): what no
+    snapshot needs of them, a prune may free."""
+
+    tier: str
+    repository: str
+    space: UsedSpace
+    packs: int | None
+    domains: tuple[DomainSpace, ...]
+
+
+class Growth(Value, frozen=True):
+    """What backups of a domain added, in bytes, on each of the days of the report, oldest first; `per_day` is the mean
+    since the first of them on which anything is known of any domain."""
+
+    domain: str
+    added: tuple[int, ...]
+    per_day: float
+
+
+class SpaceLimit(Value, frozen=True):
+    """Something that can become full: a quota, or the disk. `days`: until then at the present growth, were nothing
+    removed; None where it does not grow, or where `used` is not known."""
+
+    what: str
+    limit: int
+    used: int | None
+    per_day: float
+    days: float | None
+
+
+class StatsReport(Value, frozen=True):
+    """What is stored, how it grows, and what becomes full when. `days` are in `time_zone`, oldest first; `growth` is by
+    domain, and `total` of all together."""
+
+    target: str
+    at: Time
+    time_zone: str
+    tiers: tuple[TierSpace, ...]
+    days: tuple[str, ...]
+    growth: tuple[Growth, ...]
+    total: Growth
+    limits: tuple[SpaceLimit, ...]
+    notes: tuple[str, ...] = ()
+
+
 class FailureReport(Value, frozen=True):
     """What `--json` prints where a command failed before it had a report."""
 

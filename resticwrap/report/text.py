@@ -11,10 +11,11 @@ from resticwrap.report.prune import prune, prune_plan
 from resticwrap.report.restore import restore
 from resticwrap.report.setup import doctor, init, locks, policy, rebuild
 from resticwrap.report.snapshots import ls, manifest, objects, snapshots
+from resticwrap.report.stats import stats
 from resticwrap.report.status import status
 from resticwrap.report.verify import verify
 
 __all__ = [
     "backup", "console", "doctor", "history", "init", "locks", "ls", "manifest", "objects", "plan", "policy", "prune",
-    "prune_plan", "rebuild", "restore", "show_failure", "snapshots", "status", "verify",
+    "prune_plan", "rebuild", "restore", "show_failure", "snapshots", "stats", "status", "verify",
 ]  # fmt: skip
