@@ -259,120 +259,6 @@ class StatusReport(Value, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class Check(Value, frozen=True):
-    """One question of `rw doctor`, its answer and what to do."""
-
-    name: str
-    verdict: Literal["ok", "warn", "fail"]
-    detail: str
-    hint: str = ""
-
-
-class DoctorReport(Value, frozen=True):
-    """Every question that was asked."""
-
-    target: str
-    checks: tuple[Check, ...]
-
-    @property
-    def ok(self) -> bool:
-        return all(check.verdict != "fail" for check in self.checks)
-
-
-class LockInfo(Value, frozen=True):
-    """One restic lock, whose it is and whether it was removed. `time` is by its holder's clock, `modified` by the
-    store's."""
-
-    id: str
-    time: Time
-    modified: Time
-    exclusive: bool
-    host: str
-    user: str
-    pid: int
-    state: Literal["alive", "dead", "foreign"]
-    removed: bool = False
-
-
-class UnlockReport(Value, frozen=True):
-    """The locks of a target's repositories."""
-
-    target: str
-    locks: tuple[LockInfo, ...]
-
-
-class InitReport(Value, frozen=True):
-    """What `rw init` found or made."""
-
-    target: str
-    repositories: dict[str, str]
-    created: tuple[str, ...]
-    adopted: tuple[str, ...]
-    password_file: str | None
-    password_created: bool
-
-
-class RebuildReport(Value, frozen=True):
-    """What `rw catalog rebuild` read."""
-
-    target: str
-    manifests: int
-    jobs: int
-    snapshots: int
-    without_manifest: int
-    skipped: tuple[str, ...] = ()
-
-
-class PlannedPrune(Value, frozen=True):
-    """What a prune will do with one repository: `packs` and `stored` bytes are there now. `cacheable_only`: no pack of
-    data is repacked. `max_repack`: bytes that are repacked at most. `would`: of a dry run, what restic says of it."""
-
-    tier: str
-    packs: int
-    stored: int
-    max_unused: str
-    cacheable_only: bool
-    max_repack: int | None
-    why: str
-    would: tuple[str, ...] = ()
-
-
-class PrunePlan(Value, frozen=True):
-    """What a prune will do; `--dry-run` shows it, a run executes it. `open`: whether it may run now, else from `opens`.
-    It is ended after `seconds`, and `limit` says why."""
-
-    target: str
-    window: str | None
-    open: bool
-    opens: Time | None
-    seconds: float
-    limit: str
-    tiers: tuple[PlannedPrune, ...]
-
-
-class PrunedTier(Value, frozen=True):
-    """What a prune did with one repository. `ended`: whether restic came to its end. Sizes are of the packs, in bytes;
-    those after are missing where nobody could look. `said` are restic's own words."""
-
-    tier: str
-    ended: bool
-    packs: int
-    stored: int
-    packs_after: int | None = None
-    stored_after: int | None = None
-    said: tuple[str, ...] = ()
-    error: ErrorInfo | None = None
-
-
-class PruneReport(Value, frozen=True):
-    """How a prune ended."""
-
-    job: Job
-    plan: PrunePlan
-    tiers: tuple[PrunedTier, ...]
-    notes: tuple[str, ...] = ()
-
-
 class UsedSpace(Value, frozen=True):
     """What some snapshots take. `logical`: their sizes summed. `stored` and `plain`: their blobs, each counted once, as
     they lie in the packs and as they were before; missing where the index could not be read. `dedup` is logical over
@@ -439,6 +325,120 @@ class StatsReport(Value, frozen=True):
     total: Growth
     limits: tuple[SpaceLimit, ...]
     notes: tuple[str, ...] = ()
+
+
+class Check(Value, frozen=True):
+    """One question of `rw doctor`, its answer and what to do."""
+
+    name: str
+    verdict: Literal["ok", "warn", "fail"]
+    detail: str
+    hint: str = ""
+
+
+class DoctorReport(Value, frozen=True):
+    """Every question that was asked."""
+
+    target: str
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(check.verdict != "fail" for check in self.checks)
+
+
+class LockInfo(Value, frozen=True):
+    """One restic lock, whose it is and whether it was removed. `time` is by its holder's clock, `modified` by the
+    store's."""
+
+    id: str
+    time: Time
+    modified: Time
+    exclusive: bool
+    host: str
+    user: str
+    pid: int
+    state: Literal["alive", "dead", "foreign"]
+    removed: bool = False
+
+
+class UnlockReport(Value, frozen=True):
+    """The locks of a target's repositories."""
+
+    target: str
+    locks: tuple[LockInfo, ...]
+
+
+class PlannedPrune(Value, frozen=True):
+    """What a prune will do with one repository: `packs` and `stored` bytes are there now. `cacheable_only`: no pack of
+    data is repacked. `max_repack`: bytes that are repacked at most. `would`: of a dry run, what restic says of it."""
+
+    tier: str
+    packs: int
+    stored: int
+    max_unused: str
+    cacheable_only: bool
+    max_repack: int | None
+    why: str
+    would: tuple[str, ...] = ()
+
+
+class PrunePlan(Value, frozen=True):
+    """What a prune will do; `--dry-run` shows it, a run executes it. `open`: whether it may run now, else from `opens`.
+    It is ended after `seconds`, and `limit` says why."""
+
+    target: str
+    window: str | None
+    open: bool
+    opens: Time | None
+    seconds: float
+    limit: str
+    tiers: tuple[PlannedPrune, ...]
+
+
+class PrunedTier(Value, frozen=True):
+    """What a prune did with one repository. `ended`: whether restic came to its end. Sizes are of the packs, in bytes;
+    those after are missing where nobody could look. `said` are restic's own words."""
+
+    tier: str
+    ended: bool
+    packs: int
+    stored: int
+    packs_after: int | None = None
+    stored_after: int | None = None
+    said: tuple[str, ...] = ()
+    error: ErrorInfo | None = None
+
+
+class PruneReport(Value, frozen=True):
+    """How a prune ended."""
+
+    job: Job
+    plan: PrunePlan
+    tiers: tuple[PrunedTier, ...]
+    notes: tuple[str, ...] = ()
+
+
+class InitReport(Value, frozen=True):
+    """What `rw init` found or made."""
+
+    target: str
+    repositories: dict[str, str]
+    created: tuple[str, ...]
+    adopted: tuple[str, ...]
+    password_file: str | None
+    password_created: bool
+
+
+class RebuildReport(Value, frozen=True):
+    """What `rw catalog rebuild` read."""
+
+    target: str
+    manifests: int
+    jobs: int
+    snapshots: int
+    without_manifest: int
+    skipped: tuple[str, ...] = ()
 
 
 class FailureReport(Value, frozen=True):
