@@ -114,6 +114,21 @@ class TargetRefused(Failure):
     exit_code = UNREACHABLE
 
 
+class UnsafeBucket(Failure):
+    """The bucket has lifecycle rules that would delete live objects of a repository, or make it unreadable."""
+
+    exit_code = USAGE
+    advice = "rw lifecycle status   (it names each of them, and what to do)"
+
+
+class LifecycleRefused(Failure):
+    """The bucket's lifecycle rules are not written: that would lose one of somebody else's, or they are not those that
+    were looked at, or the provider takes no such rules."""
+
+    exit_code = USAGE
+    advice = "rw lifecycle plan"
+
+
 class VerifyFailed(Failure):
     """What was read back or restored is not what was backed up."""
 
