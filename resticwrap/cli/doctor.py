@@ -28,7 +28,8 @@ def command(common: Common) -> None:
     """Check this machine and a target; say for each failure what to do.
 
     restic's version, credentials, clock, space, permissions, sources, whether the target answers, holds the pinned
-    repositories, is not on the disk of what it protects, and whether locks were left behind.
+    repositories, is not on the disk of what it protects, whether locks were left behind, and whether the bucket has
+    lifecycle rules that would delete or freeze what lies there.
     """
     from resticwrap.report import text
 
@@ -131,6 +132,11 @@ def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         now = house.clock.now()
         return doctor.locks(found, now, house.store.time() or now if found else now, house.target_name)
 
+    def rules() -> "Iterable[Check]":
+        from resticwrap.services import lifecycle
+
+        return lifecycle.check(house.context)
+
     return [
         ("target", credentials),
         ("disk", disk),
@@ -138,4 +144,5 @@ def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         ("password", password),
         ("repositories", repositories),
         ("locks", locks),
+        ("lifecycle rules", rules),
     ]

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("status", "command", "One screen: how safe is what."),
     "stats": ("stats", "command", "What is stored, how it grows, when it is full."),
     "doctor": ("doctor", "command", "Check this machine and the target."),
+    "lifecycle": ("lifecycle", "group", "Plan, apply and look at the bucket's lifecycle rules."),
     "unlock": ("unlock", "command", "Remove locks whose holder is known to be gone."),
     "manifest": ("manifest", "group", "Show what a job wrote."),
     "policy": ("policy", "group", "Check, show and describe the policies."),

@@ -7,6 +7,7 @@ from resticwrap.report.backup import backup, plan
 from resticwrap.report.console import console
 from resticwrap.report.errors import show_failure
 from resticwrap.report.history import history
+from resticwrap.report.lifecycle import lifecycle_plan, lifecycle_report, lifecycle_status
 from resticwrap.report.prune import prune, prune_plan
 from resticwrap.report.restore import restore
 from resticwrap.report.setup import doctor, init, locks, policy, rebuild
@@ -16,6 +17,7 @@ from resticwrap.report.status import status
 from resticwrap.report.verify import verify
 
 __all__ = [
-    "backup", "console", "doctor", "history", "init", "locks", "ls", "manifest", "objects", "plan", "policy", "prune",
-    "prune_plan", "rebuild", "restore", "show_failure", "snapshots", "stats", "status", "verify",
+    "backup", "console", "doctor", "history", "init", "lifecycle_plan", "lifecycle_report", "lifecycle_status",
+    "locks", "ls", "manifest", "objects", "plan", "policy", "prune", "prune_plan", "rebuild", "restore",
+    "show_failure", "snapshots", "stats", "status", "verify",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ https://help.aliyun.com/en/oss/developer-reference/putbucketlifecycle
 import hashlib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
 from typing import Literal
 from xml.parsers import expat
 
@@ -275,6 +276,15 @@ class _Part:
             return None
         return int(text)
 
+    def date(self, name: str) -> str | None:
+        """In one form, as providers write what they are given in another."""
+        text = self.text(name)
+        try:
+            return text if text is None else datetime.fromisoformat(text.strip()).isoformat()
+        except ValueError:
+            self._unknown.append(self.at(name))
+            return text
+
     def flag(self, name: str) -> bool:
         text = self.text(name)
         if text is not None and text.strip().lower() not in ("true", "false"):
@@ -373,7 +383,7 @@ def _oss(part: _Part) -> Rule:
         expiry=_expiry(part.part("Expiration"), ("CreatedBeforeDate", "Date")),
         noncurrent_days=expired.number("NoncurrentDays") if expired else None,
         abort_days=abort.number("Days") if abort else None,
-        abort_date=abort.text("CreatedBeforeDate") if abort else None,
+        abort_date=abort.date("CreatedBeforeDate") if abort else None,
         more=part.settings(("AtimeBase",)),
     )
     for inner_part in (expired, abort):
@@ -401,7 +411,7 @@ def _steps(parts: list[_Part], days: str, date: str, more: Collection[str]) -> t
             Step(
                 storage_class=(part.text("StorageClass") or "").strip(),
                 days=part.number(days),
-                date=part.text(date),
+                date=part.date(date),
                 more=part.settings(more),
             )
         )
@@ -412,7 +422,7 @@ def _steps(parts: list[_Part], days: str, date: str, more: Collection[str]) -> t
 def _expiry(part: _Part | None, dates: Collection[str]) -> Expiry | None:
     if part is None:
         return None
-    told = [text for name in dates if (text := part.text(name)) is not None]
+    told = [text for name in dates if (text := part.date(name)) is not None]
     found = Expiry(
         days=part.number("Days"), date=told[0] if told else None, marker=part.flag("ExpiredObjectDeleteMarker")
     )
