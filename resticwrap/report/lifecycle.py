@@ -10,7 +10,6 @@ from resticwrap.model.reports import (
     LifecycleReport,
     LifecycleStatus,
     LockStatus,
-    RuleChange,
     RuleProblem,
 )
 from resticwrap.report import format as fmt
@@ -93,7 +92,9 @@ def lifecycle_status(console: "Console", status: LifecycleStatus, *, zone: tzinf
         if status.unlabelled:
             page.say(fmt.plural(status.unlabelled, "data pack"), " of cold without label: no rule moves them.")
         if status.overdue:
-            title = f"{fmt.plural(status.overdue, 'pack')} ({fmt.size(status.overdue_bytes)}) overdue for a colder class"
+            title = (
+                f"{fmt.plural(status.overdue, 'pack')} ({fmt.size(status.overdue_bytes)}) overdue for a colder class"
+            )
             _sample(page, title, status.overdue_sample, status.overdue)
         if status.astray:
             title = f"{fmt.plural(status.astray, 'object')} in a class that cannot be read at once"

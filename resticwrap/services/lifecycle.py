@@ -249,9 +249,7 @@ def _lock(bucket: Bucket, found: Survey, notes: list[str]) -> LockStatus | None:
             return None
         return _asked(lambda: _locked_until(bucket, lock, one), f"until when {one.key} is locked", notes)
 
-    return LockStatus(
-        mode=lock.mode, days=lock.days, whole_until=until(found.oldest), newest_until=until(found.newest)
-    )
+    return LockStatus(mode=lock.mode, days=lock.days, whole_until=until(found.oldest), newest_until=until(found.newest))
 
 
 def _locked_until(bucket: Bucket, lock: ObjectLock, one: StoredObject) -> Time | None:

@@ -3,7 +3,7 @@
 Memory is bounded by what the catalogue and the index know of packs; of the listing only sums and a few samples stay.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from resticwrap.model.aging import KnownPack
@@ -29,7 +29,7 @@ class Known(Value, frozen=True):
 
     labelled: Mapping[str, KnownPack]
     data_only: frozenset[str] | None = None
-    indexed: Set[str] | None = None
+    indexed: frozenset[str] | None = None
 
 
 class Survey:
@@ -106,9 +106,7 @@ class Survey:
         self.overdue += 1
         self.overdue_bytes += found.size
         if len(self.overdue_sample) < SAMPLE:
-            self.overdue_sample.append(
-                Astray(key=found.key, storage_class=found.storage_class, wanted=to, since=since)
-            )
+            self.overdue_sample.append(Astray(key=found.key, storage_class=found.storage_class, wanted=to, since=since))
 
     def _warmth(self, name: str) -> int:
         """How far down the list; a class that is not on it is taken for the warmest."""
