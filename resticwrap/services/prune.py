@@ -16,7 +16,7 @@ from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import PlannedPrune, PrunedTier, PrunePlan, PruneReport
 from resticwrap.planning import prune as planning
 from resticwrap.ports import Repository
-from resticwrap.services import interrupted
+from resticwrap.services import interrupted, lifecycle
 from resticwrap.services.context import Context, info
 from resticwrap.services.damage import Damages
 
@@ -51,9 +51,11 @@ def dry_run(context: Context, tiers: Sequence[str], now: Time, *, at_once: bool 
 
 def prune(context: Context, tiers: Sequence[str], *, at_once: bool = False) -> PruneReport:
     """Prune these tiers, one after the other. Raises UsageError outside the window, CatalogUnavailable where there can
-    be no record, and then nothing is done. What ails one tier is told of it, and keeps no other from its turn."""
+    be no record, UnsafeBucket where the bucket's rules endanger what lies there; then nothing is done. What ails one
+    tier is told of it, and keeps no other from its turn."""
     context.pins()
     interrupted.close(context)
+    lifecycle.guard(context)
     planned = plan(context, tiers, context.clock.now(), at_once=at_once)
     if not planned.open:
         assert planned.opens is not None
