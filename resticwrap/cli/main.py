@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ls": ("ls", "command", "List what a snapshot holds, with content ids."),
     "restore": ("restore", "command", "Bring paths, domains or everything back, and compare."),
     "verify": ("verify", "command", "Read the store back and restore a sample."),
+    "recover-deleted": ("recover", "command", "Bring back what was deleted from a bucket."),
     "prune": ("prune", "command", "Clean out what no snapshot needs, in quiet hours."),
     "status": ("status", "command", "One screen: how safe is what."),
     "stats": ("stats", "command", "What is stored, how it grows, when it is full."),

@@ -67,6 +67,53 @@ class RestoredDomain(Value, frozen=True):
     unreadable: tuple[str, ...] = ()
 
 
+class RecoverPart(Value, frozen=True):
+    """What is to be brought back below one `prefix`: `deleted` and `overwritten` objects, `size` bytes in all, their
+    `keys`. `newer` were first written after the time and stay; `same` are as they were; of `gone` nothing is left."""
+
+    name: str
+    prefix: str
+    deleted: int
+    overwritten: int
+    size: int
+    newer: int
+    same: int
+    keys: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+class RecoverPlan(Value, frozen=True):
+    """How a bucket's objects are brought back to how they stood `at` a time; `--dry-run` shows it."""
+
+    target: str
+    at: Time
+    versioning: str
+    parts: tuple[RecoverPart, ...]
+
+
+class RecoveredTier(Value, frozen=True):
+    """A repository after the recovery. `lost` are packs that the index names and the bucket has not, or not whole;
+    `errors` is what `restic check` counted. `problem` says why it could not be looked at."""
+
+    tier: str
+    ok: bool
+    snapshots: int = 0
+    lost: tuple[str, ...] = ()
+    errors: int = 0
+    messages: tuple[str, ...] = ()
+    problem: ErrorInfo | None = None
+
+
+class RecoverReport(Value, frozen=True):
+    """How a recovery ended: `brought_back` objects are seen again."""
+
+    job: Job
+    plan: RecoverPlan
+    brought_back: int
+    tiers: tuple[RecoveredTier, ...]
+    notes: tuple[str, ...] = ()
+
+
 class RestoreReport(Value, frozen=True):
     """How a restore ended."""
 

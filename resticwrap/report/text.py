@@ -9,6 +9,7 @@ from resticwrap.report.errors import show_failure
 from resticwrap.report.history import history
 from resticwrap.report.lifecycle import lifecycle_plan, lifecycle_report, lifecycle_status
 from resticwrap.report.prune import prune, prune_plan
+from resticwrap.report.recover import recover, recover_plan
 from resticwrap.report.restore import restore
 from resticwrap.report.setup import doctor, init, locks, policy, rebuild
 from resticwrap.report.snapshots import ls, manifest, objects, snapshots
@@ -18,6 +19,6 @@ from resticwrap.report.verify import verify
 
 __all__ = [
     "backup", "console", "doctor", "history", "init", "lifecycle_plan", "lifecycle_report", "lifecycle_status",
-    "locks", "ls", "manifest", "objects", "plan", "policy", "prune", "prune_plan", "rebuild", "restore",
-    "show_failure", "snapshots", "stats", "status", "verify",
+    "locks", "ls", "manifest", "objects", "plan", "policy", "prune", "prune_plan", "rebuild", "recover",
+    "recover_plan", "restore", "show_failure", "snapshots", "stats", "status", "verify",
 ]  # fmt: skip
