@@ -32,9 +32,11 @@ class Step(Value, frozen=True):
 
 
 class Recovery(Value, frozen=True):
-    """All that is to be done below a prefix, and what is not: `newer` keys were written first after the time; `same`
-    are as they were, or known to be intact; of `gone` keys nothing but a marker from after the time is left, so what was
-    there, then or later, is no more (it expired, or was destroyed)."""
+    """All that is to be done below a prefix, and what is not.
+
+    `newer` keys were written first after the time; `same` are as they were, or known to be intact. Of `gone` keys
+    nothing but a marker from after the time is left: what was there, then or later, expired or was destroyed.
+    """
 
     steps: tuple[Step, ...]
     newer: int

@@ -51,7 +51,8 @@ def recover(console: "Console", report: RecoverReport, *, zone: tzinfo | None = 
         for note in report.notes:
             page.say(("note: ", STRONG), note)
         if report.job.outcome == "ok":
-            page.say(("what to do: ", STRONG), "rw verify --share 1, then rw catalog rebuild")
+            named = f"--target {report.job.target}"
+            page.say(("what to do: ", STRONG), f"rw verify {named} --share 1 && rw catalog rebuild {named}")
 
 
 def _tier(page: Page, tier: RecoveredTier) -> None:

@@ -38,6 +38,11 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "rebuild": lambda console: text.rebuild(console, samples.rebuild()),
     "manifest": lambda console: text.manifest(console, samples.manifest(), samples.objects(), zone=UTC),
     "objects": lambda console: text.objects(console, samples.objects(), ["exam_uploads"]),
+    "stats": lambda console: text.stats(console, samples.stats()),
+    "prune_plan": lambda console: text.prune_plan(console, samples.prune_plan(), zone=UTC),
+    "prune": lambda console: text.prune(console, samples.prune(), zone=UTC),
+    "recover_plan": lambda console: text.recover_plan(console, samples.recover_plan(), zone=UTC),
+    "recover": lambda console: text.recover(console, samples.recover(), zone=UTC),
     "error": lambda console: text.show_failure(console, PROBLEMS),
 }
 
