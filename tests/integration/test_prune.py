@@ -5,12 +5,14 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import oss2
 import pytest
 import yaml
 
 from resticwrap.clock import FixedClock
 from resticwrap.model.aging import KnownPack
 from resticwrap.services.prune import prune
+from tests.conftest import MakeLab
 from tests.faults.machine import outcomes, packs, snapshot_files
 from tests.lab import Lab, tree
 
@@ -138,3 +140,40 @@ def test_a_pack_that_is_not_there_fails_it(wasteful: Lab) -> None:
     lost.parent.mkdir(exist_ok=True)
     (lab.folder / lost.name).rename(lost)
     assert lab.json("prune")["job"]["outcome"] == "ok"
+
+
+def test_frozen_packs_are_left_alone(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack in an archive class, which cannot be read, is not repacked though half of it is unused; one that nothing
+    needs goes. Nothing hangs over what is frozen, and the plan says why."""
+    lab = make_lab("oss")
+    monkeypatch.setenv("HTTP_PROXY", lab.env["HTTP_PROXY"])
+    for number in range(4):
+        lab.write(f"exams/kept_{number}.bin", os.urandom(100_000))
+        lab.write(f"exams/old_{number}.bin", os.urandom(150_000))
+    lab.rw("backup", "--domain", "exams")
+    for number in range(4):
+        (lab.data / "exams" / f"old_{number}.bin").unlink()
+    lab.rw("backup", "--domain", "exams")
+    with lab.house() as built:
+        context = built.context
+        old = context.hot.snapshots()[0]
+        (pack, *_), store = sorted(context.hot.trees().data_only_packs()), context.store
+        key = f"{lab.namespace}/hot/data/{pack[:2]}/{pack}"
+        raw = oss2.Bucket(
+            oss2.AuthV4(lab.env["LAB_KEY"], lab.env["LAB_SECRET"]),
+            lab.target["endpoint"],
+            lab.target["bucket"],
+            region=lab.target["region"].removeprefix("oss-"),
+        )
+        raw.put_object(key, store.get(key), headers={"x-oss-storage-class": "Archive"})
+    lab.bare("forget", old.id)
+    rule(lab, max_unused="0%")
+    report = lab.json("prune", "--tier", "hot")
+    (planned,) = report["plan"]["tiers"]
+    assert planned["cacheable_only"] and "Archive" in planned["why"] and report["job"]["outcome"] == "ok"
+    with lab.house() as built:
+        bucket = built.context.bucket()
+        assert bucket is not None
+        classes = {item.key: item.storage_class for item in bucket.objects(f"{lab.namespace}/hot/data/")}
+    assert classes[key] == "Archive"
+    assert lab.json("prune", "--tier", "cold")["plan"]["tiers"][0]["cacheable_only"] is False
