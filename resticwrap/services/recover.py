@@ -7,6 +7,7 @@ copied over what hides them. Done again it goes on where it ended, so a crash co
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -20,13 +21,15 @@ from resticwrap.model.reports import RecoveredTier, RecoverPart, RecoverPlan, Re
 from resticwrap.planning import recover as planning
 from resticwrap.ports import Bucket, Progress
 from resticwrap.services import interrupted
-from resticwrap.services.context import Context, info
+from resticwrap.services.context import Context, info, side_by_side
 from resticwrap.services.damage import Damages
 
 RECORDS = "records"
 """The part that holds manifests, records of verifies, and pins."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 MESSAGES_KEPT = 20
+AT_ONCE = 100
+"""So many objects are brought back between two looks whether somebody wants it to stop."""
 
 
 @dataclass(frozen=True)
@@ -169,20 +172,27 @@ def _part(name: str, prefix: str, recovery: planning.Recovery) -> RecoverPart:
 
 
 def _bring_back(context: Context, planned: Planned) -> tuple[int, list[str]]:
-    """How many were brought back, and the keys of those that were gone by then."""
+    """How many were brought back, and the keys of those that were gone by then. Several at a time; what was begun when
+    somebody interrupts, or when one fails, is waited for."""
     bucket = _bucket(context)
     steps = [step for recovery in planned.recoveries.values() for step in recovery.steps]
-    done, gone = 0, list[str]()
-    for number, step in enumerate(steps, 1):
-        context.heed()
+    gone: list[str] = []
+
+    def bring(step: planning.Step) -> None:
         try:
             bucket.bring_back(step.version, step.marker)
-            done += 1
         except errors.ObjectMissing:
             gone.append(step.version.key)
-        context.watcher.update("objects", Progress(files_done=number, files_total=len(steps), current=step.version.key))
+
+    with ThreadPoolExecutor(side_by_side(context)) as pool:
+        for at in range(0, len(steps), AT_ONCE):
+            context.heed()
+            some = steps[at : at + AT_ONCE]
+            list(pool.map(bring, some))
+            done = Progress(files_done=at + len(some), files_total=len(steps), current=some[-1].version.key)
+            context.watcher.update("objects", done)
     context.watcher.done("objects", "failed" if gone else "ok")
-    return done, gone
+    return len(steps) - len(gone), sorted(gone)
 
 
 def _look(context: Context, tier: str) -> RecoveredTier:

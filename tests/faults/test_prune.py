@@ -49,6 +49,8 @@ def test_killed_anywhere(wasteful: Lab, victim: str) -> None:
     with stage(lab) as theatre:
         for delay in (0.05, 0.15, 0.3):
             theatre.rw("prune", "--tier", "hot", at=1, only="subprocess.Popen", delay=delay, victim=victim)
+        for at in (2, 7, 12) if victim == "rw" else ():
+            theatre.rw("prune", "--tier", "hot", at=at, victim=victim)
         lab.write("exams/more.bin", os.urandom(5000))
         theatre.well("backup")
         theatre.well("verify", "--share", "1")

@@ -126,6 +126,8 @@ def test_killed_in_between_and_what_is_gone(versioned: Callable[..., Lab], weed:
     """Interrupted after three objects, the next one brings back the rest. A pack of which no version is left is named,
     and the recovery exits 20."""
     lab = versioned()
+    lab.target["parallel"] = 1
+    lab.write_policies()
     at, before = moment(), keys(lab, f"{lab.namespace}/hot/")
     with lab.house() as built:
         for key in before:
