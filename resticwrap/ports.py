@@ -15,7 +15,7 @@ from resticwrap.model.aging import KnownPack, KnownRun, SnapshotPin
 from resticwrap.model.base import Time, Value
 from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Thaw, ThawSpeed, Versioning
 from resticwrap.model.job import Job, Latest, Manifest, Pin
-from resticwrap.model.objects import Change, Entry, show_path
+from resticwrap.model.objects import BlobSums, Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
 from resticwrap.model.snapshot import Snapshot, Tags
 from resticwrap.model.verified import VerifyRecord, Written
@@ -273,6 +273,11 @@ class Trees(Protocol):
         """Every pack that these trees of snapshots need. Each tree is read and hashed once. Raises Damaged where a blob
         is in no pack that the index names."""
 
+    def union(self, groups: Mapping[str, Iterable[str]]) -> Mapping[str, BlobSums]:
+        """By group: all blobs together that its trees of snapshots need, each counted once. A tree that several groups
+        name, or that lies below one that they name, is read once. What cannot be read is counted, and raises nothing;
+        raises Damaged and kin where the index cannot be read."""
+
     def affected(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, Sequence[bytes]]:
         """By tree of a snapshot: the paths that need any of these blobs. A shared subtree is read once."""
 
@@ -341,9 +346,18 @@ class Repository(Protocol):
         """Remove these snapshots (full ids) and nothing else. False where some could not be removed (restic's exit 3);
         ones that are gone already are no error."""
 
-    def prune(self, *, max_unused: str, cacheable_only: bool, deadline: float, dry_run: bool = False) -> Sequence[str]:
+    def prune(
+        self,
+        *,
+        max_unused: str,
+        cacheable_only: bool,
+        deadline: float,
+        max_repack: int | None = None,
+        dry_run: bool = False,
+    ) -> Sequence[str]:
         """Clean out what no snapshot needs; returns what restic said of it, line by line. `cacheable_only`: no pack of
-        data is repacked. Raises DeadlineExceeded after `deadline` seconds, having been interrupted cleanly."""
+        data is repacked. `max_repack`: bytes that are repacked at most. Raises DeadlineExceeded after `deadline`
+        seconds, having been interrupted cleanly; a lock that is waited for counts too."""
 
     def locks(self) -> Sequence[LockInfo]:
         """Its locks, judged: `dead` only where the process was ours and its lease is free."""

@@ -90,3 +90,14 @@ def object_row(entry: Entry, domain: str, chunker: str) -> ObjectRow:
         domain=domain,
         path_b64=path_b64(entry.path),
     )
+
+
+class BlobSums(Value, frozen=True):
+    """Blobs, trees among them, each counted once. `stored` bytes are as they lie in the packs (without what a pack
+    adds), `plain` as they were before. `lost` trees and blobs could not be read or found: then all of it is "at least".
+    """
+
+    blobs: int = 0
+    stored: int = 0
+    plain: int = 0
+    lost: int = 0

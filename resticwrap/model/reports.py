@@ -68,6 +68,53 @@ class RestoredDomain(Value, frozen=True):
     unreadable: tuple[str, ...] = ()
 
 
+class RecoverPart(Value, frozen=True):
+    """What is to be brought back below one `prefix`: `deleted` and `overwritten` objects, `size` bytes in all, their
+    `keys`. `newer` were first written after the time and stay; `same` are as they were; of `gone` nothing is left."""
+
+    name: str
+    prefix: str
+    deleted: int
+    overwritten: int
+    size: int
+    newer: int
+    same: int
+    keys: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+class RecoverPlan(Value, frozen=True):
+    """How a bucket's objects are brought back to how they stood `at` a time; `--dry-run` shows it."""
+
+    target: str
+    at: Time
+    versioning: str
+    parts: tuple[RecoverPart, ...]
+
+
+class RecoveredTier(Value, frozen=True):
+    """A repository after the recovery. `lost` are packs that the index names and the bucket has not, or not whole;
+    `errors` is what `restic check` counted. `problem` says why it could not be looked at."""
+
+    tier: str
+    ok: bool
+    snapshots: int = 0
+    lost: tuple[str, ...] = ()
+    errors: int = 0
+    messages: tuple[str, ...] = ()
+    problem: ErrorInfo | None = None
+
+
+class RecoverReport(Value, frozen=True):
+    """How a recovery ended: `brought_back` objects are seen again."""
+
+    job: Job
+    plan: RecoverPlan
+    brought_back: int
+    tiers: tuple[RecoveredTier, ...]
+    notes: tuple[str, ...] = ()
+
+
 class RestoreReport(Value, frozen=True):
     """How a restore ended."""
 
@@ -260,6 +307,74 @@ class StatusReport(Value, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class UsedSpace(Value, frozen=True):
+    """What some snapshots take. `logical`: their sizes summed. `stored` and `plain`: their blobs, each counted once, as
+    they lie in the packs and as they were before; missing where the index could not be read. `dedup` is logical over
+    plain, `compression` plain over stored. Of `lost` trees and blobs nothing is known: then both are "at least"."""
+
+    snapshots: int
+    logical: int
+    blobs: int | None = None
+    stored: int | None = None
+    plain: int | None = None
+    dedup: float | None = None
+    compression: float | None = None
+    lost: int = 0
+
+
+class DomainSpace(Value, frozen=True):
+    """What a domain takes in one repository. What it shares with other domains counts for each of them."""
+
+    domain: str
+    space: UsedSpace
+
+
+class TierSpace(Value, frozen=True):
+    """What lies in one repository. `packs` are the bytes of all packs that the index names (None: not known): what no
+    snapshot needs of them, a prune may free."""
+
+    tier: str
+    repository: str
+    space: UsedSpace
+    packs: int | None
+    domains: tuple[DomainSpace, ...]
+
+
+class Growth(Value, frozen=True):
+    """What backups of a domain added, in bytes, on each of the days of the report, oldest first; `per_day` is the mean
+    since the first of them on which anything is known of any domain."""
+
+    domain: str
+    added: tuple[int, ...]
+    per_day: float
+
+
+class SpaceLimit(Value, frozen=True):
+    """Something that can become full: a quota, or the disk. `days`: until then at the present growth, were nothing
+    removed; None where it does not grow, or where `used` is not known."""
+
+    what: str
+    limit: int
+    used: int | None
+    per_day: float
+    days: float | None
+
+
+class StatsReport(Value, frozen=True):
+    """What is stored, how it grows, and what becomes full when. `days` are in `time_zone`, oldest first; `growth` is by
+    domain, and `total` of all together."""
+
+    target: str
+    at: Time
+    time_zone: str
+    tiers: tuple[TierSpace, ...]
+    days: tuple[str, ...]
+    growth: tuple[Growth, ...]
+    total: Growth
+    limits: tuple[SpaceLimit, ...]
+    notes: tuple[str, ...] = ()
+
+
 class Check(Value, frozen=True):
     """One question of `rw doctor`, its answer and what to do."""
 
@@ -300,6 +415,56 @@ class UnlockReport(Value, frozen=True):
 
     target: str
     locks: tuple[LockInfo, ...]
+
+
+class PlannedPrune(Value, frozen=True):
+    """What a prune will do with one repository: `packs` and `stored` bytes are there now. `cacheable_only`: no pack of
+    data is repacked. `max_repack`: bytes that are repacked at most. `would`: of a dry run, what restic says of it."""
+
+    tier: str
+    packs: int
+    stored: int
+    max_unused: str
+    cacheable_only: bool
+    max_repack: int | None
+    why: str
+    would: tuple[str, ...] = ()
+
+
+class PrunePlan(Value, frozen=True):
+    """What a prune will do; `--dry-run` shows it, a run executes it. `open`: whether it may run now, else from `opens`.
+    It is ended after `seconds`, and `limit` says why."""
+
+    target: str
+    window: str | None
+    open: bool
+    opens: Time | None
+    seconds: float
+    limit: str
+    tiers: tuple[PlannedPrune, ...]
+
+
+class PrunedTier(Value, frozen=True):
+    """What a prune did with one repository. `ended`: whether restic came to its end. Sizes are of the packs, in bytes;
+    those after are missing where nobody could look. `said` are restic's own words."""
+
+    tier: str
+    ended: bool
+    packs: int
+    stored: int
+    packs_after: int | None = None
+    stored_after: int | None = None
+    said: tuple[str, ...] = ()
+    error: ErrorInfo | None = None
+
+
+class PruneReport(Value, frozen=True):
+    """How a prune ended."""
+
+    job: Job
+    plan: PrunePlan
+    tiers: tuple[PrunedTier, ...]
+    notes: tuple[str, ...] = ()
 
 
 class InitReport(Value, frozen=True):
@@ -360,6 +525,120 @@ class RebuildReport(Value, frozen=True):
     without_manifest: int
     skipped: tuple[str, ...] = ()
     pins: int = 0
+
+
+class RuleProblem(Value, frozen=True):
+    """A lifecycle rule that is in the way: what it selects, what it would do, and what to do about it. Over an `unsafe`
+    one nothing goes on."""
+
+    rule: str
+    severity: Literal["unsafe", "warn"]
+    selects: str
+    effect: str
+    advice: str
+
+
+class RuleChange(Value, frozen=True):
+    """What becomes of one lifecycle rule, and its XML before and after."""
+
+    rule: str
+    action: Literal["add", "change", "remove", "keep"]
+    ours: bool
+    why: str
+    before: str = ""
+    after: str = ""
+
+
+class LifecyclePlan(Value, frozen=True):
+    """What a bucket's lifecycle rules are to become. `seen` is the digest of those that are there now.
+
+    `document` is what would be put (None: no rules). `problems` are of the rules as they would be then, `refused` says
+    why they are not put.
+    """
+
+    target: str
+    provider: str
+    changes: tuple[RuleChange, ...] = ()
+    diff: str = ""
+    seen: str = ""
+    document: str | None = None
+    problems: tuple[RuleProblem, ...] = ()
+    refused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to put."""
+        return any(change.action != "keep" for change in self.changes)
+
+
+class LifecycleReport(Value, frozen=True):
+    """What `rw lifecycle apply` or `remove` did. `differs`: rules that, read back, are not those that were put."""
+
+    plan: LifecyclePlan
+    applied: bool
+    differs: tuple[str, ...] = ()
+
+
+class ClassUse(Value, frozen=True):
+    """Objects of one kind in one storage class. `tier` is empty for manifests and what is in no repository."""
+
+    tier: str
+    kind: str
+    storage_class: str
+    objects: int
+    bytes: int
+
+
+class Astray(Value, frozen=True):
+    """An object that is in another class than it should be: `wanted` is that class, or what it must be."""
+
+    key: str
+    storage_class: str
+    wanted: str
+    since: Time | None = None
+
+
+class LockStatus(Value, frozen=True):
+    """The lock on a bucket. `whole_until`: before it no object of ours can be destroyed; `newest_until`: nor, before
+    that, the one that was written last. None: not known, or not locked."""
+
+    mode: str
+    days: int
+    whole_until: Time | None = None
+    newest_until: Time | None = None
+
+
+class LifecycleStatus(Value, frozen=True):
+    """Whether a bucket ages cold as the policy wants it.
+
+    `in_effect`: our rules are there, as the policy wants them. `overdue` counts labelled packs that should be in a
+    colder class by now, `astray` objects that are in a class in which they must not be; of either a few are named.
+    `unlabelled` counts data packs of cold without their label.
+    """
+
+    target: str
+    provider: str
+    at: Time
+    versioning: str
+    in_effect: bool
+    rules: tuple[RuleChange, ...] = ()
+    problems: tuple[RuleProblem, ...] = ()
+    lock: LockStatus | None = None
+    usage: tuple[ClassUse, ...] = ()
+    overdue: int = 0
+    overdue_bytes: int = 0
+    overdue_sample: tuple[Astray, ...] = ()
+    astray: int = 0
+    astray_sample: tuple[Astray, ...] = ()
+    unlabelled: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is as it should be."""
+        bad = any(problem.severity == "unsafe" for problem in self.problems)
+        return self.in_effect and not (bad or self.overdue or self.astray)
 
 
 class RuleProblem(Value, frozen=True):

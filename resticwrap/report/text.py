@@ -10,15 +10,19 @@ from resticwrap.report.forget import forget
 from resticwrap.report.history import history
 from resticwrap.report.lifecycle import lifecycle_plan, lifecycle_report, lifecycle_status
 from resticwrap.report.pins import pins
+from resticwrap.report.prune import prune, prune_plan
+from resticwrap.report.recover import recover, recover_plan
 from resticwrap.report.restore import restore
 from resticwrap.report.setup import doctor, init, locks, policy, rebuild
 from resticwrap.report.snapshots import ls, manifest, objects, snapshots
+from resticwrap.report.stats import stats
 from resticwrap.report.status import status
 from resticwrap.report.tiering import tier, tier_plan
 from resticwrap.report.verify import verify
 
 __all__ = [
     "backup", "console", "doctor", "forget", "history", "init", "lifecycle_plan", "lifecycle_report",
-    "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "rebuild", "restore",
-    "show_failure", "snapshots", "status", "tier", "tier_plan", "verify",
+    "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
+    "rebuild", "recover", "recover_plan", "restore", "show_failure", "snapshots", "stats", "status", "tier",
+    "tier_plan", "verify",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from resticwrap.errors import Damaged, Failure, ObjectMissing
@@ -45,15 +45,32 @@ class Table:
         self._row = ID_BYTES + self._value.size
         self._buckets = [bytearray() for _ in range(256)]
         self._unsorted = [False] * 256
+        self._starts: list[int] = []
 
     def add(self, id_: bytes, *values: int) -> None:
         """Add a row."""
         bucket = id_[0]
         self._buckets[bucket] += id_ + self._value.pack(*values)
         self._unsorted[bucket] = True
+        self._starts = []
 
     def get(self, id_: bytes) -> list[tuple[int, ...]]:
         """The values of every row of this id."""
+        return self._look(id_)[1]
+
+    def find(self, id_: bytes) -> tuple[int, list[tuple[int, ...]]]:
+        """The number of the first row of this id, which holds for as long as nothing is added, and their values."""
+        if not self._starts:
+            lengths = (len(self._sorted(bucket)) // self._row for bucket in range(256))
+            self._starts = [0, *accumulate(lengths)]
+        at, found = self._look(id_)
+        return self._starts[id_[0]] + at, found
+
+    def __len__(self) -> int:
+        """How many rows there are, at most: one that was added twice may still count twice."""
+        return sum(map(len, self._buckets)) // self._row
+
+    def _look(self, id_: bytes) -> tuple[int, list[tuple[int, ...]]]:
         rows, size = self._sorted(id_[0]), self._row
         low, high = 0, len(rows) // size
         while low < high:
@@ -67,7 +84,7 @@ class Table:
         while rows[at : at + ID_BYTES] == id_:
             found.append(self._value.unpack_from(rows, at + ID_BYTES))
             at += size
-        return found
+        return low, found
 
     def __iter__(self) -> Iterator[tuple[bytes, tuple[int, ...]]]:
         """Every row, in the order of the ids."""
@@ -99,7 +116,7 @@ class Index:
         self._pack_numbers: dict[bytes, int] = {}
         self._pack_sizes = array("Q")
         self._trees = Table(">IQII")  # pack, offset, length, uncompressed
-        self._data: Table | None = None  # pack, length of the plaintext
+        self._data: Table | None = None  # pack, length of the plaintext, length in the pack
 
     def tree(self, id_: bytes) -> list[Place]:
         """Everywhere that a tree lies; raises Damaged where the index does not name it."""
@@ -129,6 +146,17 @@ class Index:
         table = self._data_table()
         found = ((blob, table.get(bytes.fromhex(blob))) for blob in blobs)
         return {blob: sorted({self._pack_ids[row[0]].hex() for row in rows}) for blob, rows in found if rows}
+
+    def placed(self, blob: bytes) -> tuple[int, int, int] | None:
+        """Of a data blob its number, which stays as it is from now on, its plaintext length and its length in the first
+        pack that has it; None where the index does not name it."""
+        table = self._data_table()
+        at, rows = table.find(blob)
+        return (at, rows[0][1], rows[0][2]) if rows else None
+
+    def data_count(self) -> int:
+        """One more than the largest number that `placed` tells."""
+        return len(self._data_table())
 
     def data_only(self) -> frozenset[str]:
         """The packs that hold data blobs and nothing else."""
@@ -205,7 +233,8 @@ class Index:
             number = self._number(pack)
             for blob in blobs:
                 if blob.type == "data":
-                    table.add(bytes.fromhex(blob.id), number, blob.uncompressed_length or blob.length - OVERHEAD)
+                    plain = blob.uncompressed_length or blob.length - OVERHEAD
+                    table.add(bytes.fromhex(blob.id), number, plain, blob.length)
 
     def _number(self, pack: str) -> int:
         id_ = bytes.fromhex(pack)
@@ -218,7 +247,7 @@ class Index:
     def _data_table(self) -> Table:
         if self._data is None:
             self._read_all()
-            table = Table(">II")
+            table = Table(">III")
             for name in sorted(self._read):
                 self._visit(name, partial(self._take_data, table))
             self._data = table

@@ -190,9 +190,19 @@ class ResticRepository:
             whole = whole and result.code == exits.OK
         return whole
 
-    def prune(self, *, max_unused: str, cacheable_only: bool, deadline: float, dry_run: bool = False) -> Sequence[str]:
-        command = ["prune", f"--max-unused={max_unused}", *(["--repack-cacheable-only"] if cacheable_only else [])]
-        result, _ = self._runner.run([*command, *(["--dry-run"] if dry_run else [])], deadline=deadline)
+    def prune(
+        self,
+        *,
+        max_unused: str,
+        cacheable_only: bool,
+        deadline: float,
+        max_repack: int | None = None,
+        dry_run: bool = False,
+    ) -> Sequence[str]:
+        command = ["prune", f"--max-unused={max_unused}"]
+        command += ["--repack-cacheable-only"] if cacheable_only else []
+        command += [] if max_repack is None else [f"--max-repack-size={max_repack}"]
+        result, _ = self._runner.run([*command, *(["--dry-run", "--no-lock"] if dry_run else [])], deadline=deadline)
         return result.stdout.decode("utf-8", "replace").splitlines()
 
     def locks(self) -> Sequence[LockInfo]:

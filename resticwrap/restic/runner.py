@@ -131,25 +131,27 @@ class Runner:
         """Run `restic COMMAND` and return its result when its exit code is in `accept`; else raise its typed error.
 
         A lock of somebody else is waited for, `wait` seconds or the policy's; our own dead locks are removed, those of
-        the `source` too. `deadline`: seconds, instead of the policy's.
+        the `source` too. `deadline`: seconds for all of it, waiting too, instead of the policy's for a child.
         """
         setting = self.setting
         started = setting.clock.monotonic()
         wait = setting.limits.lock_wait if wait is None else wait
+        wait = wait if deadline is None else min(wait, deadline)
         pauses = iter(LOCK_PAUSES)
         while True:
-            result, heard = self._once(command, on_line=on_line, cwd=cwd, source=source, deadline=deadline)
+            left = None if deadline is None else max(started + deadline - setting.clock.monotonic(), 0.0)
+            result, heard = self._once(command, on_line=on_line, cwd=cwd, source=source, deadline=left)
             if result.code in accept:
                 return result, heard
             if result.code != exits.LOCKED:
                 raise self.failure(command, result.code, heard)
             if self._on_locked() or (source is not None and source.on_locked()):
                 continue
-            left = wait - (setting.clock.monotonic() - started)
-            if left <= 0:
+            patience = wait - (setting.clock.monotonic() - started)
+            if patience <= 0:
                 raise self.failure(command, result.code, heard)
-            setting.note(f"{setting.tier} repository is locked by somebody else; waiting up to {left:.0f} s more")
-            self._pause(min(next(pauses, LOCK_PAUSES[-1]), left))
+            setting.note(f"{setting.tier} repository is locked by somebody else; waiting up to {patience:.0f} s more")
+            self._pause(min(next(pauses, LOCK_PAUSES[-1]), patience))
 
     def _pause(self, seconds: float) -> None:
         until = self.setting.clock.monotonic() + seconds

@@ -10,9 +10,9 @@ from itertools import islice
 from typing import Literal, overload
 
 from resticwrap.errors import Damaged, Failure, ObjectMissing
-from resticwrap.model.objects import Change, Entry
+from resticwrap.model.objects import BlobSums, Change, Entry
 from resticwrap.ports import Lost, PackBlob
-from resticwrap.restic.crypto import MasterKey
+from resticwrap.restic.crypto import OVERHEAD, MasterKey
 from resticwrap.restic.index import Index, Place
 from resticwrap.restic.nodes import (
     Node,
@@ -139,6 +139,26 @@ class TreeReader:
                 needed.update(packs)
         return frozenset(needed)
 
+    def union(self, groups: Mapping[str, Iterable[str]]) -> Mapping[str, BlobSums]:
+        """As the port says. Two groups whose different trees share one below read that once for each of them."""
+        union = _Union(self._index, len(groups))
+        for tree, members in _members(groups).items():
+            stack = [(tree, members)]
+            while stack:
+                tree, members = stack.pop()
+                fresh = union.tree(tree, members)
+                if not fresh:
+                    continue
+                try:
+                    for node in self._nodes_of(tree):
+                        for blob in node.content or ():
+                            union.data(bytes.fromhex(blob), fresh)
+                        if node.subtree:
+                            stack.append((bytes.fromhex(node.subtree), fresh))
+                except (Damaged, ObjectMissing):
+                    union.lose(fresh)
+        return dict(zip(groups, union.sums(), strict=True))
+
     def affected(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, Sequence[bytes]]:
         """As the port says; in `blobs` may be trees as well as data. A folder whose own tree is among them, or cannot
         be read any more, counts whole: its path ends in "/" ("/" alone is the whole snapshot).
@@ -233,6 +253,85 @@ class TreeReader:
             except Damaged as error:
                 problem = error
         raise problem
+
+
+def _members(groups: Mapping[str, Iterable[str]]) -> dict[bytes, int]:
+    """By tree the groups that name it, as bits."""
+    found: dict[bytes, int] = {}
+    for number, trees in enumerate(groups.values()):
+        for tree in trees:
+            id_ = bytes.fromhex(tree)
+            found[id_] = found.get(id_, 0) | 1 << number
+    return found
+
+
+class _Union:
+    """Sums over blobs, each counted once for each group. Groups are bits of a number: a bit for each blob and group is
+    all that is kept of the data."""
+
+    def __init__(self, index: Index, groups: int) -> None:
+        self._index = index
+        self._trees: dict[bytes, int] = {}
+        self._seen = [bytearray(index.data_count() // 8 + 1) for _ in range(groups)]
+        self._unknown: dict[bytes, int] = {}
+        self._sums = [[0, 0, 0, 0] for _ in range(groups)]
+
+    def tree(self, tree: bytes, groups: int) -> int:
+        """Count a tree; returns those of the groups for which it is new."""
+        before = self._trees.get(tree, 0)
+        fresh = groups & ~before
+        if fresh:
+            self._trees[tree] = before | fresh
+            try:
+                place = self._index.tree(tree)[0]
+            except Damaged:
+                return fresh  # reading it fails too, and is what counts
+            self._count(fresh, place.length, place.uncompressed or place.length - OVERHEAD)
+        return fresh
+
+    def data(self, blob: bytes, groups: int) -> None:
+        """Count a data blob."""
+        placed = self._index.placed(blob)
+        if placed is None:
+            before = self._unknown.get(blob, 0)
+            self._unknown[blob] = before | groups
+            self.lose(groups & ~before)
+            return
+        number, plain, stored = placed
+        at, bit = number >> 3, 1 << (number & 7)
+        fresh = 0
+        for group in _bits(groups):
+            seen = self._seen[group]
+            if not seen[at] & bit:
+                seen[at] |= bit
+                fresh |= 1 << group
+        self._count(fresh, stored, plain)
+
+    def lose(self, groups: int) -> None:
+        """Something of these groups could not be read or found."""
+        for group in _bits(groups):
+            self._sums[group][3] += 1
+
+    def sums(self) -> list[BlobSums]:
+        """By group."""
+        return [
+            BlobSums(blobs=blobs, stored=stored, plain=plain, lost=lost) for blobs, stored, plain, lost in self._sums
+        ]
+
+    def _count(self, groups: int, stored: int, plain: int) -> None:
+        for group in _bits(groups):
+            sums = self._sums[group]
+            sums[0] += 1
+            sums[1] += stored
+            sums[2] += plain
+
+
+def _bits(number: int) -> Iterator[int]:
+    """The places of its bits that are set, lowest first."""
+    while number:
+        low = number & -number
+        yield low.bit_length() - 1
+        number ^= low
 
 
 @dataclass(frozen=True, slots=True)

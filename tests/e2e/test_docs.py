@@ -204,7 +204,7 @@ def parse(where: str, arguments: list[str]) -> None:
         path.append(arguments.pop(0))
     if isinstance(command, click.Group) and not arguments:
         return
-    missing = [param.name for param in command.params if isinstance(param, click.Argument) and param.required]
+    missing = [param.name for param in command.params if param.required]
     if not arguments and missing:
         return  # named, not called
     try:

@@ -18,8 +18,8 @@ from tests.unit.restic.scene import script
 ASK = [
     ["backup"], ["snapshots"], ["history"], ["ls"], ["restore", "--dry-run"], ["verify"], ["status"], ["doctor"],
     ["manifest", "show", "latest"], ["policy", "show"], ["policy", "check"], ["policy", "schema"],
-    ["init"], ["unlock"], ["catalog", "rebuild"],
     ["lifecycle", "plan"], ["lifecycle", "apply"], ["lifecycle", "remove"], ["lifecycle", "status"],
+    ["init"], ["unlock"], ["catalog", "rebuild"], ["stats"], ["prune"], ["recover-deleted", "--at", "2026-01-01"],
 ]  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+import msgspec
+
 from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.objects import Entry, ObjectRow
@@ -15,9 +17,11 @@ from resticwrap.model.reports import (
     Coverage,
     Damage,
     DoctorReport,
+    DomainSpace,
     DomainStatus,
     ForgetPlan,
     ForgetReport,
+    Growth,
     HistoryDay,
     HistoryReport,
     HistoryRow,
@@ -30,16 +34,28 @@ from resticwrap.model.reports import (
     Mismatch,
     PinReport,
     PlannedDomain,
+    PlannedPrune,
+    PrunedTier,
+    PrunePlan,
+    PruneReport,
     RebuildReport,
+    RecoveredTier,
+    RecoverPart,
+    RecoverPlan,
+    RecoverReport,
     RestoredDomain,
     RestoreReport,
     RuleChange,
     RuleProblem,
     SampledFile,
     SnapshotRow,
+    SpaceLimit,
+    StatsReport,
     StatusReport,
+    TierSpace,
     TierStatus,
     UnlockReport,
+    UsedSpace,
     VerifyReport,
 )
 from resticwrap.model.snapshot import Layer, Priority, Snapshot, Tags
@@ -449,4 +465,90 @@ def rebuild() -> RebuildReport:
     return RebuildReport(
         target="local", manifests=360, jobs=360, snapshots=5481, without_manifest=2,
         skipped=("backups/school/2026-07-30/x/backup_manifest.json: not a manifest",), pins=1,
+    )  # fmt: skip
+
+
+def stats(days: int = 30) -> StatsReport:
+    """A target that has been growing for a month."""
+    names = [name for name, _, _ in DOMAINS]
+    rows = []
+    for index, name in enumerate(names):
+        added = tuple((day * 7919 + index * 104729) % 97 * 10 ** (index % 7) * (day % 7 > 0) for day in range(days))
+        rows.append(Growth(domain=name, added=added, per_day=sum(added) / days))
+    total = Growth(
+        domain="",
+        added=tuple(sum(row.added[day] for row in rows) for day in range(days)),
+        per_day=sum(row.per_day for row in rows),
+    )
+
+    def space(index: int, lost: int = 0) -> UsedSpace:
+        plain = 10_000_000 * (index + 1)
+        return UsedSpace(
+            snapshots=210 * index, logical=plain * 210 * index, blobs=5000 * index, stored=plain // 2, plain=plain,
+            dedup=210.0 * index, compression=2.0, lost=lost,
+        )  # fmt: skip
+
+    hot = TierSpace(
+        tier="hot", repository=hexes(5), space=space(9, 3), packs=3_500_000_000,
+        domains=tuple(DomainSpace(domain=name, space=space(index)) for index, name in enumerate(names)),
+    )  # fmt: skip
+    cold = TierSpace(
+        tier="cold", repository=hexes(6), space=UsedSpace(snapshots=12, logical=10**9), packs=None,
+        domains=(DomainSpace(domain="exam_uploads", space=UsedSpace(snapshots=12, logical=10**9)),),
+    )  # fmt: skip
+    return StatsReport(
+        target="local", at=NOW, time_zone="Asia/Shanghai", tiers=(hot, cold),
+        days=tuple((date(2026, 7, 31) - timedelta(days=back)).isoformat() for back in range(days - 1, -1, -1)),
+        growth=tuple(rows), total=total,
+        limits=(
+            SpaceLimit(what="quota of exam_uploads", limit=10**9, used=11 * 10**8, per_day=1e6, days=0.0),
+            SpaceLimit(what="disk", limit=2 * 10**12, used=10**12, per_day=1e10, days=100.0),
+            SpaceLimit(what="quota of the target", limit=10**12, used=10**9, per_day=0.0, days=None),
+        ),
+        notes=("cold: An index file is damaged. So what is stored there cannot be told: restic repair index",),
+    )  # fmt: skip
+
+
+def prune_plan() -> PrunePlan:
+    return PrunePlan(
+        target="s3", window="01:00-05:00", open=False, opens=NOW, seconds=10800, limit="after 3h", tiers=(
+            PlannedPrune(tier="hot", packs=1200, stored=20 << 30, max_unused="5%", cacheable_only=False,
+                         max_repack=10 << 30, why="packs are repacked until at most 5% of the data is unused",
+                         would=("to repack:             0 blobs / 0 B", "this removes:          3 blobs / 12 KiB")),
+            PlannedPrune(tier="cold", packs=300, stored=5 << 30, max_unused="5%", cacheable_only=True, max_repack=None,
+                         why="packs lie in GLACIER: packs that nothing needs are removed, and none is repacked"),
+        ),
+    )  # fmt: skip
+
+
+def prune() -> PruneReport:
+    trouble = ErrorInfo(
+        kind="Locked", message="The repository is locked by restic on school-2.", hint="rw unlock local"
+    )
+    return PruneReport(
+        job=msgspec.structs.replace(job(outcome="partial"), kind="prune", type=None), plan=prune_plan(), tiers=(
+            PrunedTier(tier="hot", ended=False, packs=1200, stored=20 << 30, packs_after=1100, stored_after=19 << 30),
+            PrunedTier(tier="cold", ended=False, packs=300, stored=5 << 30, error=trouble),
+        ),
+        notes=("The prune was ended after 3h, as prune.deadline says; nothing is lost, and the next one goes on.",),
+    )  # fmt: skip
+
+
+def recover_plan() -> RecoverPlan:
+    return RecoverPlan(
+        target="s3", at=NOW, versioning="suspended", parts=(
+            RecoverPart(name="hot", prefix="resticwrap/hot/", deleted=1200, overwritten=3, size=20 << 30, newer=12,
+                        same=0, keys=(), gone=(f"resticwrap/hot/data/ab/{hexes(7)}", NASTY)),
+            RecoverPart(name="records", prefix="backups/school/", deleted=0, overwritten=0, size=0, newer=1, same=900),
+        ),
+    )  # fmt: skip
+
+
+def recover() -> RecoverReport:
+    return RecoverReport(
+        job=msgspec.structs.replace(job(outcome="failed"), kind="recover", type=None), plan=recover_plan(),
+        brought_back=1201, tiers=(
+            RecoveredTier(tier="hot", ok=False, lost=(hexes(7),), errors=2, messages=("pack: does not exist",)),
+            RecoveredTier(tier="cold", ok=True, snapshots=180),
+        ), notes=("2 versions were gone before they could be brought back.",),
     )  # fmt: skip

@@ -44,6 +44,11 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "pins": lambda console: text.pins(console, samples.pins(), zone=UTC),
     "forget": lambda console: text.forget(console, samples.forget(), zone=UTC),
     "forget_plan": lambda console: text.forget(console, samples.forget(done=False), zone=UTC),
+    "stats": lambda console: text.stats(console, samples.stats()),
+    "prune_plan": lambda console: text.prune_plan(console, samples.prune_plan(), zone=UTC),
+    "prune": lambda console: text.prune(console, samples.prune(), zone=UTC),
+    "recover_plan": lambda console: text.recover_plan(console, samples.recover_plan(), zone=UTC),
+    "recover": lambda console: text.recover(console, samples.recover(), zone=UTC),
     "error": lambda console: text.show_failure(console, PROBLEMS),
 }
 

@@ -1,0 +1,185 @@
+"""`rw recover-deleted` on a real bucket that keeps versions: deleted, overwritten, killed in between, locked."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from resticwrap.services.recover import recover
+from tests.conftest import MakeLab
+from tests.integration.test_json_contract import ELSEWHERE, fits
+from tests.lab import Lab, template_files, tree
+from tests.servers.weed import S3Server
+
+
+def s3_of(lab: Lab, weed: S3Server) -> Any:
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=weed.endpoint,
+        aws_access_key_id=weed.access_key,
+        aws_secret_access_key=weed.secret_key,
+        region_name=weed.region,
+    )
+
+
+@pytest.fixture
+def versioned(make_lab: MakeLab, weed: S3Server) -> Callable[..., Lab]:
+    """A lab on a bucket that keeps versions, backed up twice."""
+
+    def make(lock_days: int = 0) -> Lab:
+        lab = make_lab("s3", ready=False)
+        s3, bucket = s3_of(lab, weed), lab.target["bucket"]
+        s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=bool(lock_days))
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        if lock_days:
+            s3.put_object_lock_configuration(
+                Bucket=bucket,
+                ObjectLockConfiguration={
+                    "ObjectLockEnabled": "Enabled",
+                    "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": lock_days}},
+                },
+            )
+        for key, content in template_files(lab.restic):
+            s3.put_object(Bucket=bucket, Key=f"{lab.namespace}/{key}", Body=content)
+        lab.rw("init")
+        lab.write("exams/large.bin", os.urandom(400_000))
+        lab.fill("profiles", 2)
+        lab.rw("backup")
+        lab.fill("exams", 3)
+        lab.rw("backup")
+        return lab
+
+    return make
+
+
+def moment() -> str:
+    """Now, with nothing else in the same second: that is how finely a store may tell times."""
+    time.sleep(1.1)
+    now = datetime.now(UTC).isoformat()
+    time.sleep(1.1)
+    return now
+
+
+def whole(lab: Lab) -> None:
+    """It reads back whole, and restores identically, also where no cache helps."""
+    lab.bare("check", "--read-data")
+    place = lab.folder / f"back-{secrets.token_hex(3)}"
+    lab.rw("restore", "--to", str(place), env={"RESTIC_CACHE_DIR": str(lab.folder / secrets.token_hex(3))})
+    for domain in ("exams", "profiles"):
+        assert tree(place / domain) == tree(lab.data / domain)
+
+
+def keys(lab: Lab, prefix: str = "") -> list[str]:
+    with lab.house() as built:
+        return [item.key for item in built.store.list(prefix)]
+
+
+def test_everything_deleted(versioned: Callable[..., Lab]) -> None:
+    """All objects are deleted: the dry run says so and changes nothing; the run brings all back but locks; a second
+    one finds nothing to do. A domain backed up after the time keeps its snapshot."""
+    lab = versioned()
+    at, before = moment(), set(keys(lab))
+    lab.write("exams/later.bin", os.urandom(1000))
+    lab.rw("backup", "--domain", "exams")
+    later = set(keys(lab)) - before
+    with lab.house() as built:
+        for key in before - {key for key in before if "/locks/" in key}:
+            built.store.delete(key)
+        built.store.put(f"{lab.namespace}/hot/locks/{'a' * 64}", b"no lock at all")
+        built.store.delete(f"{lab.namespace}/hot/locks/{'a' * 64}")
+    lab.rw("snapshots", code=10)
+    dry = lab.json("recover-deleted", "--at", at, "--dry-run")
+    fits(ELSEWHERE["recover-deleted --dry-run"], dry, "dry run")
+    assert sorted(key for part in dry["parts"] for key in part["keys"]) == sorted(before)
+    assert set(keys(lab)) == later
+    report = lab.json("recover-deleted", "--at", at)
+    fits(ELSEWHERE["recover-deleted"], report, "run")
+    assert report["job"]["outcome"] == "ok" and report["brought_back"] == len(before)
+    assert [tier["ok"] for tier in report["tiers"]] == [True, True] and report["tiers"][0]["snapshots"] == 4
+    assert [part["name"] for part in report["plan"]["parts"]] == ["hot", "cold", "records"]
+    assert set(keys(lab)) == before | later
+    whole(lab)
+    assert lab.json("recover-deleted", "--at", at)["brought_back"] == 0
+
+
+def test_overwritten_with_garbage(versioned: Callable[..., Lab]) -> None:
+    """Packs, index, snapshots, keys and config hold garbage of the same length; all come back, and once only."""
+    lab = versioned()
+    at, before = moment(), keys(lab, f"{lab.namespace}/hot/")
+    with lab.house() as built:
+        for key in before:
+            built.store.put(key, os.urandom(len(built.store.get(key))))
+    report = lab.json("recover-deleted", "--at", at, "--tier", "hot")
+    assert report["plan"]["parts"][0]["overwritten"] == report["brought_back"] == len(before)
+    assert report["tiers"][0]["ok"]
+    whole(lab)
+    assert lab.json("recover-deleted", "--at", at)["brought_back"] == 0
+
+
+def test_killed_in_between_and_what_is_gone(versioned: Callable[..., Lab], weed: S3Server) -> None:
+    """Interrupted after three objects, the next one brings back the rest. A pack of which no version is left is named,
+    and the recovery exits 20."""
+    lab = versioned()
+    lab.target["parallel"] = 1
+    lab.write_policies()
+    at, before = moment(), keys(lab, f"{lab.namespace}/hot/")
+    with lab.house() as built:
+        for key in before:
+            built.store.delete(key)
+        context = built.context
+        bucket, done = context.bucket(), list[str]()
+        assert bucket is not None
+        real = bucket.bring_back
+
+        def dying(version: Any, marker: Any) -> None:
+            if len(done) == 3:
+                raise KeyboardInterrupt
+            done.append(version.key)
+            real(version, marker)
+
+        object.__setattr__(bucket, "bring_back", dying)
+        with pytest.raises(KeyboardInterrupt):
+            recover(context, ("hot",), datetime.fromisoformat(at))
+    s3, lost = s3_of(lab, weed), max(key for key in before if "/data/" in key and key not in done)
+    listed = s3.list_object_versions(Bucket=lab.target["bucket"], Prefix=lost)
+    for one in listed["Versions"]:
+        s3.delete_object(Bucket=lab.target["bucket"], Key=lost, VersionId=one["VersionId"])
+    report = lab.json("recover-deleted", "--at", at, code=20)
+    assert report["brought_back"] == len(before) - 4
+    assert report["plan"]["parts"][0]["gone"] == [lost]
+    assert report["tiers"][0]["lost"] == [lost.rsplit("/", 1)[1]] and not report["tiers"][0]["ok"]
+    assert report["tiers"][1]["ok"]
+    text = lab.rw("recover-deleted", "--at", at, code=20).out
+    assert lost in text
+
+
+def test_under_a_lock(versioned: Callable[..., Lab], weed: S3Server) -> None:
+    """With object lock in compliance mode no version can be destroyed, and what was deleted comes back."""
+    from botocore.exceptions import ClientError
+
+    lab = versioned(lock_days=1)
+    at, before = moment(), keys(lab, f"{lab.namespace}/hot/")
+    s3, bucket = s3_of(lab, weed), lab.target["bucket"]
+    with lab.house() as built:
+        for key in before:
+            built.store.delete(key)
+    for one in s3.list_object_versions(Bucket=bucket, Prefix=f"{lab.namespace}/hot/data/")["Versions"]:
+        with pytest.raises(ClientError):
+            s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+    assert lab.json("recover-deleted", "--at", at, "--tier", "hot")["brought_back"] == len(before)
+    whole(lab)
+
+
+def test_where_it_cannot_be(make_lab: MakeLab) -> None:
+    """A folder, a bucket without versions, a time to come: each says so, and nothing is done."""
+    now = datetime.now(UTC).isoformat()
+    assert "folder" in make_lab("local").json("recover-deleted", "--at", now, code=2)["error"]["message"]
+    bucket = make_lab("s3")
+    assert "keeps no versions" in bucket.json("recover-deleted", "--at", now, code=1)["error"]["message"]
+    assert "future" in bucket.json("recover-deleted", "--at", "2099-01-01", code=2)["error"]["message"]
