@@ -5,6 +5,7 @@ from typing import Literal
 from resticwrap.model.base import Time, Value
 from resticwrap.model.job import ErrorInfo, Job
 from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.thaw import Thawed, ThawPlan
 
 
 class PlannedDomain(Value, frozen=True):
@@ -65,6 +66,8 @@ class RestoredDomain(Value, frozen=True):
     compared: int
     mismatches: tuple[Mismatch, ...] = ()
     unreadable: tuple[str, ...] = ()
+    tier: str = "hot"
+    """The repository that it came from."""
 
 
 class RestoreReport(Value, frozen=True):
@@ -80,6 +83,9 @@ class RestoreReport(Value, frozen=True):
     safety: dict[str, str] = {}
     """By domain, the snapshot of what was live before."""
     notes: tuple[str, ...] = ()
+    thaw: tuple[ThawPlan, ...] = ()
+    """What had to be thawed first, tier by tier."""
+    thawed: tuple[Thawed, ...] = ()
 
 
 class Damage(Value, frozen=True):

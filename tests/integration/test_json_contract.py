@@ -31,10 +31,11 @@ SNAPSHOT = {
 }  # fmt: skip
 RESTORED = {
     "domain": str, "snapshot": str, "time": str, "place": str, "files": int, "size": int, "compared": int,
-    "mismatches": list, "unreadable": list,
+    "mismatches": list, "unreadable": list, "tier": str,
 }  # fmt: skip
 RESTORE = {
-    "job": JOB, "mode": str, "domains": [RESTORED], "restored": str, "kept": list, "safety": dict, "notes": list
+    "job": JOB, "mode": str, "domains": [RESTORED], "restored": str, "kept": list, "safety": dict, "notes": list,
+    "thaw": list, "thawed": list,
 }  # fmt: skip
 COVERAGE = {"days": int, "bytes_read": int, "bytes_total": int, "packs_read": int, "packs_total": int}
 
