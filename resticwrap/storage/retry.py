@@ -156,6 +156,7 @@ ROWS: Mapping[str, Row] = {
         "Look at `bucket` of the target; `rw init` makes it.",
     ),
     "NoSuchKey": Row(errors.ObjectMissing, "{where} has no object {key!r}."),
+    "NoSuchVersion": Row(errors.ObjectMissing, "{where} has no such version of {key!r}."),
     "PreconditionFailed": _EXISTS,
     "ConditionalRequestConflict": _EXISTS,
     "FileAlreadyExists": _EXISTS,
@@ -262,6 +263,10 @@ class Caller:
         except self._caught as error:
             # No cause: clients put whole requests into their exceptions, and a request carries the session token.
             raise self._place.failure(self._read(error), key) from None
+
+    def at(self, place: Place) -> "Caller":
+        """The same, with other words for what goes wrong."""
+        return Caller(place, self._caught, self._read, self._clock)
 
     def _again(self, error: BaseException, repeat: Repeat) -> bool:
         if repeat is Repeat.NEVER or not isinstance(error, self._caught):
