@@ -133,10 +133,11 @@ def unmarked(domain: str, copy: Snapshot) -> list[str]:
     """What a person should know of a copy that is taken from cold, as sentences."""
     if is_marked(copy):
         return []
-    return [
+    said = (
         f"{domain}: snapshot {copy.original[:8]} is a copy in cold that was never proven to be what its original is. "
         "What is restored of it is compared with its own tree."
-    ]
+    )
+    return [said]
 
 
 def incomplete(domain: str, snapshot: Snapshot) -> errors.Failure:

@@ -74,10 +74,11 @@ def _summed(storage_class: str, frozen: Sequence[NeededPack], speed: ThawSpeed) 
 
 def sentences(plan: ThawPlan) -> list[str]:
     """The plan in words: what is read, what of it is frozen in which class, and how long that may take."""
-    said = [
+    first = (
         f"The restore reads {_packs(plan.packs)} ({_size(plan.size)}) of the {plan.tier} repository, and "
         f"{plan.frozen} of them cannot be read before they are thawed."
-    ]
+    )
+    said = [first]
     said += [
         f"{_packs(one.packs)} ({_size(one.size)}) in {one.storage_class}: {_takes(one, plan.speed)}."
         for one in plan.classes

@@ -3,11 +3,12 @@
 restic tries again for a quarter of an hour at each such object, and so for ever. Whoever runs it asks here first.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from resticwrap import errors
 from resticwrap.model.bucket import StoredObject
+from resticwrap.model.policy import ARCHIVES
 from resticwrap.planning import thaw as planning
 from resticwrap.ports import Bucket
 from resticwrap.services.context import Context
@@ -59,6 +60,14 @@ class Packs:
         if holding:
             known = frozenset(named)
             refuse_frozen(self.bucket, tier, [one for one in holding if pack_of(one.key) in known])
+
+    def frozen(self, heed: Callable[[], None]) -> Iterator[str]:
+        """Those that cannot be read now. Where the class says so already nobody is asked: one that is thawed for a
+        while counts as frozen."""
+        for pack, one in self.suspects.items():
+            heed()
+            if one.storage_class in ARCHIVES or is_frozen(self.bucket, one.key):
+                yield pack
 
 
 def packs(context: Context, tier: str) -> Packs | None:
