@@ -4,6 +4,7 @@ What is in hot is taken from hot, else from cold. A snapshot is known by its ori
 where its original is.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,14 +75,15 @@ def choose(context: Context, wish: Wish) -> list[Choice]:
         return _chosen(context, wish, stock(context, [wish.tier]))
     # The latest is in hot, where backups go to. What is named or dated may be in either, or in hot no more.
     if wish.snapshot == "latest" and wish.at is None and wish.job is None:
-        try:
-            return _chosen(context, wish, stock(context, ["hot"]))
-        except errors.NotFound as error:
-            both = _both(context)
-            if "cold" not in both.tiers.values():
-                raise error
-            return _chosen(context, wish, both)
-    return _chosen(context, wish, _both(context))
+        hot = stock(context, ["hot"])
+        if wish.domains or not _left_out(context, wish, hot):
+            with contextlib.suppress(errors.NotFound):
+                return _chosen(context, wish, hot)
+    both = _both(context)
+    try:
+        return _chosen(context, wish, both)
+    except errors.NotFound as error:
+        raise errors.NotFound(" ".join((error.message, *both.notes)), hint=error.hint) from error
 
 
 def _both(context: Context) -> Stock:
@@ -166,13 +168,8 @@ def _wanted(context: Context, wish: Wish, among: Stock) -> dict[str, str]:
 
 def everything(context: Context, wish: Wish, among: Stock) -> list[str]:
     """Every domain that has a complete snapshot, also one that the policy has dropped; the others are told of."""
-    there: set[str] = set()
-    for one in reversed(among.snapshots):
-        if one.domain and one.domain not in there and (wish.at is None or one.time <= wish.at):
-            known = among.complete(one)
-            if known or (known is None and not among.complete.certain):
-                there.add(one.domain)
-    for name in sorted(set(context.settings.domains) - there):
+    there = _there(wish, among)
+    for name in _left_out(context, wish, among):
         context.watcher.note(f"{name} has no complete snapshot, so it is left out")
     if not there:
         raise errors.NotFound(
@@ -180,6 +177,21 @@ def everything(context: Context, wish: Wish, among: Stock) -> list[str]:
             hint="rw snapshots   (on a new machine first: rw catalog rebuild)",
         )
     return sorted(there)
+
+
+def _there(wish: Wish, among: Stock) -> set[str]:
+    there: set[str] = set()
+    for one in reversed(among.snapshots):
+        if one.domain and one.domain not in there and (wish.at is None or one.time <= wish.at):
+            known = among.complete(one)
+            if known or (known is None and not among.complete.certain):
+                there.add(one.domain)
+    return there
+
+
+def _left_out(context: Context, wish: Wish, among: Stock) -> list[str]:
+    """The domains of the policy that have no complete snapshot there."""
+    return sorted(set(context.settings.domains) - _there(wish, among))
 
 
 def _of_job(context: Context, wish: Wish) -> dict[str, str]:
