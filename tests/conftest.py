@@ -18,6 +18,7 @@ from hypothesis import settings
 from resticwrap.restic.install import dotted, installed
 from tests.lab import Lab, template, template_files
 from tests.servers.oss import OssServer, start_oss
+from tests.servers.s3_cold import ColdS3, start_cold
 from tests.servers.weed import S3Server, start_weed
 
 # How long an example takes says more of what else runs on the machine than of the code.
@@ -94,12 +95,21 @@ def oss(weed: S3Server) -> Iterator[OssServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def s3_cold(weed: S3Server) -> Iterator[ColdS3]:
+    """One S3 server with archive classes over it, for all tests that do not break it. It moves small objects too. Its
+    clock is shared: `advance` makes all that is older old."""
+    with start_cold(weed) as server:
+        server.smallest(0)
+        yield server
+
+
 MakeLab = Callable[..., Lab]
 
 
 @pytest.fixture
 def make_lab(tmp_path: Path, restic_binary: Path, request: pytest.FixtureRequest) -> MakeLab:
-    """Labs by kind of target: `make_lab("local"|"s3"|"oss", ready=True, restic=…)`.
+    """Labs by kind of target: `make_lab("local"|"s3"|"s3_cold"|"oss", ready=True, restic=…)`.
 
     Ready: with the repositories made from the template and pinned (`rw init` was run), which is quick.
     """
@@ -121,8 +131,8 @@ def _target(kind: str, folder: Path, request: pytest.FixtureRequest) -> tuple[di
     if kind == "local":
         return {"provider": "local", "path": str(folder / "store")}, {}
     bucket = f"lab-{next(NUMBERS)}-{secrets.token_hex(4)}"
-    if kind == "s3":
-        weed: S3Server = request.getfixturevalue("weed")
+    if kind in ("s3", "s3_cold"):
+        weed: S3Server | ColdS3 = request.getfixturevalue("weed" if kind == "s3" else "s3_cold")
         return {
             "provider": "s3",
             "endpoint": weed.endpoint,

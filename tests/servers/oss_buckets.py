@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
 from . import oss_lifecycle
@@ -69,11 +71,13 @@ class Buckets(Listings):
             ("GET", "acl"): self.get_acl,
             ("PUT", "acl"): self.put_acl,
             ("GET", "worm"): self.get_worm,
+            ("POST", "worm"): self.begin_worm,
+            ("POST", "wormId"): self.complete_worm,
             ("PUT", ""): self.create,
             ("DELETE", ""): self.delete,
             ("POST", "delete"): self.delete_objects,
         }
-        call = calls.get((request.method, subresource(request)))
+        call = calls.get((request.method, "wormId" if "wormId" in request.parameters else subresource(request)))
         if call is None:
             raise not_implemented()
         if call != self.create:
@@ -148,11 +152,11 @@ class Buckets(Listings):
         """GetBucketStat. Real OSS is up to an hour behind; this is exact."""
         counts: Counter[str] = Counter()
         latest = 0.0
-        for key, modified, size in oss_lifecycle.objects(self.upstream, request.bucket):
-            name = self.state.object(request.bucket, key).storage_class
+        for found in oss_lifecycle.objects(self.state, self.upstream, request.bucket):
+            name = self.state.object(request.bucket, found.key, found.version).storage_class
             counts[f"{name}.count"] += 1
-            counts[name] += size
-            latest = max(latest, modified)
+            counts[name] += found.size
+            latest = max(latest, found.modified)
         uploads = parse_xml(self.upstream.ask("GET", request.bucket, query="uploads=").body).findall("Upload")
         children: list[Node] = [
             ("Storage", str(sum(counts[name] for name in CLASSES))),
@@ -277,5 +281,29 @@ class Buckets(Listings):
         return Reply(200)
 
     def get_worm(self, request: Request) -> Reply:
-        """GetBucketWorm: there never is one."""
-        raise OssError(404, "NoSuchWORMConfiguration", "The WORM Configuration does not exist.")
+        """GetBucketWorm."""
+        worm = self.state.bucket(request.bucket).worm
+        if not worm:
+            raise OssError(404, "NoSuchWORMConfiguration", "The WORM Configuration does not exist.")
+        return Reply.document(("WormConfiguration", list(worm.items())))
+
+    def begin_worm(self, request: Request) -> Reply:
+        """InitiateBucketWorm. Told, not enforced: objects can still be deleted here."""
+        days = text_of(parse_xml(request.body.all()), "RetentionPeriodInDays")
+        own = self.state.bucket(request.bucket)
+        if not days.isdigit() or not 1 <= int(days) <= 70 * 365:
+            raise OssError(400, "InvalidArgument", "The retention period is 1 day to 70 years.")
+        if own.worm:
+            raise OssError(409, "WORMConfigurationLocked", "The WORM Configuration exists.")
+        began = datetime.fromtimestamp(self.state.clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        identifier = secrets.token_hex(16).upper()
+        own.worm = {"WormId": identifier, "State": "InProgress", "RetentionPeriodInDays": days, "CreationDate": began}
+        return Reply(200, [("x-oss-worm-id", identifier)])
+
+    def complete_worm(self, request: Request) -> Reply:
+        """CompleteBucketWorm: from now on it cannot be undone."""
+        own = self.state.bucket(request.bucket)
+        if not own.worm or own.worm["WormId"] != request.parameters["wormId"]:
+            raise OssError(404, "NoSuchWORMConfiguration", "The WORM Configuration does not exist.")
+        own.worm["State"] = "Locked"
+        return Reply(200)

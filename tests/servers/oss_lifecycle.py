@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import secrets
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from .oss_core import OssError, parse_xml, text_of
 from .oss_state import CLASSES, DAY, ObjectState, State
@@ -36,18 +36,26 @@ class Rule:
     by_date: bool
     smaller_than: int | None
     larger_than: int | None
+    minimum: tuple[tuple[str, int], ...] = ()
+
+    def too_small(self, size: int, storage_class: str) -> bool:
+        """Whether an object of this size is not worth moving to that class (S3's default below 128 KiB)."""
+        return size < dict(self.minimum).get(storage_class, 0)
 
 
 def accept(body: bytes, *, allow_overlap: bool) -> str:
-    """Check a configuration and return it as it will be given back (generated ids filled in). Raises OssError."""
+    """Check a configuration and return it as it will be given back: byte for byte, but where ids were missing.
+    Raises OssError."""
     root = parse_xml(body)
     elements = root.findall("Rule")
     if root.tag != "LifecycleConfiguration" or not elements:
         raise OssError(400, "MalformedXML", "The XML you provided did not validate against our published schema.")
     if len(elements) > _MAX_RULES:
         raise OssError(400, "InvalidArgument", f"A lifecycle configuration has at most {_MAX_RULES} rules.")
+    given = True
     for element in elements:
         if not text_of(element, "ID"):
+            given = False
             for empty in element.findall("ID"):
                 element.remove(empty)
             identifier = ET.Element("ID")
@@ -58,7 +66,7 @@ def accept(body: bytes, *, allow_overlap: bool) -> str:
         raise OssError(400, "InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule.")
     for one, other in itertools.combinations(rules, 2):
         _check_pair(one, other, allow_overlap)
-    return ET.tostring(root, encoding="unicode")
+    return body.decode() if given else ET.tostring(root, encoding="unicode")
 
 
 def _rule(element: ET.Element) -> Rule:
@@ -149,25 +157,32 @@ def run(state: State, upstream: Upstream) -> int:
     for name in state.names():
         if text := state.bucket(name).lifecycle:
             rules = [_rule(element) for element in parse_xml(text.encode()).findall("Rule")]
-            if upstream.has_bucket(name):
-                done += _run_bucket(state, upstream, name, [rule for rule in rules if rule.enabled])
+            done += run_bucket(state, upstream, name, rules, CLASSES)
     return done
 
 
-def _run_bucket(state: State, upstream: Upstream, bucket: str, rules: list[Rule]) -> int:
-    done = 0
-    for key, modified, size in objects(upstream, bucket):
-        age = (state.clock.now() - modified) / DAY
-        matching = [rule for rule in rules if _matches(rule, upstream, bucket, key, size)]
+def run_bucket(state: State, upstream: Upstream, bucket: str, rules: Sequence[Rule], order: Sequence[str]) -> int:
+    """Do what these rules ask for now in a bucket, if it is there; `order` has all classes from warm to cold."""
+    if not upstream.has_bucket(bucket):
+        return 0
+    done, rules = 0, [rule for rule in rules if rule.enabled]
+    for found in objects(state, upstream, bucket):
+        age = (state.clock.now() - found.modified) / DAY
+        matching = [rule for rule in rules if _matches(rule, upstream, bucket, found.key, found.size)]
         if any(rule.expiration_days is not None and age >= rule.expiration_days for rule in matching):
-            upstream.ask("DELETE", bucket, key)
+            upstream.ask("DELETE", bucket, found.key)
             done += 1
             continue
-        due = [name for rule in matching for days, name in rule.transitions if 0 <= days <= age]
-        current = state.object(bucket, key)
-        coldest = max(due, key=CLASSES.index, default=current.storage_class)
-        if CLASSES.index(coldest) > CLASSES.index(current.storage_class):
-            state.put_object(bucket, key, ObjectState(coldest, current.crc64))
+        due = [
+            name
+            for rule in matching
+            for days, name in rule.transitions
+            if 0 <= days <= age and not rule.too_small(found.size, name)
+        ]
+        current = state.object(bucket, found.key, found.version)
+        coldest = max(due, key=order.index, default=current.storage_class)
+        if order.index(coldest) > order.index(current.storage_class):
+            state.put_object(bucket, found.key, ObjectState(coldest, current.crc64), found.version)
             done += 1
     return done
 
@@ -185,15 +200,41 @@ def _matches(rule: Rule, upstream: Upstream, bucket: str, key: str, size: int) -
     return set(rule.tags) <= {(text_of(tag, "Key"), text_of(tag, "Value")) for tag in found}
 
 
-def objects(upstream: Upstream, bucket: str) -> Iterator[tuple[str, float, int]]:
-    """Every object of a bucket: key, time of its last change (seconds since the epoch), bytes."""
-    token = ""
+@dataclass(frozen=True)
+class Found:
+    """One object that a plain listing shows: `modified` in seconds since the epoch, `size` in bytes."""
+
+    key: str
+    version: str
+    modified: float
+    size: int
+
+
+def objects(state: State, upstream: Upstream, bucket: str, prefix: str = "") -> Iterator[Found]:
+    """Every object of a bucket; its version is told where the bucket has such."""
+    versioned = state.bucket(bucket).versioned
+    asked = {"versions": ""} if versioned else {"list-type": "2"}
+    more: dict[str, str] = {}
     while True:
-        query = "list-type=2" + (f"&continuation-token={quote(token, safe='')}" if token else "")
+        query = urlencode({**asked, "prefix": prefix, **more}, quote_via=quote, safe="")
         page = parse_xml(upstream.ask("GET", bucket, query=query).body)
-        for item in page.findall("Contents"):
-            modified = datetime.fromisoformat(text_of(item, "LastModified")).timestamp()
-            yield item.findtext("Key") or "", modified, int(text_of(item, "Size", "0"))
-        token = text_of(page, "NextContinuationToken")
-        if not token:
+        for item in page.findall("Version" if versioned else "Contents"):
+            if text_of(item, "IsLatest", "true") == "true":
+                modified = datetime.fromisoformat(text_of(item, "LastModified")).timestamp()
+                size = int(text_of(item, "Size", "0"))
+                yield Found(item.findtext("Key") or "", text_of(item, "VersionId"), modified, size)
+        if text_of(page, "IsTruncated") != "true":
             return
+        if versioned:
+            more = {"key-marker": page.findtext("NextKeyMarker") or ""}
+            more["version-id-marker"] = text_of(page, "NextVersionIdMarker")
+        else:
+            more = {"continuation-token": text_of(page, "NextContinuationToken")}
+
+
+def classes(state: State, upstream: Upstream, bucket: str, prefix: str) -> Callable[[str], ObjectState]:
+    """By key: the state of what a plain listing shows."""
+    if not state.bucket(bucket).versioned:
+        return lambda key: state.object(bucket, key)
+    current = {found.key: found.version for found in objects(state, upstream, bucket, prefix)}
+    return lambda key: state.object(bucket, key, current.get(key))

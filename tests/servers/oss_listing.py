@@ -8,8 +8,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from urllib.parse import quote, unquote_plus, urlencode
 
+from . import oss_lifecycle
 from .oss_core import Node, OssError, Reply, Request, parse_xml, text_of
-from .oss_state import State
+from .oss_state import ObjectState, State
 from .upstream import Upstream
 
 OWNER: Node = ("Owner", [("ID", "1000000000000001"), ("DisplayName", "1000000000000001")])
@@ -47,13 +48,10 @@ class Listings:
             children.append(("EncodingType", parameters["encoding-type"]))
         children += self._positions(page, parameters, second, encode)
         owner = not second or parameters.get("fetch-owner") == "true"
+        own = oss_lifecycle.classes(self.state, self.upstream, request.bucket, parameters.get("prefix", ""))
         for item in page.findall("Contents"):
-            children.append(
-                (
-                    "Contents",
-                    self._listed(request.bucket, item, unquote_plus(item.findtext("Key") or ""), encode, owner),
-                )
-            )
+            key = unquote_plus(item.findtext("Key") or "")
+            children.append(("Contents", self._listed(item, key, own(key), encode, owner)))
         for item in page.findall("CommonPrefixes"):
             children.append(("CommonPrefixes", [("Prefix", encode(unquote_plus(item.findtext("Prefix") or "")))]))
         if second:
@@ -80,9 +78,10 @@ class Listings:
             nodes.append(("NextMarker", encode(max(unquote_plus(name) for name in names))))
         return nodes
 
-    def _listed(self, bucket: str, item: ET.Element, key: str, encode: Callable[[str], str], owner: bool) -> list[Node]:
+    def _listed(
+        self, item: ET.Element, key: str, own: ObjectState, encode: Callable[[str], str], owner: bool
+    ) -> list[Node]:
         etag = text_of(item, "ETag")
-        own = self.state.object(bucket, key)
         nodes: list[Node] = [
             ("Key", encode(key)),
             ("LastModified", short_time(text_of(item, "LastModified"))),
@@ -118,7 +117,9 @@ class Listings:
             if item.tag in ("Version", "DeleteMarker"):
                 nodes: list[Node] = [("VersionId", text_of(item, "VersionId"))]
                 nodes += [("IsLatest", text_of(item, "IsLatest"))]
-                listed = self._listed(request.bucket, item, item.findtext("Key") or "", encode, owner=True)
+                key = item.findtext("Key") or ""
+                own = self.state.object(request.bucket, key, text_of(item, "VersionId"))
+                listed = self._listed(item, key, own, encode, owner=True)
                 marks = ("Key", "LastModified", "Owner")
                 nodes += [node for node in listed if item.tag == "Version" or node[0] in marks]
                 children.append((item.tag, nodes))

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import crcmod
 
 from .oss_core import Node, OssError, Reply, Request, not_implemented, parse_xml, subresource, text_of
-from .oss_state import CLASSES, DAY, THAW_SECONDS, ObjectState, State
+from .oss_state import CLASSES, DAY, ObjectState, State
 from .upstream import Answer, Upstream
 
 _PLAIN = ("content-type", "content-encoding", "content-language", "content-disposition", "cache-control", "expires")
@@ -73,7 +73,7 @@ class Objects:
         except OssError as error:
             raise _exists(request, error) from error
         crc = str(checksum.crcValue)
-        self.state.put_object(request.bucket, request.key, ObjectState(storage_class, crc))
+        self.state.put_object(request.bucket, request.key, ObjectState(storage_class, crc), version_of(answer))
         return Reply(200, [_etag(answer), ("x-oss-hash-crc64ecma", crc), *_renamed(answer.headers)])
 
     def get(self, request: Request) -> Reply:
@@ -87,7 +87,7 @@ class Objects:
             response = self.upstream.call("GET", request.bucket, request.key, query, headers)
         if response.status >= 300:
             raise self.upstream.error(Answer(response.status, response.headers, response.read()), request.bucket)
-        own = self.state.object(request.bucket, request.key)
+        own = self.state.object(request.bucket, request.key, version_of(response))
         if own.thaw(self.state.clock.now()) in ("frozen", "thawing"):
             self.upstream.close()
             raise frozen()
@@ -102,7 +102,7 @@ class Objects:
         """HeadObject and GetObjectMeta."""
         headers = {name: request.headers[name] for name in _CONDITIONS if name in request.headers}
         answer = self.upstream.ask("HEAD", request.bucket, request.key, _version(request), headers)
-        own = self.state.object(request.bucket, request.key)
+        own = self.state.object(request.bucket, request.key, version_of(answer))
         return Reply(answer.status, self._found(answer, own, {}))
 
     def _found(
@@ -122,7 +122,7 @@ class Objects:
         """CopyObject. Onto itself it changes class or metadata and, as everywhere, sets the time of change anew."""
         bucket, key, query = self._source(request)
         origin = self.upstream.ask("HEAD", bucket, key, query)
-        source = self.state.object(bucket, key)
+        source = self.state.object(bucket, key, version_of(origin))
         if source.thaw(self.state.clock.now()) in ("frozen", "thawing"):
             raise frozen()
         if _forbids_overwrite(request) and self._has(request.bucket, request.key):
@@ -138,7 +138,7 @@ class Objects:
         headers["x-amz-metadata-directive"] = "REPLACE" if replace else "COPY"
         storage_class = self._wanted_class(request)
         answer = self.upstream.ask("PUT", request.bucket, request.key, headers=headers)
-        self.state.put_object(request.bucket, request.key, ObjectState(storage_class, source.crc64))
+        self.state.put_object(request.bucket, request.key, ObjectState(storage_class, source.crc64), version_of(answer))
         document = parse_xml(answer.body)
         nodes: list[Node] = [
             ("LastModified", f"{text_of(document, 'LastModified')[:19]}.000Z"),
@@ -183,8 +183,8 @@ class Objects:
 
     def restore(self, request: Request) -> Reply:
         """RestoreObject: 202 when it begins, 409 while it runs, 200 when it is thawed already (and prolonged)."""
-        self.upstream.ask("HEAD", request.bucket, request.key)
-        own = self.state.object(request.bucket, request.key)
+        version = version_of(self.upstream.ask("HEAD", request.bucket, request.key, _version(request)))
+        own = self.state.object(request.bucket, request.key, version)
         now = self.state.clock.now()
         phase = own.thaw(now)
         if phase == "none":
@@ -195,9 +195,9 @@ class Objects:
         days = int(text_of(parse_xml(body), "Days", "1")) if body.strip() else 1
         if not 1 <= days <= (7 if own.storage_class == "Archive" else 365):
             raise OssError(400, "InvalidArgument", "Days is out of range for the storage class.")
-        ready = own.thaw_ready if phase == "thawed" else now + THAW_SECONDS[own.storage_class]
+        ready = own.thaw_ready if phase == "thawed" else now + self.state.thaw_seconds(own.storage_class)
         thawed = ObjectState(own.storage_class, own.crc64, ready, max(ready, now) + days * DAY)
-        self.state.put_object(request.bucket, request.key, thawed)
+        self.state.put_object(request.bucket, request.key, thawed, version)
         return Reply(200 if phase == "thawed" else 202)
 
     def begin_upload(self, request: Request) -> Reply:
@@ -247,7 +247,7 @@ class Objects:
         etag = text_of(parse_xml(answer.body), "ETag").upper()
         home = self.state.bucket(request.bucket)
         storage_class = home.uploads.pop(upload, home.storage_class)
-        self.state.put_object(request.bucket, request.key, ObjectState(storage_class))
+        self.state.put_object(request.bucket, request.key, ObjectState(storage_class), version_of(answer))
         nodes: list[Node] = [
             ("Bucket", request.bucket),
             ("Key", self._encode(request, request.key)),
@@ -314,6 +314,11 @@ class Objects:
 
     def _encode(self, request: Request, key: str) -> str:
         return quote(key, safe="") if request.parameters.get("encoding-type") == "url" else key
+
+
+def version_of(answer: Answer | http.client.HTTPResponse) -> str:
+    """The version that an answer is about, empty where the bucket has none."""
+    return answer.headers.get("x-amz-version-id") or ""
 
 
 def frozen() -> OssError:

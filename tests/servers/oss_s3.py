@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import http.client
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from . import sigv4
@@ -26,9 +26,10 @@ _REFUSED = frozenset(
     "notification object-lock ownershipControls policy policyStatus publicAccessBlock replication requestPayment "
     "restore retention select select-type tagging torrent versioning versions website".split()
 )
+# How OSS maps S3's names to its classes is our reading.
 _CLASSES = {"STANDARD_IA": "IA", "GLACIER": "Archive"}
 _NAMES = {"Standard": "STANDARD", "IA": "STANDARD_IA"}
-_HOP = frozenset(("connection", "proxy-connection", "keep-alive", "te", "upgrade", "proxy-authorization", "expect"))
+HOP = frozenset(("connection", "proxy-connection", "keep-alive", "te", "upgrade", "proxy-authorization", "expect"))
 
 
 def speaks(request: Request) -> bool:
@@ -48,14 +49,15 @@ def answer(request: Request, state: State, upstream: Upstream, identities: Ident
     if "x-amz-security-token" in request.headers:
         response = _send_with_token(request, upstream, identities)
     else:
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP]
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in HOP]
         response = upstream.send(request.method, request.target, headers, request.body)
-    own = state.object(request.bucket, request.key)
+    version = response.headers.get("x-amz-version-id")
+    own = state.object(request.bucket, request.key, version)
     reads = request.method == "GET" and bool(request.key) and "uploadId" not in request.parameters
     if reads and response.status < 300 and own.thaw(state.clock.now()) in ("frozen", "thawing"):
         upstream.close()
         raise frozen()
-    passed = [(name, value) for name, value in response.headers.items() if name.lower() not in _HOP]
+    passed = [(name, value) for name, value in response.headers.items() if name.lower() not in HOP]
     if reads or request.method == "HEAD":
         passed = [pair for pair in passed if pair[0].lower() != "x-amz-storage-class"]
         if own.storage_class != "Standard":
@@ -63,52 +65,36 @@ def answer(request: Request, state: State, upstream: Upstream, identities: Ident
     if request.method in ("PUT", "POST", "DELETE"):
         body = response.read()
         if response.status < 300:
-            _note_write(request, state, body)
+            note_write(request, state, body, version, _CLASSES)
         return Reply(response.status, passed, body)
     return Reply(response.status, passed, stream=response)
 
 
-def _note_write(request: Request, state: State, body: bytes) -> None:
-    """Keep the class of what was written. How OSS maps S3's names to its classes is our reading."""
+def note_write(request: Request, state: State, body: bytes, version: str | None, classes: Mapping[str, str]) -> None:
+    """Keep the class of what was written; `classes` says what each of S3's names means."""
     if not request.key:
         if request.method == "DELETE" and not request.query:
             state.forget(request.bucket)
         return
     home = state.bucket(request.bucket)
-    wanted = _CLASSES.get(request.headers.get("x-amz-storage-class", ""), home.storage_class)
+    wanted = classes.get(request.headers.get("x-amz-storage-class", ""), home.storage_class)
     parameters = request.parameters
     if "uploads" in parameters:
         home.uploads[text_of(parse_xml(body), "UploadId")] = wanted
     elif request.method == "POST" and "uploadId" in parameters:
         wanted = home.uploads.pop(parameters["uploadId"], home.storage_class)
-        state.put_object(request.bucket, request.key, ObjectState(wanted))
-    elif request.method == "PUT" and not {"uploadId", "acl"} & parameters.keys():
-        state.put_object(request.bucket, request.key, ObjectState(wanted))
+        state.put_object(request.bucket, request.key, ObjectState(wanted), version)
+    elif request.method == "PUT" and not {"uploadId", "acl", "tagging", "retention", "legal-hold"} & parameters.keys():
+        state.put_object(request.bucket, request.key, ObjectState(wanted), version)
 
 
 def _send_with_token(request: Request, upstream: Upstream, identities: Identities) -> http.client.HTTPResponse:
     """Check a request that was signed with temporary keys, and send it on signed with the permanent ones."""
-    headers = request.headers
-    given = sigv4.Authorization.parse(headers.get("authorization", ""))
-    if given is None:
-        raise OssError(400, "InvalidArgument", "Authorization header is invalid.")
-    identity = identities.find(given.access_key, headers["x-amz-security-token"])
-    moment = headers.get("x-amz-date", "")
-    payload = headers.get("x-amz-content-sha256", sigv4.UNSIGNED)
-    expected = sigv4.signature(
-        identity.secret_key,
-        given.scope,
-        moment,
-        method=request.method,
-        path=request.path,
-        query=sigv4.query_pairs(request.query),
-        headers={name: headers.get(name, "") for name in given.signed_headers},
-        payload=payload,
+    headers, payload = request.headers, request.headers.get("x-amz-content-sha256", sigv4.UNSIGNED)
+    given, secret = check_signature(
+        request, lambda key: identities.find(key, headers["x-amz-security-token"]).secret_key
     )
-    _check_date(moment, given.scope)
-    if not hmac.compare_digest(expected, given.signature):
-        message = "The request signature we calculated does not match the signature you provided."
-        raise OssError(403, "SignatureDoesNotMatch", message, OSSAccessKeyId=identity.access_key)
+    moment = headers.get("x-amz-date", "")
     kept = {
         name.lower(): value
         for name, value in headers.items()
@@ -118,7 +104,7 @@ def _send_with_token(request: Request, upstream: Upstream, identities: Identitie
         kept.pop(name, None)
     body = request.body
     if payload == sigv4.STREAMING:
-        key = sigv4.signing_key(identity.secret_key, given.scope)
+        key = sigv4.signing_key(secret, given.scope)
         pieces = _chunks(request.body, key, given, moment)
         body = Body(
             io.BufferedReader(_Pieces(pieces)), int(kept.pop("x-amz-decoded-content-length", "0")), chunked=False
@@ -126,6 +112,30 @@ def _send_with_token(request: Request, upstream: Upstream, identities: Identitie
         if kept.get("content-encoding") == "aws-chunked":
             del kept["content-encoding"]
     return upstream.call(request.method, request.bucket, request.key, request.query, kept, body)
+
+
+def check_signature(request: Request, secret_of: Callable[[str], str]) -> tuple[sigv4.Authorization, str]:
+    """What the header of a request says, and the secret that it is signed with. Raises OssError where it is not."""
+    headers = request.headers
+    given = sigv4.Authorization.parse(headers.get("authorization", ""))
+    if given is None:
+        raise OssError(400, "InvalidArgument", "Authorization header is invalid.")
+    secret, moment = secret_of(given.access_key), headers.get("x-amz-date", "")
+    expected = sigv4.signature(
+        secret,
+        given.scope,
+        moment,
+        method=request.method,
+        path=request.path,
+        query=sigv4.query_pairs(request.query),
+        headers={name: headers.get(name, "") for name in given.signed_headers},
+        payload=headers.get("x-amz-content-sha256", sigv4.UNSIGNED),
+    )
+    _check_date(moment, given.scope)
+    if not hmac.compare_digest(expected, given.signature):
+        message = "The request signature we calculated does not match the signature you provided."
+        raise OssError(403, "SignatureDoesNotMatch", message, OSSAccessKeyId=given.access_key)
+    return given, secret
 
 
 def _check_date(moment: str, scope: sigv4.Scope) -> None:

@@ -1,4 +1,4 @@
-"""The process of the OSS server: HTTP, and the control calls under `/-/`. Started by `oss.start_oss`.
+"""The process of the servers in front of SeaweedFS: HTTP, and the control calls under `/-/`. Started by `overlay`.
 
 Reads one line of JSON on standard input (`Settings`), says `{"ready": true}` on standard output when it listens, and
 ends when standard input closes, so that it cannot outlive the tests that started it.
@@ -12,86 +12,15 @@ import socketserver
 import ssl
 import sys
 import threading
-import time
 import traceback
-from dataclasses import dataclass
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-from . import oss_auth, oss_lifecycle, oss_s3
+from .app import App, OssApp, Settings
 from .child import LOOPBACK
-from .oss_buckets import Buckets
 from .oss_core import PIECE, Body, OssError, Reply, Request, reason
-from .oss_objects import Objects
-from .oss_state import DAY, Clock, Fault, Faults, State
-from .upstream import Upstream
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Ports of this server and of SeaweedFS, the keys of both, the state file, the certificate."""
-
-    port: int
-    tls_port: int
-    weed_port: int
-    access_key: str
-    secret_key: str
-    state_file: str
-    certificate: str
-
-
-class App:
-    """Everything that the requests share."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.clock = Clock()
-        self.state = State(self.clock, Path(settings.state_file))
-        self.identities = oss_auth.Identities(self.clock, settings.access_key, settings.secret_key)
-        self.faults = Faults()
-
-    def upstream(self) -> Upstream:
-        """A connection to SeaweedFS for one client connection."""
-        return Upstream(self.settings.weed_port, self.settings.access_key, self.settings.secret_key)
-
-    def answer(self, request: Request, upstream: Upstream) -> Reply:
-        """Any request but the control calls. Raises OssError."""
-        if self.faults.latency:
-            time.sleep(self.faults.latency)
-        if fault := self.faults.take(request.method, request.target):
-            raise OssError(fault.status, fault.code, "Injected by the test.")
-        if oss_s3.speaks(request):
-            return oss_s3.answer(request, self.state, upstream, self.identities)
-        oss_auth.check(request, self.identities)
-        if request.key:
-            return Objects(self.state, upstream).answer(request)
-        buckets = Buckets(self.state, upstream)
-        return buckets.answer(request) if request.bucket else buckets.service(request)
-
-    def control(self, method: str, name: str, values: dict[str, str], upstream: Upstream) -> dict[str, Any]:
-        """A call under `/-/`, as JSON. Raises OssError 404 for one that does not exist."""
-        match method, name:
-            case "POST", "advance":
-                self.clock.offset += float(values.get("seconds", "0")) + float(values.get("days", "0")) * DAY
-                return {"changed": oss_lifecycle.run(self.state, upstream)}
-            case "POST", "sts":
-                issued = self.identities.issue(float(values["seconds"]))
-                keys = {"access_key_id": issued.access_key, "access_key_secret": issued.secret_key}
-                return {**keys, "security_token": issued.token, "expires": issued.expires}
-            case "POST", "fail":
-                matching = {key: values[key] for key in ("method", "contains") if key in values}
-                self.faults.plan(Fault(int(values["n"]), int(values["status"]), values["code"], **matching))
-            case "POST", "latency":
-                self.faults.latency = float(values["seconds"])
-            case "POST", "clear":
-                self.faults.clear()
-            case "GET", "requests":
-                return {"requests": self.faults.seen()}
-            case _:
-                raise OssError(404, "NoSuchKey", f"There is no control call {method} {name}.")
-        return {}
+from .s3_cold_app import ColdApp
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -169,15 +98,15 @@ class Handler(BaseHTTPRequestHandler):
     def _write(self, reply: Reply, request: Request | None) -> None:
         names = {name.lower() for name, _ in reply.headers}
         self.send_response_only(reply.status, reason(reply.status))
-        skipped = {"server", "x-oss-request-id", "date", "transfer-encoding"}
+        skipped = {"server", self.app.id_header, "date", "transfer-encoding"}
         skipped |= set() if reply.stream or self.command == "HEAD" else {"content-length"}
         for name, value in reply.headers:
             if name.lower() not in skipped:
                 self.send_header(name, value)
-        self.send_header("Server", "AliyunOSS")
+        self.send_header("Server", self.app.software)
         self.send_header("Date", formatdate(usegmt=True))
         if request:
-            self.send_header("x-oss-request-id", request.id)
+            self.send_header(self.app.id_header, request.id)
             self._record(request, reply)
         has_body = self.command != "HEAD" and reply.status not in (204, 304)
         chunked = bool(reply.stream) and has_body and "content-length" not in names
@@ -205,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
             host=request.host,
             target=request.target,
             style="virtual" if request.virtual else "path",
-            dialect="s3" if oss_s3.speaks(request) else "oss",
+            dialect=self.app.dialect(request),
             status=reply.status,
         )
 
@@ -230,7 +159,7 @@ class Server(ThreadingHTTPServer):
 def main() -> None:
     """Serve until standard input closes, then write the state down."""
     settings = Settings(**json.loads(sys.stdin.readline()))
-    app = App(settings)
+    app = {"oss": OssApp, "s3": ColdApp}[settings.dialect](settings)
     handler = type("BoundHandler", (Handler,), {"app": app})
     plain = Server((LOOPBACK, settings.port), handler)
     secure = Server((LOOPBACK, settings.tls_port), handler)

@@ -16,6 +16,8 @@ DAY = 86400.0
 CLASSES = ("Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive")
 # Seconds that a thaw takes. OSS says "about a minute", "hours", "12 to 48 hours": the exact figures are ours.
 THAW_SECONDS = {"Archive": 60.0, "ColdArchive": 5 * 3600.0, "DeepColdArchive": 48 * 3600.0}
+# The same of S3: "3 to 5 hours", "within 12 hours".
+THAW_SECONDS |= {"GLACIER": 4 * 3600.0, "DEEP_ARCHIVE": 12 * 3600.0}
 
 
 class Clock:
@@ -59,21 +61,33 @@ class ObjectState:
 
 @dataclass
 class BucketState:
-    """Settings of one bucket; `objects` by key, `uploads` the class that each open multipart upload will get."""
+    """Settings of one bucket; `objects` by `state_name`, `uploads` the class that each open multipart upload will get.
+    `minimum` is S3's TransitionDefaultMinimumObjectSize, `worm` OSS's retention policy; `versioned` once a write was
+    answered with a version."""
 
     storage_class: str = "Standard"
     acl: str = "private"
     lifecycle: str = ""
     encryption: str = ""
+    minimum: str = ""
+    worm: dict[str, str] = field(default_factory=dict)
+    versioned: bool = False
     objects: dict[str, ObjectState] = field(default_factory=dict)
     uploads: dict[str, str] = field(default_factory=dict)
+
+
+def state_name(key: str, version: str | None) -> str:
+    """By what the state of a version is kept; objects without versions, and `null` ones, go by their key."""
+    return key if version in (None, "", "null") else f"{key}\n{version}"
 
 
 class State:
     """All buckets. Safe to use from many threads; written to `file` by `save`, so that a restart finds it again."""
 
-    def __init__(self, clock: Clock, file: Path) -> None:
-        self.clock, self._file = clock, file
+    def __init__(self, clock: Clock, file: Path, default_class: str = "Standard") -> None:
+        self.clock, self._file, self._default_class = clock, file, default_class
+        self.thaw_takes = -1.0
+        self.smallest = 128 * 1024
         self._lock = threading.RLock()
         self._buckets: dict[str, BucketState] = {}
         if file.exists():
@@ -92,23 +106,29 @@ class State:
     def bucket(self, name: str) -> BucketState:
         """The state of a bucket, with defaults for one that came by the S3 dialect."""
         with self._lock:
-            return self._buckets.setdefault(name, BucketState())
+            return self._buckets.setdefault(name, BucketState(self._default_class))
 
     def forget(self, name: str) -> None:
         """The bucket is gone."""
         with self._lock:
             self._buckets.pop(name, None)
 
-    def object(self, bucket: str, key: str) -> ObjectState:
-        """The state of an object; one never set has its bucket's class."""
+    def object(self, bucket: str, key: str, version: str | None = "") -> ObjectState:
+        """The state of an object, or of that version of it; one never set has its bucket's class."""
         with self._lock:
             home = self.bucket(bucket)
-            return home.objects.get(key) or ObjectState(home.storage_class)
+            return home.objects.get(state_name(key, version)) or ObjectState(home.storage_class)
 
-    def put_object(self, bucket: str, key: str, state: ObjectState) -> None:
+    def put_object(self, bucket: str, key: str, state: ObjectState, version: str | None = "") -> None:
         """An object was written, moved to another class, or asked for."""
         with self._lock:
-            self.bucket(bucket).objects[key] = state
+            home = self.bucket(bucket)
+            home.objects[state_name(key, version)] = state
+            home.versioned = home.versioned or version not in (None, "", "null")
+
+    def thaw_seconds(self, storage_class: str) -> float:
+        """How long a thaw that is asked for now takes."""
+        return self.thaw_takes if self.thaw_takes >= 0 else THAW_SECONDS[storage_class]
 
     def names(self) -> list[str]:
         """Buckets with a state."""

@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from resticwrap import errors
 from resticwrap.model.policy import OssCredentials, OssTarget, S3Target
-from resticwrap.storage import oss, s3
+from resticwrap.storage import oss_client as oss
+from resticwrap.storage import s3_client as s3
 from resticwrap.storage.oss import OssStore, signing_region
 from resticwrap.storage.retry import (
     ATTEMPTS,
