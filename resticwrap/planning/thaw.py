@@ -75,8 +75,8 @@ def _summed(storage_class: str, frozen: Sequence[NeededPack], speed: ThawSpeed) 
 def sentences(plan: ThawPlan) -> list[str]:
     """The plan in words: what is read, what of it is frozen in which class, and how long that may take."""
     first = (
-        f"The restore reads {_packs(plan.packs)} ({_size(plan.size)}) of the {plan.tier} repository, and "
-        f"{plan.frozen} of them cannot be read before they are thawed."
+        f"The restore reads {_packs(plan.packs)} ({_size(plan.size)}) of the {plan.tier} repository, "
+        f"of which {plan.frozen} must be thawed first."
     )
     said = [first]
     said += [

@@ -1,5 +1,6 @@
 """Restoring what hot has forgotten out of cold, where packs must be thawed first; and verifying such a repository."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import oss2
 import pytest
 
@@ -22,7 +24,27 @@ from resticwrap.services.verify import verify
 from tests.conftest import MakeLab
 from tests.lab import RAW, Lab, tree
 from tests.servers.oss import OssServer, start_oss
+from tests.servers.overlay import Overlay
+from tests.servers.s3_cold import ColdS3, start_cold
 from tests.servers.weed import S3Server
+
+S3_NAMES = {"Archive": "GLACIER", "ColdArchive": "GLACIER", "DeepColdArchive": "DEEP_ARCHIVE"}
+either_bucket = pytest.mark.parametrize("aged", ["oss", "s3_cold"], indirect=True)
+
+
+@pytest.fixture
+def server(aged: Lab, request: pytest.FixtureRequest) -> Overlay:
+    """The server that the lab is on."""
+    found: Overlay = request.getfixturevalue("oss" if aged.target["provider"] == "oss" else "s3_cold")
+    return found
+
+
+@pytest.fixture(scope="module")
+def s3_cold(weed: S3Server) -> Iterator[ColdS3]:
+    """As `oss`. It thaws as fast as OSS does its class Archive."""
+    with start_cold(weed) as server:
+        server.thaw_takes(60)
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +57,7 @@ def oss(weed: S3Server) -> Iterator[OssServer]:
 class Fast(Clock):
     """Sleeping moves the clock of the server, and takes no time."""
 
-    def __init__(self, server: OssServer) -> None:
+    def __init__(self, server: Overlay) -> None:
         self.server, self.slept = server, 0.0
 
     def now(self) -> datetime:
@@ -72,14 +94,26 @@ def packs(lab: Lab, *, trees: bool = False) -> list[str]:
     return [f"{lab.namespace}/cold/data/{pack[:2]}/{pack}" for pack in sorted(wanted)]
 
 
-def freeze(server: OssServer, lab: Lab, keys: list[str], storage_class: str = "Archive") -> None:
+def freeze(server: Overlay, lab: Lab, keys: list[str], storage_class: str = "Archive") -> None:
     """Move objects to a class, as a rule of the bucket does."""
-    auth = oss2.AuthV4(server.access_key_id, server.access_key_secret)
-    bucket = oss2.Bucket(
-        auth, server.path_endpoint, lab.target["bucket"], region=server.signing_region, is_path_style=True
+    name = lab.target["bucket"]
+    if isinstance(server, OssServer):
+        auth = oss2.AuthV4(server.access_key_id, server.access_key_secret)
+        oss = oss2.Bucket(auth, server.path_endpoint, name, region=server.signing_region, is_path_style=True)
+        for key in keys:
+            oss.copy_object(name, key, key, headers={"x-oss-storage-class": storage_class})
+        return
+    assert isinstance(server, ColdS3)
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=server.endpoint,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name=server.region,
     )
     for key in keys:
-        bucket.copy_object(lab.target["bucket"], key, key, headers={"x-oss-storage-class": storage_class})
+        content = s3.get_object(Bucket=name, Key=key)["Body"].read()
+        s3.put_object(Bucket=name, Key=key, Body=content, StorageClass=S3_NAMES[storage_class])
 
 
 def states(lab: Lab, keys: list[str]) -> list[str]:
@@ -89,9 +123,9 @@ def states(lab: Lab, keys: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def aged(make_lab: MakeLab) -> Lab:
-    """A lab on OSS of which all is in cold alone, in several packs."""
-    lab = make_lab("oss")
+def aged(make_lab: MakeLab, request: pytest.FixtureRequest) -> Lab:
+    """A lab on OSS, or as the test wishes, of which all is in cold alone, in several packs."""
+    lab = make_lab(getattr(request, "param", "oss"))
     lab.domains = {"exams": lab.files("exams", RAW)}
     lab.write_policies()
     with lab.house() as built:
@@ -150,24 +184,24 @@ def test_an_unmarked_copy_is_told_of(make_lab: MakeLab) -> None:
     assert any("never proven" in note for note in report["notes"])
 
 
-def test_thawed_and_restored(aged: Lab, oss: OssServer) -> None:
+@either_bucket
+def test_thawed_and_restored(aged: Lab, server: Overlay) -> None:
     """Exactly the packs of what is wanted are asked for and waited for; then the restore runs, and the record tells."""
     keys = packs(aged)
     assert len(keys) == 3
-    freeze(oss, aged, keys)
-    to = aged.folder / "back"
-    with aged.house(Fast(oss)) as built:
-        preview = service.preview(built.context, Wish(("exams",), ("day1.bin",)), to, Thawing(days=2))
+    freeze(server, aged, keys)
+    to, how = aged.folder / "back", Thawing(days=2, speed="expedited")
+    with aged.house(Fast(server)) as built:
+        preview = service.preview(built.context, Wish(("exams",), ("day1.bin",)), to, how)
         (plan,) = preview.thaw
-        assert (plan.packs, len(plan.ask), plan.classes[0].storage_class) == (1, 1, "Archive")
+        assert (plan.packs, len(plan.ask), plan.classes[0].packs) == (1, 1, 1)
         assert states(aged, keys) == ["frozen"] * 3
-        report = service.restore(
-            built.context, Wish(("exams",), ("day1.bin",)), to, Thawing(days=2, agrees=lambda shown: shown == plan)
-        )
+        agreed = dataclasses.replace(how, agrees=lambda shown: shown == plan)
+        report = service.restore(built.context, Wish(("exams",), ("day1.bin",)), to, agreed)
     assert sorted(states(aged, keys)) == ["frozen", "frozen", "thawed"]
     assert (to / "exams" / "day1.bin").read_bytes() == (aged.data / "exams" / "day1.bin").read_bytes()
     (thawed,) = report.thawed
-    assert report.job.outcome == "ok" and thawed.asked == plan.ask and 55 < thawed.waited < 200
+    assert report.job.outcome == "ok" and thawed.asked == plan.ask and 55 < thawed.waited < 400
     assert thawed.until is not None
     with aged.house() as built:
         record = built.catalog.job(report.job.id)
@@ -257,10 +291,11 @@ def index_names(lab: Lab) -> list[str]:
         return [item.key.rsplit("/", 1)[-1] for item in built.store.list(f"{lab_prefix(lab)}/index/")]
 
 
-def test_verify_passes_frozen_packs_over(aged: Lab, oss: OssServer) -> None:
+@either_bucket
+def test_verify_passes_frozen_packs_over(aged: Lab, server: Overlay) -> None:
     """They are not read, not sampled, not counted as read, and named; what is readable is read, and damage found."""
     keys = packs(aged)
-    freeze(oss, aged, keys[:2])
+    freeze(server, aged, keys[:2])
     report = aged.json("verify", "--tier", "cold", "--share", "1", "--sample", "10")
     assert report["ok"] and len(report["sampled"]) == 1 and report["sampled"][0]["ok"]
     details = report["job"]["details"]

@@ -42,7 +42,15 @@ def accepts(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
     return all(KEYWORDS[key](wanted, value, schema, root) for key, wanted in schema.items() if key not in known)
 
 
-TYPES = {"string": str, "number": (int, float), "integer": int, "boolean": bool, "object": dict, "array": list, "null": type(None)}
+TYPES = {
+    "string": str,
+    "number": (int, float),
+    "integer": int,
+    "boolean": bool,
+    "object": dict,
+    "array": list,
+    "null": type(None),
+}
 Keyword = Callable[[Any, Any, dict[str, Any], dict[str, Any]], bool]
 
 
