@@ -204,6 +204,12 @@ class ObjectMissing(Failure):
     advice = "rw verify   (it says what is missing, and what that costs)"
 
 
+class Frozen(Failure):
+    """The store has the object in a class that must be thawed before it can be read."""
+
+    advice = "rw lifecycle status   (it says what the bucket's rules do); rw restore thaws the packs that it needs"
+
+
 class ObjectExists(Failure):
     """The store has an object by that key already, and it was to be written only if absent."""
 

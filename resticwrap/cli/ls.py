@@ -1,11 +1,15 @@
 """`rw ls`."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from resticwrap.cli.edge import TIME, put, run_lines, unless
 from resticwrap.cli.options import Common, common, epilog
+
+if TYPE_CHECKING:
+    from resticwrap.services.choosing import Tier
 
 
 @click.command(
@@ -19,15 +23,15 @@ from resticwrap.cli.options import Common, common, epilog
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--snapshot", default="latest", show_default=True, help="Id (or its beginning), or latest.")
 @click.option("--at", type=TIME, metavar="TIME", help="As things stood at this time.")
-@click.option("--tier", type=click.Choice(["hot", "cold"]), default="hot", show_default=True)
-def command(common: Common, paths: tuple[str, ...], snapshot: str, at: datetime | None, tier: str) -> None:
+@click.option("--tier", type=click.Choice(["hot", "cold"]), help="[default: hot where it is there, else cold]")
+def command(common: Common, paths: tuple[str, ...], snapshot: str, at: datetime | None, tier: "Tier | None") -> None:
     """List what a snapshot holds, with content ids. PATHs are relative to the domain's root.
 
     With --json, one line of JSON for each object.
     """
     from resticwrap.report import text
     from resticwrap.services import listing
-    from resticwrap.services.restore import Wish
+    from resticwrap.services.choosing import Wish
 
     with run_lines(common) as house:
         for found in listing.ls(house.context, Wish(common.domains, paths, snapshot, at, tier=tier)):

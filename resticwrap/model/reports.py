@@ -6,6 +6,7 @@ from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.base import Time, Value
 from resticwrap.model.job import ErrorInfo, Job
 from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.thaw import Thawed, ThawPlan
 
 
 class PlannedDomain(Value, frozen=True):
@@ -66,6 +67,8 @@ class RestoredDomain(Value, frozen=True):
     compared: int
     mismatches: tuple[Mismatch, ...] = ()
     unreadable: tuple[str, ...] = ()
+    tier: str = "hot"
+    """The repository that it came from."""
 
 
 class RecoverPart(Value, frozen=True):
@@ -128,6 +131,9 @@ class RestoreReport(Value, frozen=True):
     safety: dict[str, str] = {}
     """By domain, the snapshot of what was live before."""
     notes: tuple[str, ...] = ()
+    thaw: tuple[ThawPlan, ...] = ()
+    """What had to be thawed first, tier by tier."""
+    thawed: tuple[Thawed, ...] = ()
 
 
 class Damage(Value, frozen=True):
@@ -525,120 +531,6 @@ class RebuildReport(Value, frozen=True):
     without_manifest: int
     skipped: tuple[str, ...] = ()
     pins: int = 0
-
-
-class RuleProblem(Value, frozen=True):
-    """A lifecycle rule that is in the way: what it selects, what it would do, and what to do about it. Over an `unsafe`
-    one nothing goes on."""
-
-    rule: str
-    severity: Literal["unsafe", "warn"]
-    selects: str
-    effect: str
-    advice: str
-
-
-class RuleChange(Value, frozen=True):
-    """What becomes of one lifecycle rule, and its XML before and after."""
-
-    rule: str
-    action: Literal["add", "change", "remove", "keep"]
-    ours: bool
-    why: str
-    before: str = ""
-    after: str = ""
-
-
-class LifecyclePlan(Value, frozen=True):
-    """What a bucket's lifecycle rules are to become. `seen` is the digest of those that are there now.
-
-    `document` is what would be put (None: no rules). `problems` are of the rules as they would be then, `refused` says
-    why they are not put.
-    """
-
-    target: str
-    provider: str
-    changes: tuple[RuleChange, ...] = ()
-    diff: str = ""
-    seen: str = ""
-    document: str | None = None
-    problems: tuple[RuleProblem, ...] = ()
-    refused: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is something to put."""
-        return any(change.action != "keep" for change in self.changes)
-
-
-class LifecycleReport(Value, frozen=True):
-    """What `rw lifecycle apply` or `remove` did. `differs`: rules that, read back, are not those that were put."""
-
-    plan: LifecyclePlan
-    applied: bool
-    differs: tuple[str, ...] = ()
-
-
-class ClassUse(Value, frozen=True):
-    """Objects of one kind in one storage class. `tier` is empty for manifests and what is in no repository."""
-
-    tier: str
-    kind: str
-    storage_class: str
-    objects: int
-    bytes: int
-
-
-class Astray(Value, frozen=True):
-    """An object that is in another class than it should be: `wanted` is that class, or what it must be."""
-
-    key: str
-    storage_class: str
-    wanted: str
-    since: Time | None = None
-
-
-class LockStatus(Value, frozen=True):
-    """The lock on a bucket. `whole_until`: before it no object of ours can be destroyed; `newest_until`: nor, before
-    that, the one that was written last. None: not known, or not locked."""
-
-    mode: str
-    days: int
-    whole_until: Time | None = None
-    newest_until: Time | None = None
-
-
-class LifecycleStatus(Value, frozen=True):
-    """Whether a bucket ages cold as the policy wants it.
-
-    `in_effect`: our rules are there, as the policy wants them. `overdue` counts labelled packs that should be in a
-    colder class by now, `astray` objects that are in a class in which they must not be; of either a few are named.
-    `unlabelled` counts data packs of cold without their label.
-    """
-
-    target: str
-    provider: str
-    at: Time
-    versioning: str
-    in_effect: bool
-    rules: tuple[RuleChange, ...] = ()
-    problems: tuple[RuleProblem, ...] = ()
-    lock: LockStatus | None = None
-    usage: tuple[ClassUse, ...] = ()
-    overdue: int = 0
-    overdue_bytes: int = 0
-    overdue_sample: tuple[Astray, ...] = ()
-    astray: int = 0
-    astray_sample: tuple[Astray, ...] = ()
-    unlabelled: int = 0
-    notes: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether all is as it should be."""
-        bad = any(problem.severity == "unsafe" for problem in self.problems)
-        return self.in_effect and not (bad or self.overdue or self.astray)
 
 
 class RuleProblem(Value, frozen=True):

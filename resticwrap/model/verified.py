@@ -25,7 +25,8 @@ class VerifyDetails(Value, frozen=True):
     `bucket` is the part of the `share` that was due (0: nothing was looked at), `reads` the first bytes of the packs
     that were all read back at `read_at`: empty where damage kept them from being read. `packs` are sums by first byte
     in hexadecimal; with what has been read since they say how much is covered at any later time. `proven` are the
-    original ids of the snapshots that were proven at `proven_at`.
+    original ids of the snapshots that were proven at `proven_at`. `frozen` are the packs of the part that were passed
+    over, for they must be thawed before they can be read, and `frozen_size` their bytes.
     """
 
     tier: str
@@ -44,6 +45,8 @@ class VerifyDetails(Value, frozen=True):
     proven: tuple[str, ...] = ()
     proven_at: Time | None = None
     damages: tuple[Damage, ...] = ()
+    frozen: int = 0
+    frozen_size: int = 0
 
     def builtins(self) -> dict[str, Any]:
         """As a job carries them, and as they come back with it: what JSON has and nothing else."""

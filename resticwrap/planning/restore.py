@@ -117,6 +117,29 @@ def doubts(
     return said
 
 
+def is_marked(snapshot: Snapshot) -> bool:
+    """Whether a copy in cold is marked: it was proven to be what its original is."""
+    return snapshot.tags is not None and snapshot.tags.tier == "cold"
+
+
+def marked_first(copies: Sequence[Snapshot]) -> list[Snapshot]:
+    """The copies of cold without those of which there is a marked one as well: a mark gives a copy another id, and a
+    crash between the two leaves both."""
+    marked = {copy.original for copy in copies if is_marked(copy)}
+    return [copy for copy in copies if is_marked(copy) or copy.original not in marked]
+
+
+def unmarked(domain: str, copy: Snapshot) -> list[str]:
+    """What a person should know of a copy that is taken from cold, as sentences."""
+    if is_marked(copy):
+        return []
+    said = (
+        f"{domain}: snapshot {copy.original[:8]} is a copy in cold that was never proven to be what its original is. "
+        "What is restored of it is compared with its own tree."
+    )
+    return [said]
+
+
 def incomplete(domain: str, snapshot: Snapshot) -> errors.Failure:
     """What is not in a partial snapshot would be missing from the live place without a word."""
     return errors.RestoreRefused(

@@ -1,7 +1,7 @@
 """Which part of the packs a verify reads back, which files it samples, how much has been covered, what damage means."""
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -36,15 +36,18 @@ def bytes_of(bucket: int, parts: int) -> tuple[int, ...]:
     return tuple(byte for byte in range(256) if in_bucket(byte, bucket, parts))
 
 
-def by_first_byte(packs: Mapping[str, tuple[int, Time]], reads: Mapping[int, Time]) -> dict[str, PackSums]:
+def by_first_byte(
+    packs: Mapping[str, tuple[int, Time]], reads: Mapping[int, Time], frozen: Container[str] = frozenset()
+) -> dict[str, PackSums]:
     """Packs summed by the first byte of their id. `packs`: id → (bytes, written at).
 
-    A pack counts as read when packs beginning with its first byte were read after it was written.
+    A pack counts as read when packs beginning with its first byte were read after it was written, and it is not
+    `frozen`: then it may have been passed over.
     """
     sums: dict[str, PackSums] = {}
     for pack, (size, written) in packs.items():
         at = reads.get(int(pack[:2], 16))
-        read = at is not None and written <= at
+        read = at is not None and written <= at and pack not in frozen
         known = sums.get(pack[:2], PackSums())
         sums[pack[:2]] = PackSums(
             packs=known.packs + 1,

@@ -4,6 +4,7 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from resticwrap.model.reports import RestoredDomain, RestoreReport
+from resticwrap.planning.thaw import sentences
 from resticwrap.report import format as fmt
 from resticwrap.report.backup import headline, paths
 from resticwrap.report.layout import Column, Part
@@ -29,9 +30,15 @@ def restore(console: "Console", report: RestoreReport, *, zone: tzinfo | None = 
                 f"{fmt.plural(len(report.domains), 'domain')}. Nothing is written.",
             )  # fmt: skip
             _table(page, report)
+            _thaw(page, report)
             _notes(page, report)
             return
         headline(page, WHAT[report.mode], report.job)
+        for one in report.thawed:
+            page.say(
+                f"{fmt.plural(one.packs, 'pack')} ({fmt.size(one.size)}) of {one.tier} were thawed first, after "
+                f"{fmt.duration(one.waited)}."
+            )
         if report.domains:
             _table(page, report)
             _verdict(page, report.domains)
@@ -43,6 +50,13 @@ def restore(console: "Console", report: RestoreReport, *, zone: tzinfo | None = 
                 page.say(f"rw restore --undo {report.job.id}  puts it back.", indent=2)
                 page.say(f"rw restore --accept {report.job.id}  removes it.", indent=2)
         _notes(page, report)
+
+
+def _thaw(page: Page, report: RestoreReport) -> None:
+    """What would have to be thawed, as a run says it before it asks."""
+    for plan in report.thaw:
+        for said in sentences(plan):
+            page.say(said)
 
 
 def _notes(page: Page, report: RestoreReport) -> None:

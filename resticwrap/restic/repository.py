@@ -253,12 +253,18 @@ class ResticRepository:
             if [entry.path for entry in known] != [last][:count]:
                 raise problem
             yield from theirs
-        except errors.ResticFailed:
+        except (errors.ResticFailed, errors.Frozen):
             raise problem from None
 
     def entries_by_find(self, snapshot: str, under: bytes = b"") -> Iterator[Entry]:
-        """The same list out of restic's own `find` and `ls`: slower, without link targets, and no reader of ours."""
+        """The same list out of restic's own `find` and `ls`: slower, without link targets, and no reader of ours.
+
+        Raises Frozen where a pack cannot be read before it is thawed: restic would try each for a quarter of an hour.
+        """
         packs = [name for name, _ in self._files(no_cache=False).names("data")]
+        for pack in packs:
+            self._setting.cancel.check()
+            self._setting.store.get(f"{self._setting.prefix}/data/{pack[:2]}/{pack}", 0, 1)
         found, _ = self._runner.run(find.find_arguments(snapshot, packs))
         listed, _ = self._runner.run(["ls", snapshot])
         for entry in find.entries_from_find(found.stdout, listed.stdout):

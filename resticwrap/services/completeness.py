@@ -12,11 +12,14 @@ from resticwrap.services.context import Context
 class Completeness:
     """Asked about a snapshot: True, False (known to be partial, or recorded as not known), None where nothing says so.
 
+    Of several tiers it is complete where it is so in any: a copy is what its original is, and hot may have forgotten
+    that.
+
     The catalogue is asked once. Where it is down, the state directory (`latest`, spooled jobs, kept manifests) and then
     the manifest of the snapshot's job in the target tell the same, and `note` says so.
     """
 
-    def __init__(self, context: Context, tier: str) -> None:
+    def __init__(self, context: Context, *tiers: str) -> None:
         self._context = context
         latest = context.latest()
         self.last = {name: one.snapshot for name, one in latest.domains.items()} if latest else {}
@@ -25,7 +28,12 @@ class Completeness:
         self.note = ""
         self._catalog: Mapping[str, KnownSnapshot] | None = None
         try:
-            self._catalog = context.catalog().snapshots(context.target_name, tier)
+            known: dict[str, KnownSnapshot] = {}
+            for tier in {"hot", *tiers}:
+                for name, one in context.catalog().snapshots(context.target_name, tier).items():
+                    if name not in known or one.complete:
+                        known[name] = one
+            self._catalog = known
         except errors.CatalogUnavailable as error:
             self.note = f"{error.message} What is complete was taken from the state directory and the manifests."
 

@@ -52,22 +52,22 @@ class Damages:
         return Listing(named, {item.key.rsplit("/", 1)[-1]: (item.size, item.modified) for item in listed})
 
     def confirmed(
-        self, checked: CheckResult, listing: Listing, bucket: int, parts: int, snapshots: Sequence[Snapshot]
+        self, checked: CheckResult, listing: Listing, again: Callable[[], CheckResult], snapshots: Sequence[Snapshot]
     ) -> list[Damage]:
-        """What is damaged, by a second look where the first one reported anything."""
+        """What is damaged, by a second look (`again`) where the first one reported anything."""
         if not checked.errors and not listing.lost():
             return []
-        again = self._repository.check(bucket=bucket, parts=parts)
+        looked = again()
         second = self.listing()
         lost = second.lost()
-        if not again.errors and not lost:
+        if not looked.errors and not lost:
             self._note("A first look reported damage that a second look did not find; nothing counts.")
             return []
-        kinds = {**dict.fromkeys(again.broken_packs, "pack_damaged"), **lost}
+        kinds = {**dict.fromkeys(looked.broken_packs, "pack_damaged"), **lost}
         damages = self.small_files() + self._costs(kinds, snapshots)
         if not damages:
             unnamed = len(listing.stored.keys() - second.named.keys())
-            said = "; ".join(" ".join(text.split()) for text in again.messages[:5]) or "restic check reports errors"
+            said = "; ".join(" ".join(text.split()) for text in looked.messages[:5]) or "restic check reports errors"
             name = f"{unnamed} packs that no index names" if unnamed else said
             damages.append(self._damage("index" if unnamed else "structure", name))
         return damages

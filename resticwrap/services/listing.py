@@ -15,8 +15,9 @@ from resticwrap.model.reports import HistoryJob, HistoryReport, ListedObject, Sn
 from resticwrap.model.swap import Journal
 from resticwrap.planning import inplace
 from resticwrap.ports import Catalog, Repository
+from resticwrap.services import frost
+from resticwrap.services.choosing import Choice, Wish, choose, notes_of
 from resticwrap.services.context import Context, Records, check_domains
-from resticwrap.services.restore import Choice, Wish, choose, notes_of
 
 JOBS_AT_MOST = 1000
 OTHERS = ("restore", "verify", "copy", "forget", "prune", "recover")
@@ -29,6 +30,7 @@ def snapshots(context: Context, tiers: Sequence[str], domains: Sequence[str]) ->
     seen: set[str | None] = set()
     for tier in tiers:
         context.check_pin(tier)
+        frost.preflight(context, tier)
         try:
             until = context.clock.now() + CLOCK_SLACK
             known = context.catalog().snapshots(context.target_name, tier, until)
@@ -64,9 +66,6 @@ class Listing:
 
 def ls(context: Context, wish: Wish) -> list[Listing]:
     """What the wished snapshots hold, below the wished paths."""
-    context.check_pin(wish.tier)
-    repository = context.repositories[wish.tier]
-    chunker = repository.trees().chunker
     choices = choose(context, wish)
     for note in notes_of(choices):
         context.watcher.note(note)
@@ -74,8 +73,8 @@ def ls(context: Context, wish: Wish) -> list[Listing]:
         Listing(
             domain=choice.domain,
             snapshot=choice.snapshot.original,
-            entries=_listed(repository, choice),
-            chunker=chunker,
+            entries=_listed(context.repositories[choice.tier], choice),
+            chunker=context.repositories[choice.tier].trees().chunker,
         )
         for choice in choices
     ]

@@ -14,159 +14,25 @@ from pathlib import Path
 import msgspec
 
 from resticwrap import errors
-from resticwrap.model.base import Time
 from resticwrap.model.job import Job
 from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
-from resticwrap.model.snapshot import Snapshot
 from resticwrap.planning import inplace
-from resticwrap.planning import restore as planning
-from resticwrap.ports import Lost, MissedItem, Progress, Repository
-from resticwrap.services import interrupted, manifest
+from resticwrap.ports import Lost, MissedItem, Progress
+from resticwrap.services import interrupted, thaw
+from resticwrap.services.choosing import LOST, Choice, Wish, choose, notes_of
 from resticwrap.services.compare import compare, excused
-from resticwrap.services.completeness import Completeness
-from resticwrap.services.context import Context, check_domains
+from resticwrap.services.context import Context
 from resticwrap.services.leftovers import clear_stage, dead_stages, stage_of
 
 DAMAGED = b".rw-damaged"
 NOT_RESTORED = frozenset({"socket", "irregular"})
 """What restic does not bring back: it means nothing without the process that made it."""
-LOST = (errors.Damaged, errors.ObjectMissing, errors.ResticFailed)
-"""What a damaged repository says of one domain, and not of the others."""
 WRONG_CONTENT = frozenset({"size", "content"})
 NAMED = 500
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What to restore: `paths` below one domain, whole domains, or all of a job; from which snapshot, in which tier."""
-
-    domains: tuple[str, ...]
-    paths: tuple[str, ...] = ()
-    snapshot: str = "latest"
-    at: Time | None = None
-    job: str | None = None
-    tier: str = "hot"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One domain's snapshot, the name of its root in the tree, and the wanted paths as they stand in the snapshot.
-
-    `complete`: it is known to be. `notes`: what a person should know of the choice.
-    """
-
-    domain: str
-    snapshot: Snapshot
-    root: bytes
-    paths: tuple[bytes, ...]
-    complete: bool = True
-    notes: tuple[str, ...] = ()
-
-
-def choose(context: Context, wish: Wish) -> list[Choice]:
-    """Which snapshots a wish means. Raises NotFound, UsageError."""
-    if wish.paths and len(wish.domains) != 1:
-        raise errors.UsageError(
-            "Paths belong to one domain.", hint="rw restore PATH --domain NAME   (rw ls --domain NAME lists them)"
-        )
-    repository = context.repositories[wish.tier]
-    snapshots = repository.snapshots()
-    complete = Completeness(context, wish.tier)
-    now = context.clock.now()
-    choices = []
-    for domain, name in _wanted(context, wish, snapshots, complete).items():
-        snapshot = planning.choose(
-            snapshots,
-            domain,
-            wanted=name,
-            at=wish.at,
-            now=now,
-            complete=complete,
-            unknown=not complete.certain,
-            last=complete.last.get(domain),
-            host=context.settings.host,
-        )
-        said = planning.doubts(snapshots, domain, snapshot, wanted=name, at=wish.at, now=now, complete=complete)
-        root = root_of(repository, snapshot)
-        paths = tuple(planning.inside(root, path) for path in wish.paths)
-        for path, asked in zip(paths, wish.paths, strict=True):
-            if next(iter(repository.entries(snapshot.id, snapshot.tree, path)), None) is None:
-                raise errors.NotFound(
-                    f"Snapshot {snapshot.original[:8]} of {domain} has no {asked}.",
-                    hint=f"rw ls --domain {domain} --snapshot {snapshot.original[:8]}",
-                )
-        notes = ((complete.note,) if complete.note else ()) + tuple(said)
-        choices.append(Choice(domain, snapshot, root, paths, bool(complete(snapshot)), notes))
-    return choices
-
-
-def notes_of(choices: Sequence[Choice]) -> tuple[str, ...]:
-    """What a person should know of these choices, once each."""
-    return tuple(dict.fromkeys(note for choice in choices for note in choice.notes))
-
-
-def _wanted(context: Context, wish: Wish, snapshots: Sequence[Snapshot], complete: Completeness) -> dict[str, str]:
-    """By domain, which snapshot: an id (or its beginning), or `latest`."""
-    if wish.job:
-        return _of_job(context, wish)
-    if wish.domains:
-        check_domains(context.settings, wish.domains, {snapshot.domain for snapshot in snapshots})
-        return dict.fromkeys(wish.domains, wish.snapshot)
-    if wish.snapshot != "latest":
-        return {planning.owner(snapshots, wish.snapshot): wish.snapshot}
-    return dict.fromkeys(everything(context, wish, snapshots, complete), "latest")
-
-
-def everything(context: Context, wish: Wish, snapshots: Sequence[Snapshot], complete: Completeness) -> list[str]:
-    """Every domain that has a complete snapshot, also one that the policy has dropped; the others are told of."""
-    there: set[str] = set()
-    for one in reversed(snapshots):
-        if one.domain and one.domain not in there and (wish.at is None or one.time <= wish.at):
-            known = complete(one)
-            if known or (known is None and not complete.certain):
-                there.add(one.domain)
-    for name in sorted(set(context.settings.domains) - there):
-        context.watcher.note(f"{name} has no complete snapshot, so it is left out")
-    if not there:
-        raise errors.NotFound(
-            f"Target {context.target_name} holds no complete snapshot of that time.",
-            hint="rw snapshots   (on a new machine first: rw catalog rebuild)",
-        )
-    return sorted(there)
-
-
-def _of_job(context: Context, wish: Wish) -> dict[str, str]:
-    """What a job left. Raises NotFound where a wished domain got no snapshot in it; others are told of."""
-    assert wish.job is not None
-    written = manifest.load(context, manifest.resolve(context, wish.job))
-    runs = {listed.run.domain: listed.run.snapshot for listed in written.domains}
-    for name in wish.domains or runs:
-        if not runs.get(name):
-            if wish.domains:
-                raise errors.NotFound(
-                    f"Job {written.job_id} has no snapshot of {name}.", hint=f"rw manifest show {written.job_id}"
-                )
-            context.watcher.note(f"{name} got no snapshot in that job, so it is left out")
-    return {name: snapshot for name in wish.domains or runs if (snapshot := runs.get(name))}
-
-
-def root_of(repository: Repository, snapshot: Snapshot) -> bytes:
-    """The name of a snapshot's one root. Raises NotFound for an empty snapshot.
-
-    Where the tree cannot be read it is the name of what was backed up: what is lost is told when it is restored.
-    """
-    try:
-        for entry in repository.entries(snapshot.id, snapshot.tree):
-            return entry.path
-    except LOST:
-        if snapshot.paths and (name := os.path.basename(snapshot.paths[0])):
-            return os.fsencode(name)
-        raise
-    raise errors.NotFound(f"Snapshot {snapshot.original[:8]} is empty.", hint="rw snapshots")
-
-
-def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
+def restore(context: Context, wish: Wish, to: Path, how: thaw.Thawing | None = None) -> RestoreReport:
     """Restore beside, into an empty or new folder `to`. Raises RestoreRefused before anything was written.
 
     Where a restore was killed in that very folder, it is finished: what it had done is compared, not restored again.
@@ -175,13 +41,16 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
     dead = dead_stages(context, to)
     if not dead:
         refuse_full(to)
-    context.check_pin(wish.tier)
     choices = choose(context, wish)
-    job = msgspec.structs.replace(context.new_job("restore"), details={"to": str(to)})
+    how = how or thaw.Thawing()
+    frozen = thaw.plans(context, choices, how)
+    thaw.agree(frozen, how)
+    job = msgspec.structs.replace(context.new_job("restore"), details={"to": str(to), **thaw.details(frozen)})
     done: list[RestoredDomain] = []
     troubles: list[errors.Failure | None] = []
     notes: list[str] = []
     with context.running(job):
+        thawed = thaw.bring(context, job, frozen)
         context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
         try:
             _make_stage(stage_of(to, job))
@@ -189,8 +58,8 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
                 clear_stage(stage, finished=True)
             for choice in choices:
                 context.watcher.update(choice.domain, Progress())
-                found = _resumed(context, wish.tier, job, choice, to) if dead else None
-                restored, trouble, note = (found, None, "") if found else _one(context, wish.tier, job, choice, to)
+                found = _resumed(context, job, choice, to) if dead else None
+                restored, trouble, note = (found, None, "") if found else _one(context, job, choice, to)
                 done.append(restored)
                 troubles.append(trouble)
                 notes += [note] if note else []
@@ -200,14 +69,25 @@ def restore(context: Context, wish: Wish, to: Path) -> RestoreReport:
                 job,
                 outcome="ok" if all(good(restored) for restored in done) else "partial",
                 finished_at=context.clock.now(),
-                details={**job.details, "snapshots": {restored.domain: restored.snapshot for restored in done}},
+                details={
+                    **job.details,
+                    **thaw.result(thawed),
+                    "snapshots": {restored.domain: restored.snapshot for restored in done},
+                },
             )
             # Before the stage goes: where it is left, the next restore knows that this one was not finished.
             context.recorder.close(job)
         finally:
             context.watcher.end()
             clear_stage(stage_of(to, job), finished=job.outcome != "running")
-    return RestoreReport(job=job, mode="beside", domains=tuple(done), notes=(*notes_of(choices), *notes))
+    return RestoreReport(
+        job=job,
+        mode="beside",
+        domains=tuple(done),
+        notes=(*notes_of(choices), *notes),
+        thaw=frozen,
+        thawed=thawed,
+    )
 
 
 def _raise_if_nothing_came(done: Sequence[RestoredDomain], troubles: Sequence[errors.Failure | None]) -> None:
@@ -218,18 +98,23 @@ def _raise_if_nothing_came(done: Sequence[RestoredDomain], troubles: Sequence[er
                 raise trouble
 
 
-def preview(context: Context, wish: Wish, to: Path) -> RestoreReport:
+def preview(context: Context, wish: Wish, to: Path, how: thaw.Thawing | None = None) -> RestoreReport:
     """What a restore would bring back, from which snapshot and to where; nothing is written or recorded."""
     refuse_full(to)
-    context.check_pin(wish.tier)
     choices = choose(context, wish)
-    domains = tuple(planned(context, wish.tier, choice, to / choice.domain) for choice in choices)
-    return RestoreReport(job=context.new_job("restore"), mode="planned", domains=domains, notes=notes_of(choices))
+    domains = tuple(planned(context, choice, to / choice.domain) for choice in choices)
+    return RestoreReport(
+        job=context.new_job("restore"),
+        mode="planned",
+        domains=domains,
+        notes=notes_of(choices),
+        thaw=thaw.plans(context, choices, how or thaw.Thawing()),
+    )
 
 
-def planned(context: Context, tier: str, choice: Choice, place: Path) -> RestoredDomain:
+def planned(context: Context, choice: Choice, place: Path) -> RestoredDomain:
     """A choice as it is in its snapshot, not compared with anything yet."""
-    files = [entry.size for entry in entries(context, tier, choice) if entry.kind == "file"]
+    files = [entry.size for entry in entries(context, choice) if entry.kind == "file"]
     return RestoredDomain(
         domain=choice.domain,
         snapshot=choice.snapshot.original,
@@ -238,6 +123,7 @@ def planned(context: Context, tier: str, choice: Choice, place: Path) -> Restore
         files=len(files),
         size=sum(files),
         compared=0,
+        tier=choice.tier,
     )
 
 
@@ -269,17 +155,17 @@ def _make_stage(stage: Path) -> None:
         ) from error
 
 
-def _resumed(context: Context, tier: str, job: Job, choice: Choice, to: Path) -> RestoredDomain | None:
+def _resumed(context: Context, job: Job, choice: Choice, to: Path) -> RestoredDomain | None:
     """A domain that a killed restore had put in its place, if it is what is wanted; else it is renamed, not removed."""
     place = to / choice.domain
     if not os.path.lexists(place):
         return None
     name = os.fsencode(choice.domain)
-    trees = context.repositories[tier].trees()
+    trees = context.repositories[choice.tier].trees()
     try:
         wanted = [
             msgspec.structs.replace(entry, path=name + entry.path[len(choice.root) :])
-            for entry in entries(context, tier, choice)
+            for entry in entries(context, choice)
         ]
         compared = compare(trees, wanted, os.fsencode(to), choice.domain, owners=True)
         wrong = False
@@ -291,20 +177,18 @@ def _resumed(context: Context, tier: str, job: Job, choice: Choice, to: Path) ->
     if wrong:
         place.rename(f"{place}.before-{job.id}")
         return None
-    whole = planned(context, tier, choice, place)
+    whole = planned(context, choice, place)
     return msgspec.structs.replace(whole, compared=whole.files)
 
 
-def _one(
-    context: Context, tier: str, job: Job, choice: Choice, to: Path
-) -> tuple[RestoredDomain, errors.Failure | None, str]:
+def _one(context: Context, job: Job, choice: Choice, to: Path) -> tuple[RestoredDomain, errors.Failure | None, str]:
     """Restore one domain. What the repository has lost of it is in `unreadable`, and why (first) beside it: what came
     back all the same is put in its place. And a note on owners that could not be set."""
     stage = stage_of(to, job) / choice.domain
     unreadable: list[str] = []
     trouble: errors.Failure | None = None
     try:
-        unreadable += [f"{item.item}: {item.message}" for item in fetch(context, tier, choice, stage)]
+        unreadable += [f"{item.item}: {item.message}" for item in fetch(context, choice, stage)]
     except LOST as error:
         if isinstance(error, errors.ResticFailed) and error.killed:
             raise  # that says nothing of the repository: the same command again finishes it
@@ -316,7 +200,7 @@ def _one(
         unreadable.append(f"/{show_path(path)}/: {error.message}")
 
     try:
-        check(context, tier, choice, os.fsencode(stage), found, lost=lost)
+        check(context, choice, os.fsencode(stage), found, lost=lost)
     except LOST as error:
         trouble = trouble or error
         unreadable.append(f"/: {error.message}")
@@ -332,6 +216,7 @@ def _one(
         files=found.files,
         size=found.size,
         compared=found.files,
+        tier=choice.tier,
         mismatches=tuple(found.wrong),
         unreadable=tuple(dict.fromkeys(unreadable))[:NAMED],
     )
@@ -339,10 +224,10 @@ def _one(
     return restored, trouble, note
 
 
-def fetch(context: Context, tier: str, choice: Choice, stage: Path) -> Sequence[MissedItem]:
+def fetch(context: Context, choice: Choice, stage: Path) -> Sequence[MissedItem]:
     """Restore a choice below `stage`, as it stands in the snapshot. Returns what restic could not restore whole."""
     stage.mkdir(mode=0o700)
-    result = context.repositories[tier].restore(
+    result = context.repositories[choice.tier].restore(
         choice.snapshot.id,
         stage,
         choice.paths,
@@ -351,9 +236,9 @@ def fetch(context: Context, tier: str, choice: Choice, stage: Path) -> Sequence[
     return result.failed
 
 
-def entries(context: Context, tier: str, choice: Choice, lost: Lost | None = None) -> Iterator[Entry]:
+def entries(context: Context, choice: Choice, lost: Lost | None = None) -> Iterator[Entry]:
     """What a choice must bring back. The folders on the way to a wanted path are not part of it."""
-    repository = context.repositories[tier]
+    repository = context.repositories[choice.tier]
     for under in choice.paths or (choice.root,):
         for entry in repository.entries(choice.snapshot.id, choice.snapshot.tree, under, lost=lost):
             if entry.kind not in NOT_RESTORED:
@@ -372,16 +257,14 @@ class Checked:
     """What belongs to users or groups that this process may not set: as it should be but for that."""
 
 
-def check(context: Context, tier: str, choice: Choice, place: bytes, found: Checked, *, lost: Lost) -> None:
+def check(context: Context, choice: Choice, place: bytes, found: Checked, *, lost: Lost) -> None:
     """Compare all of a choice with what lies below `place`, and count it in `found`. Folders that the repository has
     lost are told to `lost`.
 
     A file with wrong content is renamed so that nobody takes it for the real one.
     """
-    trees = context.repositories[tier].trees()
-    for entry, mismatch in compare(
-        trees, entries(context, tier, choice, lost), place, choice.domain, owners=True, cut=True
-    ):
+    trees = context.repositories[choice.tier].trees()
+    for entry, mismatch in compare(trees, entries(context, choice, lost), place, choice.domain, owners=True, cut=True):
         context.heed()
         found.files += entry.kind == "file"
         if mismatch is not None and excused(entry, mismatch):

@@ -1,8 +1,10 @@
 """`rw restore --in-place`, `--undo`, `--accept`: hands domains and repositories to the engine in `inplace.py`."""
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,22 +16,13 @@ from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.swap import InPlaceResult, Piece, Safety, Unsaved
 from resticwrap.planning import inplace as decide
 from resticwrap.planning.restore import incomplete
-from resticwrap.services import backup, interrupted
+from resticwrap.services import backup, interrupted, thaw
+from resticwrap.services.choosing import Choice, Wish, choose, notes_of, root_of
 from resticwrap.services.compare import compare, excused, may_own
 from resticwrap.services.context import Context
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Work
-from resticwrap.services.restore import (
-    NOT_RESTORED,
-    Choice,
-    Wish,
-    choose,
-    entries,
-    live_root,
-    notes_of,
-    planned,
-    root_of,
-)
+from resticwrap.services.restore import NOT_RESTORED, entries, live_root, planned
 from resticwrap.services.unsaved import unsaved
 
 LOCK = "in-place restore"
@@ -142,25 +135,43 @@ def _recover(context: Context, engine: InPlace, *, strict: bool = True) -> None:
         context.watcher.note(f"in-place restore {one.job}: was {one.was}, is {one.now}. {what}".rstrip())
 
 
-def restore(context: Context, wish: Wish, *, force: bool = False) -> RestoreReport:
-    """Put paths or whole domains back in their live place. Raises RestoreRefused where that could not be undone."""
-    job = context.new_job("restore")
+def restore(context: Context, wish: Wish, *, force: bool = False, how: thaw.Thawing | None = None) -> RestoreReport:
+    """Put paths or whole domains back in their live place. Raises RestoreRefused where that could not be undone.
+
+    What has to be thawed first is waited for without the lock of in-place restores, and chosen again after.
+    """
+    how = how or thaw.Thawing()
     interrupted.close(context)
-    context.check_pin(wish.tier)
     work = DomainWork(context)
-    with context.locks.hold(LOCK), context.running(job, strict=True) as job:
+    choices = _chosen(context, wish, context.in_place(work), force=force)
+    frozen = thaw.plans(context, choices, how)
+    thaw.agree(frozen, how)
+    job = msgspec.structs.replace(context.new_job("restore"), details=thaw.details(frozen))
+    with contextlib.ExitStack() as held:
+        if not frozen:
+            held.enter_context(context.locks.hold(LOCK))
+        job = held.enter_context(context.running(job, strict=True))
+        thawed = thaw.bring(context, job, frozen)
+        if frozen:
+            held.enter_context(context.locks.hold(LOCK))
         engine = context.in_place(work)
         _recover(context, engine)
-        choices = _chosen(context, wish, engine, force=force)
+        if thawed:
+            choices = _chosen(context, wish, engine, force=force)
+        if thawed and thaw.plans(context, choices, how):
+            raise errors.RestoreRefused(
+                "What is to be restored changed while it was thawed, and is frozen.", hint="Run the same command again."
+            )
         context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
         try:
-            wanted, notes = pieces(context, wish, choices, force=force)
+            wanted, notes = pieces(context, choices, force=force)
             result = engine.run(job.id, context.target_name, wanted, force=force)
         finally:
             context.watcher.end()
-        domains = [_restored(context, wish, choice) for choice in choices]
+        domains = [_restored(context, choice) for choice in choices]
         result = msgspec.structs.replace(result, notes=(*notes_of(choices), *notes, *result.notes))
-        return _close(context, job, "in-place", result, domains)
+        report = _close(context, job, "in-place", result, domains, thaw.result(thawed))
+        return msgspec.structs.replace(report, thaw=frozen, thawed=thawed)
 
 
 def _chosen(context: Context, wish: Wish, engine: InPlace, *, force: bool) -> list[Choice]:
@@ -186,16 +197,21 @@ def _chosen(context: Context, wish: Wish, engine: InPlace, *, force: bool) -> li
     return found
 
 
-def preview(context: Context, wish: Wish, *, force: bool = False) -> RestoreReport:
+def preview(context: Context, wish: Wish, *, force: bool = False, how: thaw.Thawing | None = None) -> RestoreReport:
     """What an in-place restore would do, checked as a run checks it; writes nothing. Raises what a run would raise."""
-    context.check_pin(wish.tier)
     engine = context.in_place(DomainWork(context))
     choices = _chosen(context, wish, engine, force=force)
     job = context.new_job("restore")
-    wanted, said = pieces(context, wish, choices, force=force)
+    wanted, said = pieces(context, choices, force=force)
     _, notes = engine.check(job.id, wanted, force=force)
-    domains = tuple(planned(context, wish.tier, choice, live_root(context, choice.domain)) for choice in choices)
-    return RestoreReport(job=job, mode="planned", domains=domains, notes=(*notes_of(choices), *said, *notes))
+    domains = tuple(planned(context, choice, live_root(context, choice.domain)) for choice in choices)
+    return RestoreReport(
+        job=job,
+        mode="planned",
+        domains=domains,
+        notes=(*notes_of(choices), *said, *notes),
+        thaw=thaw.plans(context, choices, how or thaw.Thawing()),
+    )
 
 
 def undo(context: Context, restored: str, *, force: bool = False) -> RestoreReport:
@@ -218,9 +234,7 @@ def _again(context: Context, mode: str, act: Callable[[InPlace], InPlaceResult])
         return _close(context, job, mode, act(engine), [])
 
 
-def pieces(
-    context: Context, wish: Wish, choices: Sequence[Choice], *, force: bool
-) -> tuple[list[Piece], tuple[str, ...]]:
+def pieces(context: Context, choices: Sequence[Choice], *, force: bool) -> tuple[list[Piece], tuple[str, ...]]:
     """One piece for each wanted path (where it stands in the snapshot, where it lives, how large it is), and notes.
 
     Raises RestoreRefused where another domain of the policy lives at or below such a place, and without `force` where
@@ -232,9 +246,9 @@ def pieces(
     for choice in choices:
         live = os.path.realpath(os.fsencode(live_root(context, choice.domain)))
         for inside in choice.paths or (choice.root,):
-            one = Choice(choice.domain, choice.snapshot, choice.root, (inside,))
+            one = Choice(choice.domain, choice.snapshot, choice.root, (inside,), tier=choice.tier)
             size, foreign = 0, list[str]()
-            for entry in entries(context, wish.tier, one):
+            for entry in entries(context, one):
                 context.heed()
                 size += entry.size
                 if not may_own(entry):
@@ -251,7 +265,7 @@ def pieces(
                     root=live,
                     live=os.path.join(live, inside[len(choice.root) :].lstrip(b"/")).rstrip(b"/"),
                     size=size,
-                    tier=wish.tier,
+                    tier=choice.tier,
                 )
             )
             if (refusal := decide.nested(found[-1], roots)) is not None:
@@ -259,20 +273,27 @@ def pieces(
     return found, tuple(notes)
 
 
-def _restored(context: Context, wish: Wish, choice: Choice) -> RestoredDomain:
+def _restored(context: Context, choice: Choice) -> RestoredDomain:
     """The engine has compared all of it, and raises where anything differs."""
-    whole = planned(context, wish.tier, choice, live_root(context, choice.domain))
+    whole = planned(context, choice, live_root(context, choice.domain))
     return msgspec.structs.replace(whole, compared=whole.files)
 
 
 def _close(
-    context: Context, job: Job, mode: str, result: InPlaceResult, domains: Sequence[RestoredDomain]
+    context: Context,
+    job: Job,
+    mode: str,
+    result: InPlaceResult,
+    domains: Sequence[RestoredDomain],
+    more: Mapping[str, Any] | None = None,
 ) -> RestoreReport:
     job = msgspec.structs.replace(
         job,
         outcome="ok",
         finished_at=context.clock.now(),
         details={
+            **job.details,
+            **(more or {}),
             "mode": mode,
             "restore": result.job,
             "safety": result.safety,

@@ -4,6 +4,7 @@ All bytes come from the store and not from the local cache, which hides lost pac
 without a restic lock, so that no incremental misses its time, under a lock of ours that keeps forget and prune away.
 """
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -26,11 +27,11 @@ from resticwrap.model.reports import Coverage, Damage, SampledFile, VerifyReport
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.verified import PackSums, VerifyDetails, VerifyRecord, verify_details
 from resticwrap.planning import verify as planning
-from resticwrap.ports import Catalog, Progress, Repository
-from resticwrap.services import interrupted, manifest
+from resticwrap.ports import Catalog, CheckResult, Progress, Repository, Trees
+from resticwrap.services import frost, interrupted, manifest
 from resticwrap.services.compare import compare
 from resticwrap.services.context import Context, side_by_side
-from resticwrap.services.damage import Damages
+from resticwrap.services.damage import Damages, Listing
 from resticwrap.services.leftovers import clear_scratch, scratch
 
 T = TypeVar("T")
@@ -40,6 +41,9 @@ STORE, SAMPLE = "structure and packs", "sample"
 """What a verify does, for who looks on: restic's check does the first in one go."""
 DAMAGES_KEPT = 50
 """How many damages a record names."""
+WALKED_AT_ONCE = 5000
+PACKS_AT_ONCE = 4
+"""Packs that are in memory at a time where they are read back by our own reader."""
 COVERAGE_MARGIN_DAYS = 7
 """A full cycle is one share a week; that and a week's grace is the window that coverage is counted over."""
 
@@ -114,6 +118,9 @@ class _Verify:
         self.damages: list[Damage] = []
         self.sampled: list[SampledFile] = []
         self.unproven = False
+        self.frozen: frozenset[str] = frozenset()
+        self.left_out: dict[str, int] = {}
+        """By domain, how many files could not be in the sample since they are frozen."""
         self.details = VerifyDetails(
             tier=repository.tier,
             repository=_pinned(context, repository.tier),
@@ -150,24 +157,33 @@ class _Verify:
         reads = self._ask(lambda catalog: catalog.reads(context.target_name, details.tier, until)) or {}
         bucket = planning.next_bucket(reads, rule.parts)
         context.watcher.update(STORE, Progress())
+        frost.preflight(context, repository.tier)
         snapshots = repository.snapshots(no_cache=True)
         listing = self.damage.listing()
-        checked = repository.check(bucket=bucket, parts=rule.parts)
-        self.damages += self.damage.confirmed(checked, listing, bucket, rule.parts, snapshots)
+        self.frozen = self._frozen(listing)
+
+        def look() -> CheckResult:
+            if self.frozen:
+                return self._read_back(listing, bucket)
+            return repository.check(bucket=bucket, parts=rule.parts)
+
+        self.damages += self.damage.confirmed(look(), listing, look, snapshots)
         self.damages += self.damage.lost_snapshots(snapshots, self.damages)
         # After a fault of the structure restic may not have read a single pack.
         read = planning.bytes_of(bucket, rule.parts) if all(d.kind == "pack_damaged" for d in self.damages) else ()
-        sizes = [size for pack, (size, _) in listing.stored.items() if int(pack[:2], 16) in read]
+        part = {pack: size for pack, (size, _) in listing.stored.items() if int(pack[:2], 16) in read}
+        sizes = [size for pack, size in part.items() if pack not in self.frozen]
+        self._tell_frozen([size for pack, size in part.items() if pack in self.frozen])
         context.watcher.update(STORE, Progress(bytes_done=sum(sizes), files_done=len(sizes)))
         context.watcher.done(STORE, "ok" if not self.damages else "failed")
         if read:
             self._ask(lambda catalog: catalog.record_reads(context.target_name, details.tier, read, started, until))
-            if not sizes:
+            if not part:
                 self.notes.append(f"Part {bucket} of {rule.parts} holds no pack, so no pack was read back.")
         else:
             self.notes.append(f"Part {bucket} of {rule.parts} does not count as read back.")
         reads = {**reads, **dict.fromkeys(read, started)}
-        self._cover(bucket, planning.by_first_byte(listing.stored, reads), reads)
+        self._cover(bucket, planning.by_first_byte(listing.stored, reads, self.frozen), reads)
         self.details = msgspec.structs.replace(
             self.details, snapshots=len(snapshots), reads=read, read_at=started if read else None
         )
@@ -177,6 +193,51 @@ class _Verify:
         done = Progress(bytes_done=sum(file.size for file in self.sampled), files_done=len(self.sampled))
         context.watcher.update(SAMPLE, done)
         context.watcher.done(SAMPLE, "ok" if all(file.ok for file in self.sampled) else "failed")
+
+    def _frozen(self, listing: Listing) -> frozenset[str]:
+        """The packs that cannot be read now. Raises Frozen where trees lie in one: restic would try it for ever."""
+        there = frost.packs(self.context, self.repository.tier)
+        if there is None or not there.suspects:
+            return frozenset()
+        trees = self.repository.trees(no_cache=True)
+        there.refuse_trees(self.repository.tier, listing.named, trees.data_only_packs())
+        return frozenset(there.frozen(self.context.heed))
+
+    def _read_back(self, listing: Listing, bucket: int) -> CheckResult:
+        """What `check` with the part's data says, by our own reader: restic would read frozen packs as well, and wait
+        for each of them. A pack's name is the sha256 of its bytes."""
+        checked = self.repository.check(bucket=None, parts=self.rule.parts)
+        packs = [
+            pack
+            for pack in sorted(listing.stored.keys() & listing.named.keys())
+            if pack not in self.frozen and planning.in_bucket(int(pack[:2], 16), bucket, self.rule.parts)
+        ]
+        with ThreadPoolExecutor(PACKS_AT_ONCE) as pool:
+            looked = list(pool.map(self._pack, packs))
+        self.frozen |= {pack for pack, found in zip(packs, looked, strict=True) if found == "frozen"}
+        broken = [pack for pack, found in zip(packs, looked, strict=True) if found == "broken"]
+        return msgspec.structs.replace(
+            checked, errors=checked.errors + len(broken), broken_packs=(*checked.broken_packs, *broken)
+        )
+
+    def _pack(self, pack: str) -> str:
+        """What reading one pack back says of it: nothing, `broken`, or `frozen` where the bucket moved it just now."""
+        self.context.heed()
+        try:
+            content = self.context.store.get(frost.key_of(self.context, self.repository.tier, pack))
+        except errors.ObjectMissing:  # the listing tells of what is lost
+            return ""
+        except errors.Frozen:
+            return "frozen"
+        return "" if hashlib.sha256(content).hexdigest() == pack else "broken"
+
+    def _tell_frozen(self, sizes: Sequence[int]) -> None:
+        self.details = msgspec.structs.replace(self.details, frozen=len(sizes), frozen_size=sum(sizes))
+        if self.frozen:
+            self.notes.append(
+                f"{len(self.frozen)} packs are frozen, in a class that must be thawed before it can be read. "
+                f"{len(sizes)} of them belong to the part that was due: they were passed over and do not count as read."
+            )
 
     def _cover(self, bucket: int, sums: dict[str, PackSums], reads: Mapping[int, Time]) -> None:
         now = self.context.clock.now()
@@ -283,9 +344,11 @@ class _Verify:
         """A sample of one snapshot. What keeps it from being restored is told of it, and ends nothing else."""
         try:
             trees = self.repository.trees(no_cache=True)
-            chosen = self._chosen(domain, trees.walk(snapshot.tree), count, room)
-            # A domain without files is its folder.
-            chosen = chosen or list(islice(trees.walk(snapshot.tree), 1))
+            walked = self._readable(domain, trees, snapshot)
+            chosen = self._chosen(domain, walked, count, room)
+            # A domain without files is its folder. One of which all files are frozen proves nothing by that.
+            if not chosen and not self.left_out.get(domain):
+                chosen = list(islice(trees.walk(snapshot.tree), 1))
             if not chosen:
                 return []
             with scratch(self.job) as place:
@@ -311,6 +374,25 @@ class _Verify:
         except OSError as error:
             why = f"The sample could not be laid down in {tempfile.gettempdir()}: {error.strerror}."
         return [SampledFile(domain=domain, snapshot=snapshot.original, path="/", size=0, ok=False, why=why)]
+
+    def _readable(self, domain: str, trees: Trees, snapshot: Snapshot) -> Iterator[Entry]:
+        """What a snapshot holds, without the files of which something lies in a frozen pack."""
+        if not self.frozen:
+            yield from trees.walk(snapshot.tree)
+            return
+        self.left_out[domain] = 0
+        walked = trees.walk(snapshot.tree)
+        while batch := list(islice(walked, WALKED_AT_ONCE)):
+            places = trees.packs_of({blob for entry in batch for blob in entry.content})
+            cold = {blob for blob, packs in places.items() if not self.frozen.isdisjoint(packs)}
+            for entry in batch:
+                if cold.isdisjoint(entry.content):
+                    yield entry
+                else:
+                    self.left_out[domain] += 1
+        if count := self.left_out[domain]:
+            files = f"{count} file{'s' if count != 1 else ''}"
+            self.notes.append(f"{domain}: {files} could not be in the sample: they lie in frozen packs.")
 
     def _chosen(self, domain: str, entries: Iterator[Entry], count: int, room: int) -> list[Entry]:
         """`count` files that have `room` bytes together. Raises DiskFull where there are files and none of them has."""

@@ -160,9 +160,7 @@ ROWS: Mapping[str, Row] = {
     "PreconditionFailed": _EXISTS,
     "ConditionalRequestConflict": _EXISTS,
     "FileAlreadyExists": _EXISTS,
-    "InvalidObjectState": Row(
-        errors.Failure, "{where}: the object {key!r} is in cold storage.", "It has to be thawed before it can be read."
-    ),
+    "InvalidObjectState": Row(errors.Frozen, "{where}: the object {key!r} is in cold storage and frozen."),
     "QuotaExceeded": _FULL,
     "InsufficientStorage": _FULL,
     "XMinioStorageFull": _FULL,

@@ -168,7 +168,7 @@ def test_trouble_that_stays(troubled: tuple[OssServer, BucketKit, str]) -> None:
         (403, "SecondLevelDomainForbidden", errors.TargetRefused),
         (400, "InvalidArgument", errors.TargetRefused),
         (403, "QuotaExceeded", errors.DiskFull),
-        (403, "InvalidObjectState", errors.Failure),
+        (403, "InvalidObjectState", errors.Frozen),
         (501, "NotImplemented", errors.TargetUnreachable),
     ],
 )

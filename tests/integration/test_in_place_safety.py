@@ -11,8 +11,8 @@ import pytest
 
 from resticwrap import errors
 from resticwrap.services import compare, restore, restoreplace
+from resticwrap.services.choosing import Wish
 from resticwrap.services.context import Context
-from resticwrap.services.restore import Wish
 from resticwrap.services.restoreplace import own_places
 from tests.broken import faulty_restic, refused
 from tests.lab import Lab, answer, tree

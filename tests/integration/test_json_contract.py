@@ -31,10 +31,11 @@ SNAPSHOT = {
 }  # fmt: skip
 RESTORED = {
     "domain": str, "snapshot": str, "time": str, "place": str, "files": int, "size": int, "compared": int,
-    "mismatches": list, "unreadable": list,
+    "mismatches": list, "unreadable": list, "tier": str,
 }  # fmt: skip
 RESTORE = {
-    "job": JOB, "mode": str, "domains": [RESTORED], "restored": str, "kept": list, "safety": dict, "notes": list
+    "job": JOB, "mode": str, "domains": [RESTORED], "restored": str, "kept": list, "safety": dict, "notes": list,
+    "thaw": list, "thawed": list,
 }  # fmt: skip
 PIN = {
     "id": str, "target": str, "snapshots": list, "reason": str, "by": str, "created_at": str, "kind": str,

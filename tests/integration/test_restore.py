@@ -9,7 +9,7 @@ import pytest
 
 from resticwrap import errors
 from resticwrap.services import restoreplace
-from resticwrap.services.restore import Wish
+from resticwrap.services.choosing import Wish
 from tests.broken import faulty_restic, flip, refused, repository_files
 from tests.conftest import MakeLab
 from tests.lab import Lab, tree

@@ -166,3 +166,12 @@ def test_doubts_about_a_partial_one() -> None:
     assert "bb33" in said and "not known to be complete" in said
     later = NOW + timedelta(days=9)
     assert planning.doubts(ALL, "exams", ALL[1], now=later, complete=complete) == []
+
+
+def test_a_marked_copy_hides_the_unmarked_one() -> None:
+    """A crash between mark and removal leaves both; what has no marked one stays."""
+    one, two = ALL[0], ALL[1]
+    assert one.tags is not None
+    marked = msgspec.structs.replace(one, id="ff00", tags=msgspec.structs.replace(one.tags, tier="cold"))
+    assert planning.marked_first([one, marked, two]) == [marked, two]
+    assert planning.unmarked("exams", marked) == [] and "never proven" in planning.unmarked("exams", two)[0]

@@ -1,0 +1,224 @@
+"""Which snapshots a wish means, and in which tier they are taken from.
+
+What is in hot is taken from hot, else from cold. A snapshot is known by its original id in both, and a copy is complete
+where its original is.
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from resticwrap import errors
+from resticwrap.model.base import Time
+from resticwrap.model.snapshot import Snapshot
+from resticwrap.planning import restore as planning
+from resticwrap.ports import Repository
+from resticwrap.services import frost, manifest
+from resticwrap.services.completeness import Completeness
+from resticwrap.services.context import Context, check_domains
+
+Tier = Literal["hot", "cold"]
+LOST = (errors.Damaged, errors.ObjectMissing, errors.ResticFailed)
+"""What a damaged repository says of one domain, and not of the others."""
+NO_COLD = (*LOST, errors.Frozen, errors.NoRepository, errors.WrongPassword)
+"""What keeps cold from being looked into, while hot may have all that is wanted."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to restore: `paths` below one domain, whole domains, or all of a job; from which snapshot, in which tier
+    (None: hot where it is there, else cold)."""
+
+    domains: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    snapshot: str = "latest"
+    at: Time | None = None
+    job: str | None = None
+    tier: Tier | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One domain's snapshot, the name of its root in the tree, and the wanted paths as they stand in the snapshot.
+
+    `complete`: it is known to be. `notes`: what a person should know of the choice. `tier`: where it is taken from.
+    """
+
+    domain: str
+    snapshot: Snapshot
+    root: bytes
+    paths: tuple[bytes, ...]
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+    tier: Tier = "hot"
+
+
+@dataclass(frozen=True)
+class Stock:
+    """The snapshots among which a wish chooses, oldest first, and the tier of each by its current id."""
+
+    snapshots: Sequence[Snapshot]
+    tiers: Mapping[str, Tier]
+    complete: Completeness
+    notes: tuple[str, ...] = ()
+
+
+def choose(context: Context, wish: Wish) -> list[Choice]:
+    """Which snapshots a wish means. Raises NotFound, UsageError."""
+    if wish.paths and len(wish.domains) != 1:
+        raise errors.UsageError(
+            "Paths belong to one domain.", hint="rw restore PATH --domain NAME   (rw ls --domain NAME lists them)"
+        )
+    if wish.tier is not None:
+        return _chosen(context, wish, stock(context, [wish.tier]))
+    # The latest is in hot, where backups go to. What is named or dated may be in either, or in hot no more.
+    if wish.snapshot == "latest" and wish.at is None and wish.job is None:
+        hot = stock(context, ["hot"])
+        if wish.domains or not _left_out(context, wish, hot):
+            with contextlib.suppress(errors.NotFound):
+                return _chosen(context, wish, hot)
+    both = _both(context)
+    try:
+        return _chosen(context, wish, both)
+    except errors.NotFound as error:
+        raise errors.NotFound(" ".join((error.message, *both.notes)), hint=error.hint) from error
+
+
+def _both(context: Context) -> Stock:
+    """Hot, and of cold what hot has not. Where cold cannot be looked into a note says so."""
+    if "cold" not in context.pins():
+        return stock(context, ["hot"])
+    try:
+        return stock(context, ["hot", "cold"])
+    except NO_COLD as error:
+        hot = stock(context, ["hot"])  # raises the same where it is hot that cannot be read
+        note = f"The cold repository could not be looked into, so only hot was: {error.message}"
+        return Stock(hot.snapshots, hot.tiers, hot.complete, (note,))
+
+
+def stock(context: Context, tiers: Sequence[Tier]) -> Stock:
+    """The snapshots of these tiers; one that is in several counts for the first of them. Raises what keeps a tier from
+    being read."""
+    found: list[Snapshot] = []
+    of: dict[str, Tier] = {}
+    for tier in tiers:
+        context.check_pin(tier)
+        frost.preflight(context, tier)
+        before = {snapshot.original for snapshot in found}
+        listed = context.repositories[tier].snapshots()
+        for snapshot in planning.marked_first(listed) if tier == "cold" else listed:
+            if snapshot.original not in before:
+                found.append(snapshot)
+                of[snapshot.id] = tier
+    found.sort(key=lambda snapshot: (snapshot.time, snapshot.id))
+    return Stock(snapshots=found, tiers=of, complete=Completeness(context, *tiers))
+
+
+def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
+    complete, now = among.complete, context.clock.now()
+    choices = []
+    for domain, name in _wanted(context, wish, among).items():
+        snapshot = planning.choose(
+            among.snapshots,
+            domain,
+            wanted=name,
+            at=wish.at,
+            now=now,
+            complete=complete,
+            unknown=not complete.certain,
+            last=complete.last.get(domain),
+            host=context.settings.host,
+        )
+        said = planning.doubts(among.snapshots, domain, snapshot, wanted=name, at=wish.at, now=now, complete=complete)
+        tier = among.tiers[snapshot.id]
+        repository = context.repositories[tier]
+        root = root_of(repository, snapshot)
+        paths = tuple(planning.inside(root, path) for path in wish.paths)
+        for path, asked in zip(paths, wish.paths, strict=True):
+            if next(iter(repository.entries(snapshot.id, snapshot.tree, path)), None) is None:
+                raise errors.NotFound(
+                    f"Snapshot {snapshot.original[:8]} of {domain} has no {asked}.",
+                    hint=f"rw ls --domain {domain} --snapshot {snapshot.original[:8]}",
+                )
+        if tier == "cold":
+            said += planning.unmarked(domain, snapshot)
+        notes = (*among.notes, *((complete.note,) if complete.note else ()), *said)
+        choices.append(Choice(domain, snapshot, root, paths, bool(complete(snapshot)), notes, tier))
+    return choices
+
+
+def notes_of(choices: Sequence[Choice]) -> tuple[str, ...]:
+    """What a person should know of these choices, once each."""
+    return tuple(dict.fromkeys(note for choice in choices for note in choice.notes))
+
+
+def _wanted(context: Context, wish: Wish, among: Stock) -> dict[str, str]:
+    """By domain, which snapshot: an id (or its beginning), or `latest`."""
+    if wish.job:
+        return _of_job(context, wish)
+    if wish.domains:
+        check_domains(context.settings, wish.domains, {snapshot.domain for snapshot in among.snapshots})
+        return dict.fromkeys(wish.domains, wish.snapshot)
+    if wish.snapshot != "latest":
+        return {planning.owner(among.snapshots, wish.snapshot): wish.snapshot}
+    return dict.fromkeys(everything(context, wish, among), "latest")
+
+
+def everything(context: Context, wish: Wish, among: Stock) -> list[str]:
+    """Every domain that has a complete snapshot, also one that the policy has dropped; the others are told of."""
+    there = _there(wish, among)
+    for name in _left_out(context, wish, among):
+        context.watcher.note(f"{name} has no complete snapshot, so it is left out")
+    if not there:
+        raise errors.NotFound(
+            f"Target {context.target_name} holds no complete snapshot of that time.",
+            hint="rw snapshots   (on a new machine first: rw catalog rebuild)",
+        )
+    return sorted(there)
+
+
+def _there(wish: Wish, among: Stock) -> set[str]:
+    there: set[str] = set()
+    for one in reversed(among.snapshots):
+        if one.domain and one.domain not in there and (wish.at is None or one.time <= wish.at):
+            known = among.complete(one)
+            if known or (known is None and not among.complete.certain):
+                there.add(one.domain)
+    return there
+
+
+def _left_out(context: Context, wish: Wish, among: Stock) -> list[str]:
+    """The domains of the policy that have no complete snapshot there."""
+    return sorted(set(context.settings.domains) - _there(wish, among))
+
+
+def _of_job(context: Context, wish: Wish) -> dict[str, str]:
+    """What a job left. Raises NotFound where a wished domain got no snapshot in it; others are told of."""
+    assert wish.job is not None
+    written = manifest.load(context, manifest.resolve(context, wish.job))
+    runs = {listed.run.domain: listed.run.snapshot for listed in written.domains}
+    for name in wish.domains or runs:
+        if not runs.get(name):
+            if wish.domains:
+                raise errors.NotFound(
+                    f"Job {written.job_id} has no snapshot of {name}.", hint=f"rw manifest show {written.job_id}"
+                )
+            context.watcher.note(f"{name} got no snapshot in that job, so it is left out")
+    return {name: snapshot for name in wish.domains or runs if (snapshot := runs.get(name))}
+
+
+def root_of(repository: Repository, snapshot: Snapshot) -> bytes:
+    """The name of a snapshot's one root. Raises NotFound for an empty snapshot.
+
+    Where the tree cannot be read it is the name of what was backed up: what is lost is told when it is restored.
+    """
+    try:
+        for entry in repository.entries(snapshot.id, snapshot.tree):
+            return entry.path
+    except LOST:
+        if snapshot.paths and (name := os.path.basename(snapshot.paths[0])):
+            return os.fsencode(name)
+        raise
+    raise errors.NotFound(f"Snapshot {snapshot.original[:8]} is empty.", hint="rw snapshots")
