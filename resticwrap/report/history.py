@@ -103,7 +103,7 @@ def _jobs(page: Page, jobs: Sequence[HistoryJob]) -> None:
         ],
     )  # fmt: skip
     if left := len(jobs) - len(shown):
-        page.say((f"and {fmt.plural(left, 'restore or verify', 'restores and verifies')} more: --json", FAINT))
+        page.say((f"and {fmt.plural(left, 'other job')} more: --json", FAINT))
     for job in shown:
         if job.next:
             page.say((f"{job.job}: ", STRONG), job.next, indent=2)

@@ -74,14 +74,15 @@ def key_of(context: Context, pack: str) -> str:
     return f"{data_prefix(context)}{pack[:2]}/{pack}"
 
 
-def prove(context: Context, needed: Collection[str], named: Mapping[str, int], parts: int) -> Proofs:
+def prove(context: Context, needed: Collection[str], named: Mapping[str, int], read_back: str) -> Proofs:
     """Look at the packs that copies need. `named`: every pack of the index with its size in bytes.
 
-    A pack that was proven before need only be there with its size. Of the others one in `parts` is read back and hashed
-    to its name, at least one; the rest must be there with their size. What is proven is in the catalogue at once.
+    A pack that was proven before need only be there with its size. Of the others the share `read_back`
+    (`1`, `1/N`) is read and hashed to its name, at least one; the rest must be there with their size. What is proven is
+    in the catalogue at once.
     """
     stock, known = Stock.of(context), context.catalog().packs(context.target_name, "cold")
-    proofs = Proofs()
+    proofs, parts = Proofs(), int(read_back.partition("/")[2] or 1)
     new: list[str] = []
     for pack in sorted(needed):
         size = stock.sizes.get(pack)
@@ -186,7 +187,7 @@ def unlabelled(context: Context) -> list[str]:
     return sorted(context.cold.trees().data_only_packs() - labelled)
 
 
-def label(context: Context, parts: int) -> tuple[int, Proofs]:
+def label(context: Context, read_back: str) -> tuple[int, Proofs]:
     """Give every pack of cold that holds data alone its tag, which the bucket's rules go by; returns how many.
 
     What is not known to be proven is proven first: after a prune or a repair the repository has packs that no copy
@@ -201,7 +202,7 @@ def label(context: Context, parts: int) -> tuple[int, Proofs]:
     unknown = [pack for pack in packs if pack not in proven]
     there = _labelled(context, bucket, unknown)
     if to_prove := [pack for pack in unknown if pack not in there]:
-        proofs = prove(context, to_prove, context.cold.trees().packs(), parts)
+        proofs = prove(context, to_prove, context.cold.trees().packs(), read_back)
     due = [pack for pack in packs if pack not in there and pack not in proofs.bad]
     done = 0
     with ThreadPoolExecutor(side_by_side(context), thread_name_prefix="label") as pool:

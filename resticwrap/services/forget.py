@@ -20,11 +20,13 @@ from resticwrap.model.reports import ForgetPlan, ForgetReport
 from resticwrap.model.snapshot import TierName
 from resticwrap.planning import forget as planning
 from resticwrap.planning import guard
-from resticwrap.services import interrupted
+from resticwrap.services import interrupted, lifecycle
 from resticwrap.services import pins as snapshot_pins
 from resticwrap.services.context import Context, check_domains
 from resticwrap.services.holdings import gather
 
+WHOLE = ""
+"""All domains together; none has an empty name."""
 LOOKS = 1000
 """How many forgets back a look is searched for."""
 MAINTAINER = (
@@ -63,6 +65,7 @@ def forget(
     job = msgspec.structs.replace(job, details={"tiers": list(tiers), "what": _named(tiers)})
     with context.running(job, strict=True) as job:
         _settled(context)
+        lifecycle.guard(context)
         with _alone(context, tiers):
             plan, held = _plan(context, tiers, domains)
             report = _Forget(context, job, plan, held, clock_is_right).run()
@@ -147,6 +150,7 @@ def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -
         strangers=holdings.strangers,
         suspended=suspended(context, holdings.held),
         cold_fault=cold_fault(context) if any(one.cold for one in holdings.held) else "",
+        stored=_stored(context, holdings.held),
         freed=_freed(context),
     )
     plan = planning.plan(context.target_name, rules, facts, now, tiers)
@@ -193,6 +197,24 @@ def cold_fault(context: Context) -> str:
         f"{len(missing)} packs are missing and {len(short)} have another size than the index says ({named}). "
         "rw verify --tier cold says what that costs."
     )
+
+
+def _stored(context: Context, held: Sequence[Held]) -> dict[str | None, int]:
+    """What counts against a quota of bytes: by domain, and (None) of all, the blobs that its snapshots need, each once
+    in each tier. Empty where no quota asks, since every tree is read for it."""
+    quotas = [context.target.quota, *(domain.quota for domain in context.settings.domains.values())]
+    if not any(quota and quota.max_bytes for quota in quotas):
+        return {}
+    sums: Counter[str | None] = Counter()
+    for tier in planning.TIERS:
+        trees: dict[str, set[str]] = {WHOLE: set()}
+        for one in held:
+            if one.hot if tier == "hot" else one.cold:
+                trees[WHOLE].add(one.tree)
+                trees.setdefault(one.domain, set()).add(one.tree)
+        for name, blobs in context.repositories[tier].trees().union(trees).items():
+            sums[name or None] += blobs.stored
+    return dict(sums)
 
 
 def _freed(context: Context) -> dict[str, int]:

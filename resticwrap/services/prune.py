@@ -16,7 +16,7 @@ from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import PlannedPrune, PrunedTier, PrunePlan, PruneReport
 from resticwrap.planning import prune as planning
 from resticwrap.ports import Repository
-from resticwrap.services import interrupted, lifecycle
+from resticwrap.services import coldproof, interrupted, lifecycle
 from resticwrap.services.context import Context, info
 from resticwrap.services.damage import Damages
 
@@ -111,6 +111,7 @@ class _Prune:
             bytes_done=max(freed, 0),
             details={
                 **self.job.details,
+                "what": f"{' and '.join(one.tier for one in self.done)}: {max(freed, 0) >> 20:,} MiB less",
                 "limit": "" if ended else self.planned.limit,
                 "done": [msgspec.to_builtins(msgspec.structs.replace(one, said=(), error=None)) for one in self.done],
             },
@@ -157,7 +158,27 @@ class _Prune:
                 hint=f"rw verify --target {self.context.target_name} --tier {repository.tier}",
             )
         self._forget_packs(repository.tier, listing.stored)
+        if repository.tier == "cold":
+            self._label()
         return told
+
+    def _label(self) -> None:
+        """What the prune wrote has no label yet, and is proven before it gets one. The next `rw tier run` does what
+        cannot be done now."""
+        try:
+            done, proofs = coldproof.label(self.context, self.context.settings.tiers.cold.read_back)
+        except errors.Interrupted:
+            raise
+        except errors.Failure as error:
+            self.notes.append(f"New packs of cold have no label yet: {error.message} rw tier run goes on with them.")
+            return
+        if done:
+            self.notes.append(f"{done} packs of cold were labelled.")
+        if proofs.bad:
+            raise errors.Damaged(
+                f"{len(proofs.bad)} packs of cold are not what their names say.",
+                hint=f"rw verify --target {self.context.target_name} --tier cold --share 1",
+            )
 
     def _forget_packs(self, tier: str, stored: Mapping[str, object]) -> None:
         """The catalogue need not know packs that are gone; where it does not answer, the next prune tells it."""

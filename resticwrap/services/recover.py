@@ -86,7 +86,7 @@ def recover(context: Context, tiers: Sequence[str], at: Time) -> RecoverReport:
             job,
             outcome="ok" if ok else "failed",
             finished_at=context.clock.now(),
-            details={**job.details, "brought_back": brought, "gone": len(lost)},
+            details={**job.details, "what": f"{brought:,} objects", "brought_back": brought, "gone": len(lost)},
         )
         late = context.recorder.close(job)
     return RecoverReport(

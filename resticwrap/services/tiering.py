@@ -18,7 +18,7 @@ from resticwrap.model.policy import tier_of
 from resticwrap.model.snapshot import Snapshot, TierName
 from resticwrap.model.tiering import CopyDetails, PlannedCopy, TierCount, TierPlan, TierReport
 from resticwrap.planning import retention, rhythm
-from resticwrap.services import coldproof, holdings, interrupted
+from resticwrap.services import coldproof, holdings, interrupted, lifecycle
 from resticwrap.services.coldproof import READING
 from resticwrap.services.context import Context
 
@@ -90,6 +90,7 @@ def run(context: Context, plan: TierPlan) -> TierReport:
     job = msgspec.structs.replace(context.new_job("copy"), details=CopyDetails(read_back=plan.read_back).builtins())
     interrupted.close(context)
     with context.running(job, strict=True) as job, ExitStack() as stack:
+        lifecycle.guard(context)
         context.watcher.begin(f"copy to cold {job.id}", [COPYING, READING, MARKING])
         stack.callback(context.watcher.end)
         wait = context.target.lock_wait.total_seconds()
@@ -122,7 +123,7 @@ class _Run:
             trees = self.context.cold.trees()
             needed = self._needed(copies)
             every = frozenset().union(*needed.values()) if needed else frozenset()
-            proofs = coldproof.prove(self.context, every, trees.packs(), self._parts)
+            proofs = coldproof.prove(self.context, every, trees.packs(), self.plan.read_back)
             for snapshot in copies:
                 if snapshot.original not in needed:
                     continue
@@ -151,11 +152,6 @@ class _Run:
             details=details.builtins(),
         )
         return TierReport(job=job, details=details, left=self.left, warnings=tuple(self.warnings))
-
-    @property
-    def _parts(self) -> int:
-        """One of so many new packs is read back."""
-        return int(self.plan.read_back.partition("/")[2] or 1)
 
     def _outcome(self, marked: Sequence[str], bad: Mapping[str, str]) -> Outcome:
         if not self.left and not bad:
@@ -232,7 +228,7 @@ class _Run:
     def _labelled(self, proofs: coldproof.Proofs) -> int:
         """Labels are for the bucket's rules only: where they cannot be set, data just stays warm."""
         try:
-            done, more = coldproof.label(self.context, self._parts)
+            done, more = coldproof.label(self.context, self.plan.read_back)
         except errors.Interrupted:
             raise
         except errors.Failure as error:
