@@ -122,5 +122,9 @@ def _ask(house: "House", planned: "LifecyclePlan", *, yes: bool, quiet: bool) ->
         from resticwrap.report import text
 
         text.lifecycle_plan(text.console(), planned)
-    if not click.confirm(f"Write these rules to the bucket of {house.target_name}?", err=True):
-        raise errors.Failure("Nothing was changed.", hint="rw lifecycle apply --yes   (it does not ask)")
+    try:
+        agreed = click.confirm(f"Write these rules to the bucket of {house.target_name}?", err=True)
+    except click.Abort:
+        raise errors.Interrupted("Nothing was changed.", hint="--yes does not ask.") from None
+    if not agreed:
+        raise errors.Failure("Nothing was changed.", hint="--yes does not ask.")

@@ -1,6 +1,9 @@
 """`rw lifecycle` against real servers: rules of others stay, ours move what is labelled and nothing else."""
 
 import json
+import os
+import pty
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +97,46 @@ def test_an_unsafe_bucket(kind: str, make_lab: MakeLab) -> None:
     assert "sweep" in lab.rw("lifecycle", "status", code=1).out
     (check,) = [one for one in lab.json("doctor", code=1)["checks"] if one["name"] == "lifecycle rules"]
     assert check["verdict"] == "fail" and "sweep" in check["detail"]
+
+
+def test_it_asks_on_a_terminal(make_lab: MakeLab) -> None:
+    """After the diff, unless --yes is given: no means no, and so does Ctrl-C."""
+    lab = make_lab("s3")
+    for answer, words, code, put_there in (
+        (b"n\n", "apply", 1, False),
+        (b"\x03", "apply", 130, False),
+        (b"y\n", "apply", 0, True),
+        (b"", "remove --yes", 0, False),
+    ):
+        done, shown = on_a_terminal(lab, answer, "lifecycle", *words.split())
+        assert done == code, shown
+        assert "Traceback" not in shown and "tidy" in shown
+        assert ("[y/N]" in shown) == (words == "apply")
+        assert bool(there(lab)) == put_there
+
+
+def on_a_terminal(lab: Lab, answer: bytes, *arguments: str) -> tuple[int, str]:
+    """Run `rw` as on a terminal and answer its question: exit code, and what was seen."""
+    pid, ours = pty.fork()
+    if pid == 0:  # pragma: no cover
+        os.chdir(lab.folder)
+        os.execve(sys.executable, lab.command(*arguments), lab.env)
+    shown = b""
+    while piece := _read(ours):
+        shown += piece
+        if b"[y/N]" in shown and answer:
+            os.write(ours, answer)
+            answer = b""
+    os.close(ours)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def _read(descriptor: int) -> bytes:
+    """What a terminal shows next; nothing when its last process is gone."""
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:
+        return b""
 
 
 def test_only_labelled_packs_move(make_lab: MakeLab, weed: S3Server, tmp_path: Path) -> None:

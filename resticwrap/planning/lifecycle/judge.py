@@ -91,15 +91,14 @@ def _judge_step(rule: Rule, step: Step, where: str, away: str, tell: Tell) -> No
 
 def reached(rule: Rule, layout: Layout) -> Sequence[str]:
     """The areas of ours in which the rule may find an object."""
+    areas = [area for area in layout.areas if _within(rule.prefix, area)]
+    if rule.unknown:  # which may stand anywhere, and say that a bound is none
+        return areas
     low = -1 if rule.larger_than is None else rule.larger_than
     if low >= BEYOND or (rule.smaller_than is not None and rule.smaller_than <= low + 1):
         return ()
-    return [
-        area
-        for area in layout.areas
-        if _within(rule.prefix, area)
-        and not any(left.tag is None and _narrower(area, rule.prefix).startswith(left.prefix) for left in rule.excepts)
-    ]
+    left_out = tuple(left.prefix for left in rule.excepts if left.prefix and left.tag is None)
+    return [area for area in areas if not (left_out and _narrower(area, rule.prefix).startswith(left_out))]
 
 
 def _within(one: str, other: str) -> bool:

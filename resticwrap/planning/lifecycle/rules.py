@@ -302,6 +302,10 @@ class _Part:
         self._unknown += [self.at(name) for name in self._children]
 
 
+AMBIGUOUS = frozenset({"Prefix", "Filter", "Filter/Prefix", "Filter/And", "Filter/And/Prefix"})
+"""Where one of these is there twice, no prefix bounds the rule."""
+
+
 def _rule(element: ET.Element, raw: str, provider: Provider) -> Rule:
     unknown: list[str] = []
     part = _Part(element, "", unknown)
@@ -310,6 +314,8 @@ def _rule(element: ET.Element, raw: str, provider: Provider) -> Rule:
         unknown.append("Status")
     found = (_s3 if provider == "s3" else _oss)(part)
     part.done()
+    if not AMBIGUOUS.isdisjoint(unknown):
+        found = msgspec.structs.replace(found, prefix="")
     return msgspec.structs.replace(found, enabled=status != "Disabled", unknown=tuple(sorted(set(unknown))), raw=raw)
 
 

@@ -85,6 +85,8 @@ FREEZE = "<Transition><Days>30</Days><StorageClass>GLACIER</StorageClass></Trans
          "</NoncurrentVersionTransition>"), ["warn"]),
         (("<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation>"
          "</AbortIncompleteMultipartUpload>"), []),
+        ("<Prefix>logs/</Prefix><Filter/><Filter/>" + EXPIRE, ["unsafe", "unsafe"]),
+        ("<Filter><ObjectSizeGreaterThan>9000000000</ObjectSizeGreaterThan><Melt/></Filter>", ["unsafe"]),
         ("<Melt><Days>1</Days></Melt>", ["unsafe"]),
         ("<Filter><Prefix>logs/</Prefix></Filter><Melt><Days>1</Days></Melt>", []),
         ("<Filter><Prefix>logs/</Prefix><Prefix>school/</Prefix></Filter>" + EXPIRE, ["unsafe", "unsafe"]),
@@ -112,6 +114,10 @@ def test_rules_of_s3(body: str, found: list[str]) -> None:
         (("<Prefix></Prefix><Tag><Key>tier</Key><Value>cold</Value></Tag><Transition><Days>1</Days>"
          "<StorageClass>ColdArchive</StorageClass></Transition>"), []),
         ("<Prefix></Prefix><AbortMultipartUpload><Days>1</Days></AbortMultipartUpload>", []),
+        ("<Prefix>school/</Prefix><Filter><Not></Not></Filter>" + EXPIRE, ["unsafe"]),
+        ("<Prefix>school/</Prefix><Filter><Not><Prefix></Prefix></Not></Filter>" + EXPIRE, ["unsafe"]),
+        ("<Prefix>school/</Prefix><Filter><Not><Prefix>school/</Prefix><Melt/></Not></Filter>", ["unsafe"]),
+        ("<Prefix>logs/</Prefix><Prefix>school/</Prefix>" + EXPIRE, ["unsafe", "unsafe"]),
     ],
 )  # fmt: skip
 def test_rules_of_oss(body: str, found: list[str]) -> None:
@@ -365,6 +371,30 @@ def test_overlaps_that_oss_refuses(body: str, refused: str) -> None:
     where = layout("oss")
     planned = lifecycle.make_plan("main", lifecycle.read(document(rule(body)), "oss"), ours(where), where)
     assert (refused in planned.refused[0]) if refused else planned.refused == ()
+
+
+def test_what_is_left_to_others() -> None:
+    """On OSS an action that somebody's rule does for all that is ours is in none of ours, so that both may be there; as
+    soon as that rule does it for less, or is off, it is wanted again."""
+    abort = "<AbortMultipartUpload><Days>3</Days></AbortMultipartUpload>"
+    where = layout("oss")
+    for body, status, covers in (
+        ("<Prefix></Prefix>", "Enabled", True),
+        ("<Prefix>sch</Prefix>", "Enabled", True),
+        ("<Prefix></Prefix>", "Disabled", False),
+        ("<Prefix>school/hot/</Prefix>", "Enabled", False),
+        ("<Prefix></Prefix><Filter><ObjectSizeGreaterThan>9</ObjectSizeGreaterThan></Filter>", "Enabled", False),
+    ):
+        seen = lifecycle.read(document(rule(body + abort, status=status)), "oss")
+        left = lifecycle.left_to(seen, where)
+        assert left == ({"AbortMultipartUpload": "r"} if covers else {})
+        want = lifecycle.wanted(where, MOVES, LifecycleRule(), "enabled", left)
+        assert any(one.abort_days for one in want) != covers
+        assert bool(lifecycle.make_plan("main", seen, want, where).refused) != covers
+    assert lifecycle.left_to(lifecycle.read(document(rule(EXPIRE)), "s3"), layout("s3")) == {}
+    everything = {"Expiration": "r", "NoncurrentVersionExpiration": "r", "AbortMultipartUpload": "r"}
+    (only,) = lifecycle.wanted(where, MOVES, LifecycleRule(), "enabled", everything)
+    assert only.transitions
 
 
 def test_limits_of_both() -> None:
