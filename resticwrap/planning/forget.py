@@ -182,7 +182,7 @@ def _over_quota(
     stored = dict(facts.stored)
     for one in kept:
         counts[one.domain] = counts.get(one.domain, 0) + 1
-    for one in _last_copies(removed, kept):
+    for one in _going(removed, kept):
         for name in (None, one.domain):
             if name in stored:
                 stored[name] -= facts.freed.get(one.original, 0)
@@ -217,13 +217,12 @@ def _over_quota(
     return gone, warnings
 
 
-def _last_copies(removed: Sequence[Verdict], kept: Sequence[Verdict]) -> Iterator[Verdict]:
-    """Of each snapshot that goes altogether, one."""
-    stay = {one.original for one in kept}
-    seen: set[str] = set()
+def _going(removed: Sequence[Verdict], kept: Sequence[Verdict]) -> Iterator[Verdict]:
+    """Of each snapshot that goes from a tier altogether, one: bytes are counted in each tier."""
+    seen = {(one.tier, one.original) for one in kept}
     for one in removed:
-        if one.original not in stay and one.original not in seen:
-            seen.add(one.original)
+        if (one.tier, one.original) not in seen:
+            seen.add((one.tier, one.original))
             yield one
 
 

@@ -269,9 +269,10 @@ class _Forget:
     def _remove(self, tier: str) -> errors.Failure | None:
         """Remove what goes from a tier, and see what is gone. Returns why it could not go on."""
         wanted = self._still_right(tier)
-        if not wanted:
-            return None
         repository = self.context.repositories[tier]
+        catalog, target = self.context.catalog(), self.context.target_name
+        # Before the listing: what a backup adds meanwhile is in neither, and is not taken for gone.
+        known = set(catalog.snapshots(target, tier))
         failure: errors.Failure | None = None
         whole = True
         try:
@@ -279,13 +280,15 @@ class _Forget:
         except errors.Failure as error:
             failure = error
         try:
-            there = {snapshot.id for snapshot in repository.snapshots()}
+            there = repository.snapshots()
         except errors.Failure as error:
             return failure or error
-        gone = [one for one in wanted if one.id not in there]
+        # Also what a forget that was killed had removed, or another machine.
+        catalog.forget_snapshots(target, tier, known - {snapshot.original for snapshot in there})
+        ids = {snapshot.id for snapshot in there}
+        gone = [one for one in wanted if one.id not in ids]
         self.removed += gone
-        self.left += [(tier, one.id, "it could not be removed") for one in wanted if one.id in there]
-        self._record(tier, gone, there)
+        self.left += [(tier, one.id, "it could not be removed") for one in wanted if one.id in ids]
         if failure is not None:
             return failure
         if not whole and not gone:
@@ -296,12 +299,6 @@ class _Forget:
         if not whole:
             self.notes.append(f"Not all could be removed from {tier}. {MAINTAINER}")
         return None
-
-    def _record(self, tier: str, gone: Sequence[Verdict], there: set[str]) -> None:
-        """The catalogue hears what is gone; not of one that is still there under another id."""
-        stays = {one.original for one in self.held if {self._id(one, tier), *_twins(one, tier)} & there}
-        originals = [one.original for one in gone if one.original not in stays]
-        self.context.catalog().forget_snapshots(self.context.target_name, tier, originals)
 
     def _still_right(self, tier: str) -> list[Verdict]:
         """What goes from this tier, as far as what the plan rests on is still so.
@@ -337,9 +334,6 @@ class _Forget:
                 right.append(one)
         return right
 
-    def _id(self, one: Held, tier: str) -> str | None:
-        return one.hot if tier == "hot" else one.cold
-
     def _details(self) -> dict[str, Any]:
         """What the record keeps: how many, and of what is gone the ids by reason."""
         reasons: dict[str, list[str]] = {}
@@ -356,7 +350,3 @@ class _Forget:
             "suspended": dict(self.plan.suspended),
             "warnings": list(self.plan.warnings),
         }
-
-
-def _twins(one: Held, tier: str) -> list[str]:
-    return [name for where, name in one.twins if where == tier]
