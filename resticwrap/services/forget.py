@@ -15,14 +15,14 @@ from resticwrap import errors
 from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.aging import Held, Verdict
 from resticwrap.model.base import Time
-from resticwrap.model.job import Job
+from resticwrap.model.job import Job, Outcome
 from resticwrap.model.reports import ForgetPlan, ForgetReport
 from resticwrap.model.snapshot import TierName
 from resticwrap.planning import forget as planning
 from resticwrap.planning import guard
 from resticwrap.services import interrupted, lifecycle
 from resticwrap.services import pins as snapshot_pins
-from resticwrap.services.context import Context, check_domains
+from resticwrap.services.context import Context, check_domains, info
 from resticwrap.services.holdings import gather
 
 WHOLE = ""
@@ -68,8 +68,11 @@ def forget(
         lifecycle.guard(context)
         with _alone(context, tiers):
             plan, held = _plan(context, tiers, domains)
-            report = _Forget(context, job, plan, held, clock_is_right).run()
+            work = _Forget(context, job, plan, held, clock_is_right)
+            report = work.run()
         note = context.recorder.close(report.job) if report.job else None
+    if work.failure is not None:
+        raise work.failure
     return msgspec.structs.replace(report, notes=(*report.notes, *([note] if note else [])))
 
 
@@ -239,25 +242,26 @@ class _Forget:
         self.removed: list[Verdict] = []
         self.left: list[tuple[str, str, str]] = []
         self.notes: list[str] = []
+        self.failure: errors.Failure | None = None
+        """Why it could not go on; the record that is closed says it too, beside what was removed by then."""
 
     def run(self) -> ForgetReport:
         context = self.context
         context.watcher.begin(f"forget {self.job.id}", [])
-        failure: errors.Failure | None = None
         try:
             for tier in self.plan.tiers:
-                failure = failure or self._remove(tier)
+                self.failure = self.failure or self._remove(tier)
+        except errors.Failure as error:
+            self.failure = error
         finally:
             context.watcher.end()
         job = msgspec.structs.replace(
             self.job,
-            outcome="partial" if self.left else "ok",
+            outcome=self._outcome(),
+            error=info(self.failure) if self.failure else None,
             finished_at=context.clock.now(),
             details={**self.job.details, **self._details()},
         )
-        if failure is not None:
-            # Told by whoever closes the record of what failed; what is gone is in the catalogue already.
-            raise failure
         return ForgetReport(
             plan=self.plan,
             job=job,
@@ -265,6 +269,11 @@ class _Forget:
             left=tuple(self.left),
             notes=tuple(self.notes),
         )
+
+    def _outcome(self) -> Outcome:
+        if isinstance(self.failure, errors.Interrupted):
+            return "interrupted"
+        return "failed" if self.failure else "partial" if self.left else "ok"
 
     def _remove(self, tier: str) -> errors.Failure | None:
         """Remove what goes from a tier, and see what is gone. Returns why it could not go on."""

@@ -255,3 +255,15 @@ def test_a_quota_is_kept_as_far_as_no_day_is_lost(one: Lab) -> None:
         assert report.plan and "stays over its quota" in report.plan.warnings[0]
         assert forget.forget(built.context, BOTH).removed == ()
         assert ids(built.context, "hot") == [third, last]
+
+
+def test_what_is_gone_is_in_the_record_of_a_forget_that_failed(one: Lab) -> None:
+    """restic removes what it was told to, and then ends with a fault of its own."""
+    first = past(one, 60.1, 60, 1)[0]
+    one.env |= faulty_restic(one, 'restic "$@"; exit 1', on="forget")
+    with one.house() as built:
+        with pytest.raises(errors.ResticFailed):
+            forget.forget(built.context, BOTH)
+        (job,) = built.catalog.jobs("main", kind="forget")
+        assert job.outcome == "failed" and job.error and [first] in job.details["reasons"].values()
+        assert first not in built.catalog.snapshots("main", "hot") and len(ids(built.context, "hot")) == 2
