@@ -8,7 +8,19 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import MakeLab
-from tests.faults.machine import logged, outcomes, packs, running, snapshot_files, sound, stage, unlogged, until
+from tests.faults.machine import (
+    lock_files,
+    logged,
+    outcomes,
+    packs,
+    pids,
+    running,
+    snapshot_files,
+    sound,
+    stage,
+    unlogged,
+    until,
+)
 from tests.faults.test_full_disk import room
 from tests.integration.test_prune import MIB, rule, stored
 from tests.lab import Lab, tree
@@ -80,6 +92,28 @@ def test_ended_by_its_deadline(make_lab: MakeLab) -> None:
     rule(lab, max_unused="0%")
     assert lab.json("prune")["job"]["outcome"] == "ok"
     assert stored(lab) < before
+    sound(lab, snapshot_files(lab))
+
+
+def test_interrupted(wasteful: Lab) -> None:
+    """Ctrl-C in the middle of a repack: 130, recorded as interrupted, no lock left, and the next one works."""
+    lab = wasteful
+    lab.target["limit_upload"] = 40
+    lab.write_policies()
+    rule(lab, max_unused="0%")
+    log = logged(lab)
+    process = lab.start("prune", "--tier", "hot")
+    until(lambda: pids(log, "prune"))
+    time.sleep(1.5)
+    process.terminate()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, (out, err)
+    assert outcomes(lab, "prune") == ["interrupted"] and lock_files(lab) == []
+    unlogged(lab)
+    del lab.target["limit_upload"]
+    lab.write_policies()
+    lab.rw("prune")
+    whole(lab)
     sound(lab, snapshot_files(lab))
 
 
