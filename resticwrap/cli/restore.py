@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     "--accept: though no snapshot has all that is removed.",
 )
 @click.option("--thaw", is_flag=True, help="Ask for frozen packs to be thawed, and wait for them, without a question.")
-@click.option("-y", "--yes", is_flag=True, help="The same as --thaw.")
+@click.option("--yes", is_flag=True, help="The same as --thaw.")
 @click.option(
     "--thaw-days",
     type=click.IntRange(1, 365),
