@@ -185,7 +185,7 @@ class _Wait:
         for pack in plan.ask:
             self._ask(pack)
         context.watcher.note(
-            f"{len(self._asked)} packs were asked for. Waiting; interrupt it at any time, the same command goes on."
+            f"Asked for {len(self._asked)} packs. Waiting; after an interruption the same command goes on."
         )
         self._progress()
         pauses = planning.waits()

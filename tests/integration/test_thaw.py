@@ -249,7 +249,7 @@ def test_killed_while_it_waits(aged: Lab, oss: OssServer) -> None:
         child = aged.start("restore", "--to", "back", "--thaw")
         assert child.stderr is not None
         for line in child.stderr:
-            if b"were asked for. Waiting" in line:
+            if b"Waiting; after" in line:
                 break
         child.send_signal(how)
         return child.wait(20)
