@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 import signal
-import threading
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -245,23 +245,25 @@ def test_killed_while_it_waits(aged: Lab, oss: OssServer) -> None:
     keys = packs(aged)
     freeze(oss, aged, keys)
 
-    def begun(how: int) -> int:
+    def waiting() -> "subprocess.Popen[bytes]":
         child = aged.start("restore", "--to", "back", "--thaw")
         assert child.stderr is not None
-        for line in child.stderr:
-            if b"Waiting; after" in line:
-                break
-        child.send_signal(how)
-        return child.wait(20)
+        said = next(line for line in child.stderr if b"Waiting; after" in line)
+        asked.append(int(said.split(b"Asked for ")[1].split()[0]))
+        return child
 
-    assert begun(signal.SIGINT) == 130
+    asked: list[int] = []
+    first = waiting()
+    first.send_signal(signal.SIGINT)
+    assert first.wait(20) == 130
     assert states(aged, keys) == ["thawing"] * 3
-    assert begun(signal.SIGKILL) == -signal.SIGKILL
-    mover = threading.Timer(2.0, lambda: oss.advance(seconds=61))
-    mover.start()
-    report = aged.json("restore", "--to", "back", "--thaw")
-    mover.join()
-    assert report["thawed"][0]["asked"] == [] and report["thawed"][0]["packs"] == 3
+    second = waiting()
+    second.kill()
+    second.wait(20)
+    third = waiting()
+    oss.advance(seconds=61)
+    third.communicate(timeout=60)
+    assert third.returncode == 0 and asked == [3, 0, 0]
     assert tree(aged.folder / "back" / "exams") == tree(aged.data / "exams")
     jobs = {job["outcome"] for job in aged.json("history")["jobs"] if job["kind"] == "restore"}
     assert jobs == {"interrupted", "ok"}
