@@ -20,7 +20,7 @@ import yaml
 from resticwrap import errors, settings
 from resticwrap.cli.main import main
 from resticwrap.cli.options import common
-from resticwrap.model import job, objects, policy, reports, snapshot, swap, thaw
+from resticwrap.model import aging, job, objects, policy, reports, snapshot, swap, thaw, tiering
 from tests import docs
 from tests.conftest import MakeLab
 from tests.handmade import cheap_key
@@ -333,7 +333,7 @@ def test_named_files_exist() -> None:
 
 
 def structs() -> Mapping[str, type[msgspec.Struct]]:
-    modules = (reports, job, snapshot, objects, thaw)
+    modules = (reports, job, snapshot, objects, thaw, tiering, aging)
     return {
         name: found
         for module in modules

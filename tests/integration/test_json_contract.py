@@ -63,6 +63,12 @@ PLANNED = {
     "refused": list, "notes": list,
 }  # fmt: skip
 
+TIER_PLAN = {
+    "target": str, "read_back": str, "copies": list, "counts": list, "unlabelled": None, "unknown": int,
+}  # fmt: skip
+TIER_COPY = {
+    "original": str, "domain": str, "host": str, "time": str, "type": str, "size": int, "action": str, "reasons": list,
+}  # fmt: skip
 CONTRACT: dict[str, Any] = {
     "init": {
         "target": str, "repositories": {"hot": str, "cold": str}, "created": list, "adopted": list,
@@ -125,6 +131,13 @@ CONTRACT: dict[str, Any] = {
         "domains": dict, "tiers": dict, "schedule": dict,
     },
     "policy schema": {"$schema": str, "title": str, "anyOf": list, "$defs": dict},
+    "tier plan": {**TIER_PLAN, "copies": [TIER_COPY], "counts": [{"tier": str, "now": int, "at_most": None}]},
+    "tier run --dry-run": TIER_PLAN,
+    "tier run": {
+        "job": {**JOB, "finished_at": str}, "left": dict, "warnings": list,
+        "details": {"read_back": str, "copied": list, "marked": list, "packs_read": int, "bytes_read": int,
+                    "packs_looked": int, "labelled": int, "bad": list},
+    },
     "pin --list": PINS,
     "pin SNAPSHOT --reason audit": {**PINS, "pins": [PIN]},
     "unpin PIN": {**PINS, "pins": [{**PIN, "released_at": str}]},
