@@ -23,7 +23,7 @@ from resticwrap.planning import guard
 from resticwrap.services import interrupted, lifecycle
 from resticwrap.services import pins as snapshot_pins
 from resticwrap.services.context import Context, check_domains, info
-from resticwrap.services.holdings import gather
+from resticwrap.services.holdings import Holdings, gather, remember
 
 WHOLE = ""
 """All domains together; none has an empty name."""
@@ -67,8 +67,9 @@ def forget(
         _settled(context)
         lifecycle.guard(context)
         with _alone(context, tiers):
-            plan, held = _plan(context, tiers, domains)
-            work = _Forget(context, job, plan, held, clock_is_right)
+            plan, holdings = _plan(context, tiers, domains)
+            remember(context, holdings)
+            work = _Forget(context, job, plan, holdings.held, clock_is_right)
             report = work.run()
         note = context.recorder.close(report.job) if report.job else None
     if work.failure is not None:
@@ -138,7 +139,7 @@ def _alone(context: Context, tiers: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -> tuple[ForgetPlan, Sequence[Held]]:
+def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -> tuple[ForgetPlan, Holdings]:
     """Gather the facts and decide. Raises where pins, catalogue or repositories cannot be read."""
     now = context.clock.now()
     pinned = snapshot_pins.reasons(snapshot_pins.pins(context), now)
@@ -160,7 +161,7 @@ def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -
     if domains:
         verdicts = tuple(one for one in plan.verdicts if one.domain in domains)
         plan = msgspec.structs.replace(plan, verdicts=verdicts)
-    return plan, holdings.held
+    return plan, holdings
 
 
 def suspended(context: Context, held: Sequence[Held]) -> dict[str, str]:

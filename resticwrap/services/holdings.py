@@ -19,8 +19,8 @@ class Holdings:
 
     held: Sequence[Held]
     strangers: int
-    cold: Mapping[str, Snapshot]
-    """What lies in cold, by current id."""
+    unrecorded: Sequence[Snapshot] = ()
+    """Copies in cold of complete originals, of which the catalogue does not know: a run died before it told it."""
 
 
 def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
@@ -29,7 +29,7 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
     What is complete is taken from the catalogue alone. Raises CatalogUnavailable, and whatever the target says.
     """
     found: dict[str, list[tuple[TierName, Snapshot]]] = {}
-    strangers, cold = 0, {}
+    strangers = 0
     tiers: tuple[TierName, ...] = ("hot", "cold")
     for tier in tiers:
         context.check_pin(tier)
@@ -38,8 +38,6 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
                 strangers += 1
                 continue
             found.setdefault(snapshot.original, []).append((tier, snapshot))
-            if tier == "cold":
-                cold[snapshot.id] = snapshot
     catalog = context.known()
     known = {tier: catalog.snapshots(context.target_name, tier) for tier in tiers}
     partial = catalog.partial(context.target_name)
@@ -47,7 +45,21 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
     held = [
         _held(original, copies, known, original in partial, why.get(original, ())) for original, copies in found.items()
     ]
-    return Holdings(sorted(held, key=lambda one: (one.time, one.original)), strangers, cold)
+    complete = {one.original for one in held if one.complete}
+    recorded = {original for original, one in known["cold"].items() if one.complete}
+    unrecorded = [
+        next(snapshot for tier, snapshot in _ordered(found[original]) if tier == "cold")
+        for original in sorted(complete - recorded)
+        if any(tier == "cold" for tier, _ in found[original])
+    ]
+    return Holdings(sorted(held, key=lambda one: (one.time, one.original)), strangers, unrecorded)
+
+
+def remember(context: Context, holdings: Holdings) -> None:
+    """Tell the catalogue of the copies that it does not know: once their originals leave hot, nothing else says that
+    they are complete. Raises CatalogUnavailable."""
+    if holdings.unrecorded:
+        context.catalog().put_snapshots(context.target_name, "cold", [(one, True) for one in holdings.unrecorded])
 
 
 def _held(
@@ -57,8 +69,7 @@ def _held(
     partial: bool,
     pins: Sequence[str],
 ) -> Held:
-    # The marked one first, else the one that any repository lists first; the others are twins.
-    ordered = sorted(copies, key=lambda item: (item[0] == "cold", not _marked(item[1]), item[1].id))
+    ordered = _ordered(copies)
     first: dict[TierName, Snapshot] = {}
     twins: list[tuple[TierName, str]] = []
     for tier, snapshot in ordered:
@@ -88,6 +99,11 @@ def _held(
         pins=tuple(pins),
         twins=tuple(twins),
     )
+
+
+def _ordered(copies: Sequence[tuple[TierName, Snapshot]]) -> list[tuple[TierName, Snapshot]]:
+    """Hot before cold; in each the marked one first, else by id. The others are twins."""
+    return sorted(copies, key=lambda item: (item[0] == "cold", not _marked(item[1]), item[1].id))
 
 
 def _marked(snapshot: Snapshot) -> bool:
