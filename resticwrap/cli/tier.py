@@ -1,15 +1,9 @@
 """`rw tier`."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import click
 
 from resticwrap.cli.edge import run
 from resticwrap.cli.options import Common, common, epilog
-
-if TYPE_CHECKING:
-    from resticwrap.bootstrap import House
 
 
 @click.group()
@@ -24,7 +18,7 @@ def plan(common: Common) -> None:
     from resticwrap.report import text
     from resticwrap.services import tiering
 
-    run(common, lambda house: tiering.plan(house.context, _domains(house, common)), text.tier_plan)
+    run(common, lambda house: tiering.plan(house.context, common.domains), text.tier_plan)
 
 
 @group.command(
@@ -38,7 +32,8 @@ def plan(common: Common) -> None:
 )
 @common
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
-def run_tier(common: Common, dry_run: bool) -> None:
+@click.option("--relabel", is_flag=True, help="Set every label again: somebody may have taken some away.")
+def run_tier(common: Common, dry_run: bool, relabel: bool) -> None:
     """Copy to cold what it promises, read it back, compare, mark it tier=cold, label its packs.
 
     Only then may hot forget it. A run that is killed goes on the next time.
@@ -47,14 +42,10 @@ def run_tier(common: Common, dry_run: bool) -> None:
     from resticwrap.services import tiering
 
     if dry_run:
-        run(common, lambda house: tiering.plan(house.context, _domains(house, common)), text.tier_plan)
+        run(common, lambda house: tiering.plan(house.context, common.domains), text.tier_plan)
     run(
         common,
-        lambda house: tiering.run(house.context, tiering.plan(house.context, _domains(house, common))),
+        lambda house: tiering.run(house.context, tiering.plan(house.context, common.domains), relabel=relabel),
         text.tier,
         tiering.exit_code,
     )
-
-
-def _domains(house: "House", common: Common) -> Sequence[str]:
-    return tuple(house.settings.select_domains(common.domains)) if common.domains else ()

@@ -6,7 +6,7 @@ from resticwrap.model.base import Time, Value
 from resticwrap.model.snapshot import SnapshotType, TierName
 
 PinKind = Literal["manual", "upgrade", "migration", "incident"]
-ReadHow = Literal["read", "sampled"]
+ReadHow = Literal["read", "sampled", "labelled"]
 
 
 class SnapshotPin(Value, frozen=True):
@@ -32,8 +32,12 @@ class SnapshotPin(Value, frozen=True):
 
 
 class KnownPack(Value, frozen=True):
-    """A pack of a repository, by id. `proven_at`: it was read back and hashed to its name (`how` "read"), or it was
-    there with its size among a sample that was ("sampled"). `labelled_at`: the bucket has its tag since."""
+    """A pack of a repository, by id.
+
+    `proven_at`: it was read back and hashed to its name (`how` "read"), or it was there with its size beside a sample
+    that was ("sampled"), or it is frozen and bears its label, which it has only because it was proven ("labelled").
+    `labelled_at`: the bucket has its tag since.
+    """
 
     pack: str
     proven_at: Time | None = None

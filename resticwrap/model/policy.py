@@ -80,13 +80,13 @@ class Quota(Frozen):
     max_bytes: Size | None = Field(default=None, description="what may be stored, such as 500GiB")
     max_snapshots: Annotated[int, Field(ge=1)] | None = Field(default=None, description="snapshots in both tiers")
     keep_last: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="over quota, so many newest snapshots of each domain stay all the same"
+        default=None, description="so many newest snapshots of each domain stay; without a maximum, the others go"
     )
 
     @model_validator(mode="after")
     def _something(self) -> "Quota":
-        if self.max_bytes is None and self.max_snapshots is None:
-            raise ValueError("must bound something: max_bytes or max_snapshots")
+        if self.max_bytes is None and self.max_snapshots is None and self.keep_last is None:
+            raise ValueError("must bound something: max_bytes, max_snapshots or keep_last")
         return self
 
 

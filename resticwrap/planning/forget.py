@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
+import msgspec
+
 from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.aging import Held, Verdict
 from resticwrap.model.base import Time
@@ -14,29 +16,34 @@ from resticwrap.planning import quota as quotas
 from resticwrap.planning.retention import counted, groups, promised
 
 TIERS: tuple[TierName, ...] = ("hot", "cold")
+ROOM = "The room comes back with the next prune: rw prune"
 Key = tuple[str, str]
 """Tier and current id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What the policy says: of tiers, domains and quotas, and in which zone its days count."""
+    """What the policy says: of tiers, domains and quotas, and in which zone its days count. `named` are domains that
+    somebody asked for by name: of one that the policy has dropped nothing goes without that."""
 
     tiers: Tiers
     domains: Mapping[str, Domain]
     zone: tzinfo
     quota: Quota | None = None
+    named: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is so. `suspended`: by domain, why nothing of it goes. `cold_fault`: why hot cannot rely on cold ("": it
-    can). `stored`: bytes by domain and of all (None), where a quota asks; `freed`: by original id, an estimate."""
+    """What is so. `suspended`: by domain, why nothing of it goes. `unsound`: original ids of which cold has not every
+    pack proven, whatever their mark says, and `cold_fault` what is wrong with cold. `stored`: bytes by domain and of
+    all (None), where a quota asks; `freed`: by original id, an estimate."""
 
     held: Sequence[Held]
     strangers: int = 0
     suspended: Mapping[str, str] = field(default_factory=dict)
     cold_fault: str = ""
+    unsound: frozenset[str] = frozenset()
     stored: Mapping[str | None, int] = field(default_factory=dict)
     freed: Mapping[str, int] = field(default_factory=dict)
 
@@ -55,8 +62,8 @@ def plan(target: str, rules: Rules, facts: Facts, now: Time, tiers: Collection[s
         found += one.verdicts()
         soft |= one.soft
     gone, warnings = _over_quota(found, soft, rules, facts)
-    if facts.cold_fault and "hot" in tiers:
-        warnings.insert(0, f"Nothing leaves hot on the ground of cold: {facts.cold_fault}")
+    if facts.cold_fault:
+        warnings.insert(0, facts.cold_fault)
     if gone:
         found = [_without(one, gone.get((one.tier, one.id))) for one in found]
     return ForgetPlan(
@@ -70,12 +77,26 @@ def plan(target: str, rules: Rules, facts: Facts, now: Time, tiers: Collection[s
     )
 
 
+def survivors(held: Sequence[Held], verdicts: Sequence[Verdict]) -> list[Held]:
+    """What is left once all that does not stay has gone."""
+    going = {(one.tier, one.id) for one in verdicts if not one.keep}
+    left = []
+    for one in held:
+        hot = one.hot if ("hot", one.hot) not in going else None
+        cold = one.cold if ("cold", one.cold) not in going else None
+        twins = tuple(twin for twin in one.twins if twin not in going)
+        if hot or cold:
+            left.append(msgspec.structs.replace(one, hot=hot, cold=cold, marked=one.marked and bool(cold), twins=twins))
+    return left
+
+
 class _Group:
     """The snapshots of one domain and host."""
 
     def __init__(self, domain: str, held: Sequence[Held], rules: Rules, facts: Facts, now: Time) -> None:
         self.domain, self.held, self.facts, self.now, self.zone = domain, held, facts, now, rules.zone
         policy = rules.domains.get(domain)
+        self.unknown = policy is None and domain not in rules.named
         self.rule: dict[TierName, tuple[int, Keep]] = {tier: tier_of(rules.tiers, policy, tier) for tier in TIERS}
         self.limited = rules.quota is not None or any(of.quota for of in rules.domains.values())
         self.soft: set[Key] = set()
@@ -83,22 +104,28 @@ class _Group:
         relied = counted(held, now)
         self.proven = next((one.original for one in reversed(relied) if one.proven_at is not None), None)
         self.cold_promise = self._promised("cold", held)
+        # What stands in cold for a day until a better copy of it is proven too.
+        self.cold_stands = self._promised("cold", [one for one in held if self._proven(one)])
 
     def _promised(self, tier: TierName, held: Sequence[Held], keep: Keep | None = None) -> dict[str, list[str]]:
         days, rule = self.rule[tier]
         return promised(held, days, keep or rule, self.zone, self.now)
+
+    def _proven(self, one: Held) -> bool:
+        """Whether cold has it, marked and with every pack proven."""
+        return one.marked and one.original not in self.facts.unsound
 
     def verdicts(self) -> Iterator[Verdict]:
         for tier in TIERS:
             here = [one for one in self.held if _id(one, tier)]
             relied = counted(here, self.now)
             last = relied[-1] if relied else None
-            promise = self._promised("hot", here) if tier == "hot" else self.cold_promise
+            promise = self._promised("hot", here) if tier == "hot" else {**self.cold_stands, **self.cold_promise}
             kept, soft = [], []
             for one in here:
                 hard = list(self._protected(one, tier, last))
-                if tier == "hot" and one.original in self.cold_promise and (not one.marked or self.facts.cold_fault):
-                    hard.append("not proven in cold yet" if not one.marked else "cold cannot be relied on now")
+                if tier == "hot" and one.original in self.cold_promise and not self._proven(one):
+                    hard.append("not proven in cold yet" if not one.marked else "what cold has of it is not proven now")
                 if tier == "cold" and one.original in self.cold_promise and not one.marked:
                     hard.append("its copy is not proven yet: the next rw tier run does that")
                 wished = promise.get(one.original, ())
@@ -114,13 +141,15 @@ class _Group:
                 yield from self._twins(one, tier, keep, reasons)
             if soft:
                 # What stands for a day must be proven where only the proven counts.
-                stand = [one for one in kept if tier == "hot" or one.marked]
+                stand = [one for one in kept if tier == "hot" or self._proven(one)]
                 days = self._promised(tier, stand, quotas.day_promise(self.rule[tier][1]))
                 self.soft |= {(tier, _id(one, tier)) for one in soft if one.original not in days}
 
     def _protected(self, one: Held, tier: TierName, last: Held | None) -> Iterator[str]:
         """Every reason but a rule of the policy, for which one may not be removed from a tier."""
         yield from one.pins
+        if self.unknown:
+            yield f"its domain is not in the policy: rw forget --domain {self.domain}"
         if self.domain in self.facts.suspended:
             yield f"nothing of the domain goes: {self.facts.suspended[self.domain]}"
         if one.time > self.now + CLOCK_SLACK:
@@ -148,7 +177,7 @@ class _Group:
 
     def _twins(self, one: Held, tier: TierName, keep: bool, reasons: tuple[str, ...]) -> Iterator[Verdict]:
         """More of the same in a tier: they go with it, and before it where the copy that stays is a proven one."""
-        proven = tier == "cold" and one.marked and not self.facts.cold_fault
+        proven = tier == "cold" and self._proven(one)
         spare = keep and proven and not one.pins and self.domain not in self.facts.suspended
         for where, twin in one.twins:
             if where == tier:
@@ -213,7 +242,7 @@ def _over_quota(
 
     gone, warnings = quotas.over(bounds, candidates, newest)
     if any("bytes" in why for why in gone.values()):
-        warnings.append("The room comes back with the next prune: rw prune")
+        warnings.append(ROOM)
     return gone, warnings
 
 

@@ -1,12 +1,22 @@
 """When nothing may be forgotten: a clock that cannot be right, a change of a domain that is too large to be usual."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby
 
 from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.aging import Held, KnownRun
 from resticwrap.model.base import Time
 from resticwrap.model.policy import Guard
+
+IDLE = timedelta(days=7)
+"""Longer than that without any job, and it may be the clock that has moved."""
+WINDOW = timedelta(days=1)
+"""What goes little by little within that time is one change."""
+HEAVY = 64 << 20
+"""A domain of fewer files than the policy looks at is looked at all the same for the bytes, if it has that many."""
 
 
 def clock_fault(now: Time, store_time: Time | None, newest_record: Time | None) -> str | None:
@@ -19,6 +29,11 @@ def clock_fault(now: Time, store_time: Time | None, newest_record: Time | None) 
     if store_time is not None and abs(now - store_time) > CLOCK_SLACK:
         way = "ahead of" if now > store_time else "behind"
         return f"the clock of this machine is {_minutes(now, store_time)} {way} that of the store"
+    if store_time is None and newest_record is not None and now - newest_record > IDLE:
+        return (
+            f"the newest record is of {newest_record.isoformat(timespec='seconds')}, {(now - newest_record).days} days "
+            "ago, and this target has no clock of its own to tell whether that is so"
+        )
     if newest_record is not None and newest_record - now > CLOCK_SLACK:
         return (
             f"the clock of this machine is {_minutes(now, newest_record)} behind the newest record, "
@@ -32,14 +47,20 @@ def _minutes(one: Time, other: Time) -> str:
 
 
 def suspended(
-    runs: Iterable[KnownRun], held: Sequence[Held], guard: Guard, looked: Mapping[str, Time]
+    runs: Iterable[KnownRun],
+    held: Sequence[Held],
+    guard: Guard,
+    looked: Mapping[str, Time],
+    steady: Collection[str] = (),
 ) -> dict[str, str]:
     """By domain, why nothing of it is forgotten until somebody looks.
 
     `runs` are the complete ones that wrote a snapshot, sorted by domain and time. One in which more than
     `guard.changed` of the files changed or went, or after which more than `guard.shrunk` of the bytes or of the files
-    were gone, suspends its domain, unless somebody has `looked` since, or nothing is left from before it. Domains of
-    fewer than `guard.least` files are passed over, and so are runs of which no count of files is known.
+    that there were within a day before are gone, suspends its domain, unless somebody has `looked` since, or nothing is
+    left from before it. In `steady` domains, whose files are only added to, the changes of a day count together.
+    Domains of fewer than `guard.least` files are passed over unless they are heavy, and so are runs of which no count
+    of files is known.
     """
     files = {one.original: one.files for one in held if one.files}
     host_of = {one.original: one.host for one in held}
@@ -55,30 +76,62 @@ def suspended(
         since = max(looked.get(domain, oldest[domain]), oldest[domain])
         # Two machines may have a domain of one name: each is compared with itself.
         only = next(iter(hosts[domain])) if len(hosts[domain]) == 1 else ""
-        before: dict[str, KnownRun] = {}
+        days: dict[str, _Day] = {}
         for run in of_domain:
-            host = host_of.get(run.snapshot, only)
-            if run.at > since and (why := _unusual(before.get(host), run, files, guard)):
+            day = days.setdefault(host_of.get(run.snapshot, only), _Day(guard, steady=domain in steady))
+            why = day.take(run, files.get(run.snapshot), since)
+            if why and run.at > since:
                 found[domain] = f"{why} in the backup of {run.at.isoformat(timespec='seconds')} ({run.job})"
-            before[host] = run
     return found
 
 
-def _unusual(before: KnownRun | None, run: KnownRun, files: Mapping[str, int], guard: Guard) -> str:
-    after = files.get(run.snapshot)
-    were = files.get(before.snapshot) if before else None
-    if were is None and after is not None:
-        # The snapshot before is gone: the counts of the run itself tell how many files it had.
-        were = after - run.new + run.removed
-    if were is None or were < guard.least:
+@dataclass(frozen=True)
+class _Past:
+    """A run of the last day: how many files and bytes there were after it (None: not known), how many it touched."""
+
+    at: Time
+    files: int | None
+    size: int
+    touched: int
+
+
+class _Day:
+    """The runs of one domain and host within a day before the one that is looked at."""
+
+    def __init__(self, guard: Guard, *, steady: bool) -> None:
+        self._guard, self._steady = guard, steady
+        self._past: deque[_Past] = deque()
+
+    def take(self, run: KnownRun, after: int | None, since: Time) -> str:
+        """Add a run; returns what is unusual about it. What lies before `since` but for the last run is not compared
+        with: somebody has looked at it."""
+        past, guard = self._past, self._guard
+        while len(past) > 1 and (past[0].at < run.at - WINDOW or past[1].at <= since):
+            past.popleft()
+        before = past[-1] if past else None
+        were = before.files if before else None
+        if were is None and after is not None:
+            # The snapshot before is gone: the counts of the run itself tell how many files it had.
+            were = after - run.new + run.removed
+        touched = run.changed + run.removed
+        counts = [one.files for one in past if one.files is not None]
+        most = max([*counts, *([were] if were is not None else [])], default=None)
+        largest = max((one.size for one in past), default=None)
+        # The first of them has been compared with what came before it.
+        together = touched + sum(one.touched for one in list(past)[1:] if self._steady)
+        past.append(_Past(run.at, after, run.size, touched))
+        if after is None and were is not None:
+            after = were + run.new - run.removed
+        if were is None or after is None or most is None:
+            return ""
+        if were >= guard.least:
+            if touched > guard.changed * were:
+                return f"{touched:,} of {were:,} files changed or went"
+            if together > guard.changed * most:
+                return f"{together:,} of {most:,} files changed or went within a day, the last of them"
+            if after < (1 - guard.shrunk) * most:
+                return f"of {most:,} files {after:,} were left"
+        heavy = largest is not None and (were >= guard.least or largest >= HEAVY)
+        if heavy and largest is not None and run.size < (1 - guard.shrunk) * largest:
+            return f"of {largest:,} bytes {run.size:,} were left"
         return ""
-    touched = run.changed + run.removed
-    if touched > guard.changed * were:
-        return f"{touched:,} of {were:,} files changed or went"
-    if after is None:
-        after = were + run.new - run.removed
-    if after < (1 - guard.shrunk) * were:
-        return f"of {were:,} files {after:,} were left"
-    if before is not None and run.size < (1 - guard.shrunk) * before.size:
-        return f"of {before.size:,} bytes {run.size:,} were left"
-    return ""

@@ -1,13 +1,18 @@
 """What goes besides when there is too much: the oldest snapshots that no promise protects.
 
-A rule that thins out (all of a day, hourly of a week) is a wish, and gives way. That every day, week or month of the
-policy can be had is a promise, and stays.
+A rule that thins out (all of a week, hourly of a week) is a wish, and gives way. That every day, week or month of the
+policy can be had is a promise, and stays; so do the last ones that a rule counts, and what it keeps of the last day.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
 
 from resticwrap.model.base import Value
 from resticwrap.model.policy import Keep, Quota
+
+OVER = "over quota: "
+"""How the reason begins for which a quota takes something."""
+LAST_DAY = timedelta(days=1)
 
 
 class Candidate(Value, frozen=True):
@@ -34,6 +39,8 @@ def day_promise(keep: Keep) -> Keep:
     spans = [span for span in (keep.within, keep.within_hourly, keep.within_daily) if span]
     counts = [count for count in (keep.last, keep.hourly, keep.daily) if count]
     return Keep(
+        last=keep.last,
+        within=min(keep.within, LAST_DAY) if keep.within else None,
         within_daily=max(spans, default=None),
         within_weekly=keep.within_weekly,
         within_monthly=keep.within_monthly,
@@ -62,12 +69,17 @@ def over(
             if bound.domain in (None, of[key].domain):
                 left.take(of[key])
         stays = newest(bound.quota.keep_last) if bound.quota.keep_last else ()
+        if bound.quota.max_bytes is None and bound.quota.max_snapshots is None:
+            for one in mine:
+                if one.key not in stays:
+                    gone.setdefault(one.key, f"{OVER}older than the last {bound.quota.keep_last:,}")
+            continue
         for one in mine:
             why = left.too_much()
             if not why:
                 break
             if one.key not in gone and one.key not in stays:
-                gone[one.key] = f"over quota: {why}"
+                gone[one.key] = f"{OVER}{why}"
                 left.take(one)
         if why := left.too_much():
             warnings.append(

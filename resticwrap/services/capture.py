@@ -11,6 +11,7 @@ from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.job import DomainRun, Job
 from resticwrap.model.objects import Change, Entry, show_path
+from resticwrap.model.policy import tier_of
 from resticwrap.model.reports import BackupPlan, PlannedDomain
 from resticwrap.model.snapshot import Snapshot, Tags
 from resticwrap.model.swap import STAGE_PREFIX
@@ -267,7 +268,7 @@ class Capture:
                 job=self.job.id,
                 type=planned.type,
                 tier="hot",
-                expire_after_days=context.settings.tiers.hot.days,
+                expire_after_days=tier_of(context.settings.tiers, domain, "hot")[0],
             ),
             host=context.settings.host,
             excludes=domain.excludes,

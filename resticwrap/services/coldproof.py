@@ -90,7 +90,7 @@ def prove(context: Context, needed: Collection[str], named: Mapping[str, int], r
             proofs.bad[pack] = "is not there"
         elif size != named.get(pack):
             proofs.bad[pack] = f"has {size} bytes instead of {named.get(pack)}"
-        elif pack in known and known[pack].proven_at is not None:
+        elif _proven(known.get(pack), parts):
             proofs.good.add(pack)
         else:
             new.append(pack)
@@ -104,10 +104,17 @@ def prove(context: Context, needed: Collection[str], named: Mapping[str, int], r
     to_read = [pack for pack in new if int(pack[-8:], 16) % parts == 0] or new[:1]
     rest = sorted(set(new) - set(to_read))
     _read(context, to_read, stock, proofs)
+    # What was found damaged is proven no more, so that nothing in hot relies on it.
+    context.catalog().forget_packs(context.target_name, "cold", proofs.bad)
     proofs.looked += len(rest)
     proofs.good.update(rest)
     _remember(context, rest, "sampled")
     return proofs
+
+
+def _proven(known: KnownPack | None, parts: int) -> bool:
+    """Where all packs are to be read, one that was only looked at does not count."""
+    return known is not None and known.proven_at is not None and (parts > 1 or known.how != "sampled")
 
 
 def _labelled(context: Context, bucket: Bucket, packs: Collection[str]) -> set[str]:
@@ -126,7 +133,7 @@ def _labelled(context: Context, bucket: Bucket, packs: Collection[str]) -> set[s
     context.catalog().put_packs(
         context.target_name,
         "cold",
-        [KnownPack(pack=pack, proven_at=now, how="read", labelled_at=now) for pack in found],
+        [KnownPack(pack=pack, proven_at=now, how="labelled", labelled_at=now) for pack in found],
     )
     return found
 
@@ -180,30 +187,28 @@ def _remember(context: Context, packs: Iterable[str], how: ReadHow) -> None:
     )
 
 
-def unlabelled(context: Context) -> list[str]:
-    """The packs of cold that hold data and nothing else, and whose label is not known to be there."""
+def unlabelled(context: Context, *, again: bool = False) -> list[str]:
+    """The packs of cold that hold data and nothing else, and whose label is not known to be there. `again`: all, since
+    somebody may have taken labels away."""
     known = context.catalog().packs(context.target_name, "cold")
-    labelled = {pack for pack, one in known.items() if one.labelled_at is not None}
+    labelled = {pack for pack, one in known.items() if one.labelled_at is not None and not again}
     return sorted(context.cold.trees().data_only_packs() - labelled)
 
 
-def label(context: Context, read_back: str) -> tuple[int, Proofs]:
+def label(context: Context, read_back: str, *, again: bool = False) -> tuple[int, Proofs]:
     """Give every pack of cold that holds data alone its tag, which the bucket's rules go by; returns how many.
 
     What is not known to be proven is proven first: after a prune or a repair the repository has packs that no copy
     wrote. Packs of trees never get a label: moved to an archive, they would take the whole repository with them.
     """
     bucket, proofs = context.bucket(), Proofs()
-    packs = unlabelled(context) if bucket is not None else []
+    packs = unlabelled(context, again=again) if bucket is not None else []
     if bucket is None or not packs:
         return 0, proofs
     known = context.catalog().packs(context.target_name, "cold")
-    proven = {pack for pack, one in known.items() if one.proven_at is not None}
-    unknown = [pack for pack in packs if pack not in proven]
-    there = _labelled(context, bucket, unknown)
-    if to_prove := [pack for pack in unknown if pack not in there]:
-        proofs = prove(context, to_prove, context.cold.trees().packs(), read_back)
-    due = [pack for pack in packs if pack not in there and pack not in proofs.bad]
+    if unproven := [pack for pack in packs if pack not in known or known[pack].proven_at is None]:
+        proofs = prove(context, unproven, context.cold.trees().packs(), read_back)
+    due = [pack for pack in packs if pack not in proofs.bad]
     done = 0
     with ThreadPoolExecutor(side_by_side(context), thread_name_prefix="label") as pool:
         for some in _chunks(due):

@@ -7,6 +7,7 @@ by explicit ids and by nothing else. What is really gone is what a listing after
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,8 +20,8 @@ from resticwrap.model.job import Job, Outcome
 from resticwrap.model.reports import ForgetPlan, ForgetReport
 from resticwrap.model.snapshot import TierName
 from resticwrap.planning import forget as planning
-from resticwrap.planning import guard
-from resticwrap.services import interrupted, lifecycle
+from resticwrap.planning import guard, quota
+from resticwrap.services import coldproof, interrupted, lifecycle
 from resticwrap.services import pins as snapshot_pins
 from resticwrap.services.context import Context, check_domains, info
 from resticwrap.services.holdings import Holdings, gather, remember
@@ -46,6 +47,7 @@ def preview(
     """The plan that a run would carry out now. Removes nothing and needs no lock."""
     context.known()
     check_clock(context, (), clock_is_right=clock_is_right)
+    lifecycle.guard(context)
     plan, _ = _plan(context, tiers, domains)
     return ForgetReport(plan=plan)
 
@@ -147,28 +149,52 @@ def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -
     check_domains(context.settings, domains, {one.domain for one in holdings.held})
     settings = context.settings
     rules = planning.Rules(
-        tiers=settings.tiers, domains=settings.domains, zone=settings.schedule.zone, quota=context.target.quota
+        tiers=settings.tiers,
+        domains=settings.domains,
+        zone=settings.schedule.zone,
+        quota=context.target.quota,
+        named=domains,
     )
+    unsound, fault = cold_fault(context, holdings.held) if any(one.cold for one in holdings.held) else (frozenset(), "")
     facts = planning.Facts(
         held=holdings.held,
         strangers=holdings.strangers,
         suspended=suspended(context, holdings.held),
-        cold_fault=cold_fault(context) if any(one.cold for one in holdings.held) else "",
+        cold_fault=fault,
+        unsound=unsound,
         stored=_stored(context, holdings.held),
         freed=_freed(context),
     )
     plan = planning.plan(context.target_name, rules, facts, now, tiers)
+    if facts.stored:
+        plan = _by_real_bytes(context, rules, facts, plan)
     if domains:
         verdicts = tuple(one for one in plan.verdicts if one.domain in domains)
         plan = msgspec.structs.replace(plan, verdicts=verdicts)
     return plan, holdings
 
 
+def _by_real_bytes(context: Context, rules: planning.Rules, facts: planning.Facts, plan: ForgetPlan) -> ForgetPlan:
+    """What a quota of bytes takes, counted by the blobs of what stays: how much one snapshot frees is only guessed, as
+    most of it may be shared. Planned on, and counted again, until it is enough or nothing more may go."""
+    going: list[Verdict] = []
+    while any(not one.keep and one.reasons[0].startswith(quota.OVER) for one in plan.verdicts):
+        context.heed()
+        going += [one for one in plan.verdicts if not one.keep]
+        left = planning.survivors(facts.held, plan.verdicts)
+        facts = replace(facts, held=left, stored=_stored(context, left))
+        plan = planning.plan(context.target_name, rules, facts, plan.at, plan.tiers)
+    verdicts = sorted((*going, *plan.verdicts), key=lambda one: (one.domain, one.time, one.original, one.tier))
+    notes = (planning.ROOM,) if going and planning.ROOM not in plan.warnings else ()
+    return msgspec.structs.replace(plan, verdicts=tuple(verdicts), warnings=(*plan.warnings, *notes))
+
+
 def suspended(context: Context, held: Sequence[Held]) -> dict[str, str]:
     """By domain, why nothing of it may go until somebody looks."""
     catalog = context.catalog()
     runs = catalog.writing_runs(context.target_name)
-    return guard.suspended(runs, held, context.settings.guard, looked(context))
+    steady = {name for name, domain in context.settings.domains.items() if domain.layer == "raw"}
+    return guard.suspended(runs, held, context.settings.guard, looked(context), steady)
 
 
 def looked(context: Context) -> Mapping[str, Time]:
@@ -185,21 +211,40 @@ def looked(context: Context) -> Mapping[str, Time]:
     return found
 
 
-def cold_fault(context: Context) -> str:
-    """Why hot cannot rely on cold: a pack that cold's index names is not there, or not of its size."""
-    repository = context.cold
-    packs = repository.trees(no_cache=True).packs()
-    stored = {
-        info.key.rpartition("/")[2]: info.size for info in context.store.list(f"{context.target.namespace}/cold/data/")
-    }
-    missing = [pack for pack in packs if pack not in stored]
-    short = [pack for pack, size in packs.items() if pack in stored and stored[pack] != size]
-    if not missing and not short:
-        return ""
-    named = ", ".join(sorted(missing + short)[:3])
-    return (
-        f"{len(missing)} packs are missing and {len(short)} have another size than the index says ({named}). "
-        "rw verify --tier cold says what that costs."
+def cold_fault(context: Context, held: Sequence[Held]) -> tuple[frozenset[str], str]:
+    """The marked snapshots (original ids) that hot cannot rely on, and what is wrong with cold.
+
+    Every pack that its index names must be there with its size, and known to have been read back: a verify that found
+    damage withdraws that, and so does a lost catalogue, until the next `rw tier run`.
+    """
+    packs = context.cold.trees(no_cache=True).packs()
+    stored = coldproof.Stock.of(context).sizes
+    known = context.catalog().packs(context.target_name, "cold")
+    lost = {pack for pack, size in packs.items() if stored.get(pack) != size}
+    unread = {pack for pack in packs if pack not in known or known[pack].proven_at is None} - lost
+    bad = lost | unread
+    if not bad:
+        return frozenset(), ""
+    trees, needs = context.cold.trees(), dict[str, bool]()
+    for tree in {one.tree for one in held if one.marked}:
+        context.heed()
+        try:
+            needs[tree] = not bad.isdisjoint(trees.needed_packs([tree]))
+        except (errors.Damaged, errors.ObjectMissing):
+            needs[tree] = True
+    unsound = frozenset(one.original for one in held if one.marked and needs[one.tree])
+    said = " and ".join(
+        part
+        for part in (
+            f"{len(lost)} packs are missing or of another size" if lost else "",
+            f"{len(unread)} packs are not known to be proven" if unread else "",
+        )
+        if part
+    )
+    named = ", ".join(pack[:8] for pack in sorted(bad)[:3])
+    return unsound, (
+        f"In cold {said} ({named}), which {len(unsound)} snapshots need: these do not leave hot. "
+        "rw tier run reads them back; rw verify --tier cold says what damage costs."
     )
 
 

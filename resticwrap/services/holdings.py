@@ -1,13 +1,18 @@
 """What both repositories hold, snapshot by snapshot: the facts that copying, forgetting and counting start from."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from resticwrap.model.aging import Held
 from resticwrap.model.snapshot import Snapshot, TierName
 from resticwrap.ports import KnownSnapshot
 from resticwrap.services.context import Context
 
+Identity = tuple[str, str]
+"""The original id of a snapshot, and its tree."""
 OVER = frozenset({"failed", "accepted"})
 """The phases of an in-place restore whose safety snapshot nobody needs any more."""
 
@@ -26,9 +31,10 @@ class Holdings:
 def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
     """Ask both repositories, past the cache. `pins`: by original id, why it may not be removed.
 
-    What is complete is taken from the catalogue alone. Raises CatalogUnavailable, and whatever the target says.
+    What is complete is taken from the catalogue alone, and only where the tree is the one that it knows: restic keeps
+    the original id also of a snapshot that it has rewritten. Raises CatalogUnavailable, and whatever the target says.
     """
-    found: dict[str, list[tuple[TierName, Snapshot]]] = {}
+    found: dict[Identity, list[tuple[TierName, Snapshot]]] = {}
     strangers = 0
     tiers: tuple[TierName, ...] = ("hot", "cold")
     for tier in tiers:
@@ -36,22 +42,22 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
         for snapshot in context.repositories[tier].snapshots(no_cache=True):
             if snapshot.tags is None:
                 strangers += 1
-                continue
-            found.setdefault(snapshot.original, []).append((tier, snapshot))
+            else:
+                found.setdefault((snapshot.original, snapshot.tree), []).append((tier, snapshot))
     catalog = context.known()
     known = {tier: catalog.snapshots(context.target_name, tier) for tier in tiers}
-    partial = catalog.partial(context.target_name)
-    why = _pinned(context, pins)
-    held = [
-        _held(original, copies, known, original in partial, why.get(original, ())) for original, copies in found.items()
-    ]
-    complete = {one.original for one in held if one.complete}
-    recorded = {original for original, one in known["cold"].items() if one.complete}
-    unrecorded = [
-        next(snapshot for tier, snapshot in _ordered(found[original]) if tier == "cold")
-        for original in sorted(complete - recorded)
-        if any(tier == "cold" for tier, _ in found[original])
-    ]
+    facts = _Facts(known, catalog.partial(context.target_name), _pinned(context, pins))
+    trees = Counter(original for original, _ in found)
+    held, unrecorded = list[Held](), list[Snapshot]()
+    for (original, tree), copies in found.items():
+        one = facts.held(original, tree, copies)
+        if trees[original] > 1 and not one.complete:
+            # Not what the original was: it has a name of its own, and nothing is known of it.
+            one = msgspec.structs.replace(one, original=f"{original}~{tree[:8]}", complete=None, marked=False)
+        held.append(one)
+        record = known["cold"].get(original)
+        if one.complete and one.cold and (record is None or not record.complete):
+            unrecorded.append(next(snapshot for tier, snapshot in _ordered(copies) if tier == "cold"))
     return Holdings(sorted(held, key=lambda one: (one.time, one.original)), strangers, unrecorded)
 
 
@@ -62,43 +68,47 @@ def remember(context: Context, holdings: Holdings) -> None:
         context.catalog().put_snapshots(context.target_name, "cold", [(one, True) for one in holdings.unrecorded])
 
 
-def _held(
-    original: str,
-    copies: Sequence[tuple[TierName, Snapshot]],
-    known: Mapping[TierName, Mapping[str, KnownSnapshot]],
-    partial: bool,
-    pins: Sequence[str],
-) -> Held:
-    ordered = _ordered(copies)
-    first: dict[TierName, Snapshot] = {}
-    twins: list[tuple[TierName, str]] = []
-    for tier, snapshot in ordered:
-        if first.setdefault(tier, snapshot) is not snapshot:
-            twins.append((tier, snapshot.id))
-    snapshot = ordered[0][1]
-    assert snapshot.tags is not None  # strangers were left out
-    records = [records[original] for records in known.values() if original in records]
-    proofs = [record.proven_at for record in records if record.proven_at is not None]
-    # Another tree under the same original is another snapshot, whatever it says: a copy is known by its tree.
-    same = "cold" not in first or "hot" not in first or first["cold"].tree == first["hot"].tree
-    return Held(
-        original=original,
-        domain=snapshot.tags.domain,
-        host=snapshot.host,
-        time=snapshot.time,
-        type=snapshot.tags.type,
-        tree=snapshot.tree,
-        # What a rebuild knows nothing of is not called partial.
-        complete=True if any(record.complete for record in records) else False if partial else None,
-        hot=first["hot"].id if "hot" in first else None,
-        cold=first["cold"].id if "cold" in first else None,
-        marked="cold" in first and _marked(first["cold"]) and same,
-        proven_at=max(proofs, default=None),
-        size=next((record.size for record in records), 0),
-        files=next((record.files for record in records), 0),
-        pins=tuple(pins),
-        twins=tuple(twins),
-    )
+@dataclass(frozen=True)
+class _Facts:
+    """What the catalogue knows of snapshots, by tier and original: which are complete, or partial; and the pins."""
+
+    known: Mapping[TierName, Mapping[str, KnownSnapshot]]
+    partial: frozenset[str]
+    pins: Mapping[str, Sequence[str]]
+
+    def held(self, original: str, tree: str, copies: Sequence[tuple[TierName, Snapshot]]) -> Held:
+        ordered = _ordered(copies)
+        first: dict[TierName, Snapshot] = {}
+        twins: list[tuple[TierName, str]] = []
+        for tier, snapshot in ordered:
+            if first.setdefault(tier, snapshot) is not snapshot:
+                twins.append((tier, snapshot.id))
+        snapshot = ordered[0][1]
+        assert snapshot.tags is not None  # strangers were left out
+        records = [of_tier[original] for of_tier in self.known.values() if original in of_tier]
+        records = [record for record in records if record.tree == tree]
+        proofs = [record.proven_at for record in records if record.proven_at is not None]
+        complete: bool | None = any(record.complete for record in records)
+        if not complete:
+            # What a rebuild knows nothing of is not called partial.
+            complete = False if records and original in self.partial else None
+        return Held(
+            original=original,
+            domain=snapshot.tags.domain,
+            host=snapshot.host,
+            time=snapshot.time,
+            type=snapshot.tags.type,
+            tree=tree,
+            complete=complete,
+            hot=first["hot"].id if "hot" in first else None,
+            cold=first["cold"].id if "cold" in first else None,
+            marked="cold" in first and _marked(first["cold"]),
+            proven_at=max(proofs, default=None),
+            size=next((record.size for record in records), 0),
+            files=next((record.files for record in records), 0),
+            pins=tuple(self.pins.get(original, ())),
+            twins=tuple(twins),
+        )
 
 
 def _ordered(copies: Sequence[tuple[TierName, Snapshot]]) -> list[tuple[TierName, Snapshot]]:

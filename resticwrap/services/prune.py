@@ -39,7 +39,8 @@ def plan(context: Context, tiers: Sequence[str], now: Time, *, at_once: bool = F
 
 
 def dry_run(context: Context, tiers: Sequence[str], now: Time, *, at_once: bool = False) -> PrunePlan:
-    """The plan, and what restic says that it would do."""
+    """The plan, and what restic says that it would do. Raises UnsafeBucket as a run would."""
+    lifecycle.guard(context)
     planned = plan(context, tiers, now, at_once=at_once)
 
     def told(one: PlannedPrune) -> PlannedPrune:

@@ -20,7 +20,7 @@ from resticwrap.model.tiering import CopyDetails, PlannedCopy, TierCount, TierPl
 from resticwrap.planning import retention, rhythm
 from resticwrap.services import coldproof, holdings, interrupted, lifecycle
 from resticwrap.services.coldproof import READING
-from resticwrap.services.context import Context
+from resticwrap.services.context import Context, check_domains
 
 COPYING = "copy"
 MARKING = "mark"
@@ -29,6 +29,8 @@ MARKING = "mark"
 def plan(context: Context, domains: Sequence[str] = ()) -> TierPlan:
     """What a run would copy and prove now. `domains`: all where not given, and those that the policy dropped too."""
     found = holdings.gather(context, {}).held
+    check_domains(context.settings, domains, {one.domain for one in found})
+    lifecycle.guard(context)
     labels = None if context.bucket() is None else len(coldproof.unlabelled(context))
     return TierPlan(
         target=context.target_name,
@@ -85,8 +87,10 @@ def _counts(context: Context, found: Sequence[Held]) -> tuple[TierCount, ...]:
     return count("hot"), count("cold")
 
 
-def run(context: Context, plan: TierPlan) -> TierReport:
-    """Execute a plan. Raises where the job as a whole cannot be done; what could not be proven is in the report."""
+def run(context: Context, plan: TierPlan, *, relabel: bool = False) -> TierReport:
+    """Execute a plan. Raises where the job as a whole cannot be done; what could not be proven is in the report.
+
+    `relabel`: every label is set again, since somebody may have taken some away."""
     job = msgspec.structs.replace(context.new_job("copy"), details=CopyDetails(read_back=plan.read_back).builtins())
     interrupted.close(context)
     with context.running(job, strict=True) as job, ExitStack() as stack:
@@ -98,7 +102,7 @@ def run(context: Context, plan: TierPlan) -> TierReport:
         stack.enter_context(context.locks.hold(f"copy {context.cold.url}", wait=wait))
         for repository in (context.hot, context.cold):
             stack.enter_context(context.locks.hold(f"maintenance {repository.url}", shared=True, wait=wait))
-        report = _Run(context, job, plan).run()
+        report = _Run(context, job, plan, relabel).run()
         late = context.recorder.close(report.job)
     return msgspec.structs.replace(report, warnings=(*report.warnings, late)) if late else report
 
@@ -108,6 +112,7 @@ class _Run:
     context: Context
     job: Job
     plan: TierPlan
+    relabel: bool = False
     left: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -117,20 +122,23 @@ class _Run:
         wanted = [held[one.original] for one in self.plan.copies if one.original in held]
         wanted = [one for one in wanted if not one.marked]
         copies = self._copied(wanted)
-        proofs = coldproof.Proofs()
+        trees = self.context.cold.trees()
+        named = trees.packs()
+        # All of them, and not what the copies need alone: whoever relies on cold relies on every pack that it names.
+        proofs = coldproof.prove(self.context, named.keys(), named, self.plan.read_back)
+        if proofs.bad:
+            # What a prune of another machine removed meanwhile is no damage: no index names it any more.
+            still = self.context.cold.trees().packs()
+            proofs.bad = {pack: why for pack, why in proofs.bad.items() if pack in still}
         good: list[Snapshot] = []
-        if copies:
-            trees = self.context.cold.trees()
-            needed = self._needed(copies)
-            every = frozenset().union(*needed.values()) if needed else frozenset()
-            proofs = coldproof.prove(self.context, every, trees.packs(), self.plan.read_back)
-            for snapshot in copies:
-                if snapshot.original not in needed:
-                    continue
-                if bad := sorted(needed[snapshot.original] & proofs.bad.keys()):
-                    self.left[snapshot.original] = f"pack {bad[0][:8]} {proofs.bad[bad[0]]}"
-                else:
-                    good.append(snapshot)
+        needed = self._needed(copies)
+        for snapshot in copies:
+            if snapshot.original not in needed:
+                continue
+            if bad := sorted(needed[snapshot.original] - proofs.good):
+                self.left[snapshot.original] = f"pack {bad[0][:8]} {proofs.bad.get(bad[0], 'is not named any more')}"
+            else:
+                good.append(snapshot)
         self.context.watcher.done(READING, "ok" if not proofs.bad else "failed")
         marked = self._marked(good, held)
         labelled = self._labelled(proofs)
@@ -162,8 +170,15 @@ class _Run:
         """Copy what cold lacks, by id, and return the copies that are there and have the tree of their original."""
         context = self.context
         ids = [one.hot for one in wanted if one.cold is None and one.hot is not None]
-        context.cold.copy(context.hot, ids)
-        context.watcher.done(COPYING, "ok")
+        try:
+            context.cold.copy(context.hot, ids)
+        except errors.ResticFailed as error:
+            if len(ids) < 2:
+                raise
+            # One that cannot be read must not keep the others: each by itself.
+            context.watcher.note(f"the copy of {len(ids)} snapshots failed, so each goes by itself: {error.message}")
+            self._one_by_one(wanted)
+        context.watcher.done(COPYING, "ok" if not self.left else "failed")
         if not wanted:
             return []
         found: dict[str, list[Snapshot]] = {}
@@ -177,8 +192,17 @@ class _Run:
             elif one.original in found:
                 self.left[one.original] = "its copy has another tree"
             else:
-                self.left[one.original] = "it was not copied"
+                self.left.setdefault(one.original, "it was not copied")
         return copies
+
+    def _one_by_one(self, wanted: Sequence[Held]) -> None:
+        for one in wanted:
+            if one.cold is None and one.hot is not None:
+                self.context.heed()
+                try:
+                    self.context.cold.copy(self.context.hot, [one.hot])
+                except errors.ResticFailed as error:
+                    self.left[one.original] = error.message
 
     def _needed(self, copies: Sequence[Snapshot]) -> dict[str, frozenset[str]]:
         """By original id, the packs that a copy needs. Every tree of it is read and hashed on the way."""
@@ -228,7 +252,7 @@ class _Run:
     def _labelled(self, proofs: coldproof.Proofs) -> int:
         """Labels are for the bucket's rules only: where they cannot be set, data just stays warm."""
         try:
-            done, more = coldproof.label(self.context, self.plan.read_back)
+            done, more = coldproof.label(self.context, self.plan.read_back, again=self.relabel)
         except errors.Interrupted:
             raise
         except errors.Failure as error:

@@ -10,7 +10,7 @@ from resticwrap.errors import Problem
 from resticwrap.settings.tree import Item, PathOfKey, dotted, locate
 
 if TYPE_CHECKING:
-    from resticwrap.model.policy import Domain, DomainsFile, ScheduleFile, Target, TargetsIndex
+    from resticwrap.model.policy import Domain, DomainsFile, ScheduleFile, Target, TargetsIndex, TiersFile
 
 TARGETS, DOMAINS, TIERS, SCHEDULE = "targets.yaml", "domains.yaml", "tiers.yaml", "schedule.yaml"
 
@@ -45,6 +45,19 @@ def roots(domains: "DomainsFile", tree: Item) -> Iterable[Problem]:
         if first != name:
             path = ("domains", name, "source", "root")
             yield _at(DOMAINS, tree, path, f"is the same folder as the root of domain {first}")
+
+
+def retention(domains: "DomainsFile", tiers: "TiersFile", tree: Item) -> Iterable[Problem]:
+    """Cold outlasts hot for every domain too, whatever it wants of either."""
+    from resticwrap.model.policy import tier_of
+
+    for name, domain in domains.domains.items():
+        if domain.retention is None:
+            continue
+        (hot, _), (cold, _) = tier_of(tiers.tiers, domain, "hot"), tier_of(tiers.tiers, domain, "cold")
+        if cold < hot:
+            path = ("domains", name, "retention")
+            yield _at(DOMAINS, tree, path, f"keeps {hot} days in hot and {cold} in cold: cold must outlast hot")
 
 
 def local_target(name: str, target: "Target", item: Item, domains: "Mapping[str, Domain]") -> Iterable[Problem]:

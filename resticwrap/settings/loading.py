@@ -300,6 +300,8 @@ def _across(draft: _Draft, trees: Mapping[str, Item]) -> list[Problem]:
         problems += crosscheck.default_target(draft.index, trees[TARGETS])
     if draft.domains is not None:
         problems += crosscheck.roots(draft.domains, trees[DOMAINS])
+        if draft.tiers is not None:
+            problems += crosscheck.retention(draft.domains, draft.tiers, trees[DOMAINS])
     if draft.schedule is not None:
         targets = tuple(draft.index.targets) if draft.index is not None else None
         domains = tuple(draft.domains.domains) if draft.domains is not None else None

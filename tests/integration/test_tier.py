@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from resticwrap.clock import FixedClock
 from resticwrap.model.aging import KnownPack
+from resticwrap.services import tiering
 from tests.broken import flip
 from tests.conftest import MakeLab
 from tests.lab import RAW, Lab
@@ -76,8 +78,10 @@ def test_a_day_is_copied_by_its_full_and_an_incremental_once_the_day_is_over(one
     one.write("exams/more", "2")
     late = backed_up(one, "exams", (NOW - timedelta(days=1)).replace(hour=5), "incremental")
     one.write("exams/more", "3")
-    backed_up(one, "exams", NOW - timedelta(seconds=1), "incremental")
-    assert one.rw("tier", "run").code == 0
+    today = NOW.replace(hour=12, minute=0, second=0)
+    backed_up(one, "exams", today - timedelta(minutes=5), "incremental")
+    with one.house(FixedClock(today)) as built:
+        tiering.run(built.context, tiering.plan(built.context))
     assert originals(one, "cold", tier="cold") == {full, late}
 
 

@@ -1,6 +1,7 @@
 """What a forget removes: never what is protected, never the only cover of a promised day, whatever the history."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -77,8 +78,8 @@ def test_nothing_leaves_hot_before_it_is_proven_in_cold() -> None:
 def test_what_cold_holds_is_no_ground_while_cold_is_damaged() -> None:
     snapshots = [both(50, "a"), both(40, "b"), held(0, "now")]
     assert gone(made(snapshots)) == {("hot", "a")}  # b covers the first of the thirty days
-    done = made(snapshots, cold_fault="pack 1234 is missing")
-    assert gone(done) == set() and "cannot be relied on" in why(done, "a")
+    done = made(snapshots, cold_fault="pack 1234 is missing", unsound=frozenset({"a"}))
+    assert gone(done) == set() and "not proven now" in why(done, "a")
     assert "pack 1234" in done.warnings[0]
 
 
@@ -117,7 +118,9 @@ def test_the_future_is_never_newest_and_never_removed() -> None:
 def test_a_suspended_domain_keeps_everything() -> None:
     snapshots = [both(300, "a"), both(299, "b"), held(0, "now")]
     others = [msgspec.structs.replace(one, domain="other", original=f"{one.original}-o") for one in snapshots]
-    done = made([*snapshots, *others], suspended={"exams": "9 of 10 files went"})
+    policy = rules()
+    policy = replace(policy, domains={**policy.domains, "other": policy.domains["exams"]})
+    done = made([*snapshots, *others], policy, suspended={"exams": "9 of 10 files went"})
     assert gone(done) == {("hot", "a-o"), ("cold", "a-o")}
     assert done.suspended == {"exams": "9 of 10 files went"} and "9 of 10" in why(done, "a")
 
@@ -127,7 +130,19 @@ def test_a_domain_may_want_more_or_less() -> None:
     snapshots = [both(900, "a"), both(400, "b"), held(0, "now")]
     assert gone(made(snapshots, rules(domain=wishes))) == {("hot", "a"), ("hot", "b")}
     dropped = [msgspec.structs.replace(one, domain="dropped") for one in snapshots]
-    assert gone(made(dropped, rules(domain=wishes))) == {("hot", "a"), ("cold", "a")}
+    done = made(dropped, rules(domain=wishes))
+    assert gone(done) == set() and "rw forget --domain dropped" in why(done, "a")
+    assert gone(made(dropped, rules(domain=wishes, named=("dropped",)))) == {("hot", "a"), ("cold", "a")}
+
+
+def test_a_copy_that_is_proven_stands_for_its_day_until_a_better_one_is() -> None:
+    """The later full of a day was copied and found damaged: the earlier one stays in cold."""
+    early, late = both(40, "early", type="full"), held(39.9, "late", cold="c", type="full")
+    assert ("cold", "early") not in gone(made([early, late, held(0, "now")]))
+    proven = msgspec.structs.replace(late, marked=True)
+    assert ("cold", "early") in gone(made([early, proven, held(0, "now")]))
+    unsound = made([early, proven, held(0, "now")], unsound=frozenset({"late"}), cold_fault="a pack")
+    assert ("cold", "early") not in gone(unsound) and ("hot", "late") not in gone(unsound)
 
 
 def test_twins_of_a_killed_copy() -> None:
@@ -149,13 +164,13 @@ def test_a_tier_alone() -> None:
 def test_over_quota_the_oldest_that_no_day_needs_go_first() -> None:
     """Every day keeps one; what is left over the quota is said loudly."""
     snapshots = [held(ago / 24, f"s{ago}") for ago in range(72)]
-    policy = rules({"within": "30d"}, quota=Quota(max_snapshots=60))
+    policy = rules({"within_hourly": "30d"}, quota=Quota(max_snapshots=60))
     done = made(snapshots, policy)
     removed = {name for _, name in gone(done)}
     assert len(snapshots) - len(removed) == 60 and not done.warnings
     assert removed < {f"s{ago}" for ago in range(58, 72)}  # but the last of its day
     assert all("over quota: more than 60 snapshots" in why(done, name) for name in removed)
-    tight = made(snapshots, rules({"within": "30d"}, quota=Quota(max_snapshots=2)))
+    tight = made(snapshots, rules({"within_hourly": "30d"}, quota=Quota(max_snapshots=2)))
     days = {index_of("day", one.time, UTC) for one in snapshots}
     assert days == {index_of("day", one.time, UTC) for one in tight.verdicts if one.keep}
     assert len(tight.verdicts) - len(gone(tight)) == len(days) and "stays over its quota" in tight.warnings[0]
@@ -164,10 +179,10 @@ def test_over_quota_the_oldest_that_no_day_needs_go_first() -> None:
 def test_a_quota_of_bytes_uses_what_it_is_told() -> None:
     snapshots = [held(ago / 24, f"s{ago}") for ago in range(12)]
     facts: dict[str, Any] = {"stored": {None: 1200, "exams": 1200}, "freed": {one.original: 100 for one in snapshots}}
-    policy = rules({"within": "30d"}, domain={"quota": {"max_bytes": 1000}})
+    policy = rules({"within_hourly": "30d"}, domain={"quota": {"max_bytes": 1000}})
     done = made(snapshots, policy, **facts)
     assert gone(done) == {("hot", "s11"), ("hot", "s10")} and "rw prune" in done.warnings[0]
-    held_back = rules({"within": "30d"}, domain={"quota": {"max_bytes": 1000, "keep_last": 12}})
+    held_back = rules({"within_hourly": "30d"}, domain={"quota": {"max_bytes": 1000, "keep_last": 12}})
     assert gone(made(snapshots, held_back, **facts)) == set()
 
 

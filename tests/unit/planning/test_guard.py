@@ -22,7 +22,9 @@ MINUTE = timedelta(minutes=1)
         (NOW - 90 * MINUTE, None, "90 minutes ahead of that of the store"),
         (None, NOW + 11 * MINUTE, "11 minutes behind the newest record"),
         (NOW, NOW + 11 * MINUTE, "11 minutes behind the newest record"),
-        (None, NOW - timedelta(days=400), None),
+        (None, NOW - timedelta(days=6), None),
+        (None, NOW - timedelta(days=8), "8 days ago, and this target has no clock of its own"),
+        (NOW, NOW - timedelta(days=400), None),
     ],
 )
 def test_the_clock(store: Any, newest: Any, said: str | None) -> None:
@@ -89,6 +91,27 @@ def test_small_domains_and_first_backups_are_not_looked_at() -> None:
     small = [held(5, "a", 19), held(2, "b", 19)]
     assert suspended([ran(5, "a", new=19), ran(2, "b", changed=19)], small, GUARD, {}) == {}
     assert suspended([RAN], [held(6, "x"), BEFORE], GUARD, {}) == {}
+
+
+def test_a_domain_that_goes_little_by_little() -> None:
+    """What shrinks within a day is compared with the most that there was; of what is only added to, changes add up."""
+    minutes = [ran(1 - step / 360, f"s{step}", changed=10) for step in range(10)]
+    there = [held(5, "a"), *(held(1 - step / 360, f"s{step}") for step in range(10))]
+    assert suspended([RAN, *minutes], there, GUARD, {}) == {}
+    found = suspended([RAN, *minutes], there, GUARD, {}, steady={"exams"})
+    assert "60 of 100 files changed or went within a day" in found["exams"] or "of 100" in found["exams"]
+    assert suspended([RAN, *minutes], there, GUARD, {"exams": NOW}, steady={"exams"}) == {}
+    sizes = [100, 80, 64, 51, 41]
+    shrinking = [ran(1 - step / 360, f"s{step}", removed=0) for step in range(5)]
+    there = [held(5, "a"), *(held(1 - step / 360, f"s{step}", files) for step, files in enumerate(sizes))]
+    assert "of 100 files 41 were left" in suspended([RAN, *shrinking], there, GUARD, {})["exams"]
+
+
+def test_few_files_that_are_heavy_are_looked_at_for_their_bytes() -> None:
+    there = [held(5, "a", 2), held(2, "b", 2)]
+    heavy = [ran(5, "a", 100 << 20, new=2), ran(2, "b", 10)]
+    assert "10 were left" in suspended(heavy, there, GUARD, {})["exams"]
+    assert suspended([ran(5, "a", 1000, new=2), ran(2, "b", 10)], there, GUARD, {}) == {}
 
 
 def test_two_machines_with_a_domain_of_one_name_are_not_compared() -> None:
