@@ -509,6 +509,9 @@ class Catalog(Protocol):
     def forget_reads(self, target: str, tier: str) -> None:
         """What was read back was read of another repository."""
 
+    def added_since(self, target: str, since: Time) -> int:
+        """How many bytes backups have stored that looked at or after a time."""
+
     def partial(self, target: str) -> frozenset[str]:
         """The snapshots (original ids) that a run left and called partial."""
 

@@ -151,6 +151,11 @@ class SqlCatalog(AgingTables):
             domain: (row, _time(older.get(domain)) if domain in gone else at) for domain, (row, at) in found.items()
         }
 
+    def added_since(self, target: str, since: Time) -> int:
+        query = select(func.coalesce(func.sum(domain_runs.c.added), 0)).where(*_in_question(target, (), since))
+        with self.database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def partial(self, target: str) -> frozenset[str]:
         query = select(domain_runs.c.snapshot).where(
             domain_runs.c.target == target, domain_runs.c.outcome == "partial", domain_runs.c.snapshot.is_not(None)

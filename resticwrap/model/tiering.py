@@ -53,7 +53,8 @@ class BadPack(Value, frozen=True):
 
 class CopyDetails(Value, frozen=True):
     """`details` of a copy's job. Packs and bytes that were `read` back and hashed to their name, and those that were
-    only looked at (`looked`: there, with their size). `marked` are original ids; `labelled` counts packs."""
+    only looked at (`looked`: there, with their size). `marked` are original ids; `labelled` counts packs.
+    `stored`: what the packs of each tier that was looked at take, in bytes."""
 
     read_back: str = "1"
     copied: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class CopyDetails(Value, frozen=True):
     packs_looked: int = 0
     labelled: int = 0
     bad: tuple[BadPack, ...] = ()
+    stored: dict[str, int] = {}
 
     def builtins(self) -> dict[str, Any]:
         """As a job carries them."""

@@ -59,12 +59,24 @@ def _growth(domain: str, added: Sequence[int], known: int) -> Growth:
     return Growth(domain=domain, added=tuple(added), per_day=sum(added) / known)
 
 
-def limits(bounds: Sequence[Bound], by_domain: Sequence[Growth], total: Growth) -> tuple[SpaceLimit, ...]:
-    """When each is full, soonest first; 0 where it is."""
+def cold_rate(measured: Sequence[tuple[date, int]]) -> float:
+    """How many bytes a day copies have added to cold, from what its packs took on some days, oldest first; 0 where it
+    was measured on one day only."""
+    if len({day for day, _ in measured}) < 2:
+        return 0.0
+    (first, before), (last, after) = measured[0], measured[-1]
+    return max(after - before, 0) / (last - first).days
+
+
+def limits(
+    bounds: Sequence[Bound], by_domain: Sequence[Growth], total: Growth, cold: float = 0.0
+) -> tuple[SpaceLimit, ...]:
+    """When each is full, soonest first; 0 where it is. What copies add to cold (`cold`, bytes a day) comes on top of
+    what backups add, where the whole target is meant."""
     rates = {one.domain: one.per_day for one in by_domain}
     found = []
     for bound in bounds:
-        rate = total.per_day if bound.domain is None else rates.get(bound.domain, 0.0)
+        rate = total.per_day + cold if bound.domain is None else rates.get(bound.domain, 0.0)
         days = None
         if bound.used is not None and bound.used >= bound.limit:
             days = 0.0

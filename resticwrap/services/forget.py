@@ -404,4 +404,5 @@ class _Forget:
             "left": len(self.left),
             "suspended": dict(self.plan.suspended),
             "warnings": list(self.plan.warnings),
+            "stored": {tier: sum(self.context.repositories[tier].trees().packs().values()) for tier in self.plan.tiers},
         }

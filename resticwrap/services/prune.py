@@ -113,6 +113,7 @@ class _Prune:
             details={
                 **self.job.details,
                 "what": f"{' and '.join(one.tier for one in self.done)}: {max(freed, 0) >> 20:,} MiB less",
+                "stored": {one.tier: one.stored_after for one in self.done if one.stored_after is not None},
                 "limit": "" if ended else self.planned.limit,
                 "done": [msgspec.to_builtins(msgspec.structs.replace(one, said=(), error=None)) for one in self.done],
             },

@@ -15,11 +15,14 @@ from resticwrap.model.objects import BlobSums
 from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import DomainSpace, StatsReport, TierSpace
 from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.tiering import copy_details
 from resticwrap.planning import stats as planning
 from resticwrap.services.context import Context, check_domains
 
 ALL = ""
 """The group of all snapshots; no domain has an empty name."""
+COPIES = 200
+"""How many copies back cold's growth is looked at."""
 UNKNOWN = "(no domain)"
 """Snapshots that are not ours."""
 
@@ -46,9 +49,21 @@ def stats(context: Context, tiers: Sequence[str], domains: Sequence[str], now: T
         days=days,
         growth=shown,
         total=total,
-        limits=planning.limits(_bounds(context, spaces, domains), by_domain, total),
+        limits=planning.limits(_bounds(context, spaces, domains), by_domain, total, _cold_rate(context, since)),
         notes=tuple(notes),
     )
+
+
+def _cold_rate(context: Context, since: Time) -> float:
+    """Bytes a day that copies add to cold, by what each of them measured there."""
+    zone = context.settings.schedule.zone
+    copies = context.known().jobs(context.target_name, kind="copy", limit=COPIES)
+    measured = [
+        (job.started_at.astimezone(zone).date(), details.stored["cold"])
+        for job in reversed(copies)
+        if job.started_at >= since and (details := copy_details(job)) and "cold" in details.stored
+    ]
+    return planning.cold_rate(measured)
 
 
 def _tier(context: Context, tier: str, domains: Sequence[str], notes: list[str]) -> TierSpace:

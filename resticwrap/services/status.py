@@ -15,6 +15,9 @@ from resticwrap.ports import Catalog, DomainSums
 from resticwrap.services.context import Records
 
 VERIFIES_LOOKED_AT = 50
+JOBS_LOOKED_AT = 5
+MEASURE = ("copy", "forget", "prune")
+"""The kinds of jobs that say in their details how much the packs take that are `stored`, by tier."""
 
 
 def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
@@ -26,6 +29,7 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
     sums = {tier: catalog.sums(target, tier, until) for tier in ("hot", "cold")}
     wanted = records.settings.select_domains(domains)
     verifies = catalog.jobs(target, kind="verify", until=until, limit=VERIFIES_LOOKED_AT)
+    others = [job for kind in MEASURE for job in catalog.jobs(target, kind=kind, until=until, limit=JOBS_LOOKED_AT)]
     try:
         pins = records.pins()
         notes: list[str] = []
@@ -43,7 +47,15 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
             domain_status(name, domain, runs.get(name), sums["hot"].get(name), now) for name, domain in wanted.items()
         ),
         tiers=tuple(
-            tier_status(tier, pin.repository_id, sums[tier], verifies, catalog.reads(target, tier, until), now)
+            tier_status(
+                tier,
+                pin.repository_id,
+                sums[tier],
+                verifies,
+                catalog.reads(target, tier, until),
+                now,
+                _measured(catalog, target, tier, others),
+            )
             for tier, pin in pins.items()
         ),
         open_jobs=tuple(job.id for job in open_jobs(records, catalog)),
@@ -98,9 +110,12 @@ def tier_status(
     verifies: Sequence[Job],
     reads: Mapping[int, Time],
     now: Time,
+    measured: tuple[Time, int] | None = None,
 ) -> TierStatus:
-    """Stored is what the jobs added; a verify has measured it, so the larger of the two counts. Coverage is counted
-    anew: what nobody reads again falls out of it. `verifies`: newest first; those of another repository say nothing."""
+    """Stored is what was `measured` last by a copy, forget or prune, with what was added since: they know better than
+    any sum. Else it is what the jobs added; a verify has measured it, so the larger of the two counts. Coverage is
+    counted anew: what nobody reads again falls out of it. `verifies`: newest first; those of another repository say
+    nothing."""
     ended = [(job, verify_details(job)) for job in verifies if job.outcome in ("ok", "failed")]
     here = ("", repository)
     own = [(job, details) for job, details in ended if details and details.tier == tier and details.repository in here]
@@ -108,6 +123,8 @@ def tier_status(
     added = sum(one.added for one in sums.values())
     logical = sum(one.logical for one in sums.values())
     stored = max(added, listed[1].stored) if listed else added
+    if measured is not None and (listed is None or (listed[0].finished_at or listed[0].started_at) <= measured[0]):
+        stored = measured[1]
     return TierStatus(
         tier=tier,
         repository=repository,
@@ -119,6 +136,19 @@ def tier_status(
         last_verify_ok=own[0][0].outcome == "ok" if own else None,
         coverage=coverage_now(*listed, reads, now) if listed else None,
     )
+
+
+def _measured(catalog: Catalog, target: str, tier: str, jobs: Sequence[Job]) -> tuple[Time, int] | None:
+    """When the packs of a tier were last measured, and what they take now: with what backups have added since."""
+    found = [
+        (job.finished_at or job.started_at, size)
+        for job in jobs
+        if isinstance(size := (job.details.get("stored") or {}).get(tier), int)
+    ]
+    if not found:
+        return None
+    at, size = max(found)
+    return at, size + (catalog.added_since(target, at) if tier == "hot" else 0)
 
 
 def coverage_now(job: Job, details: VerifyDetails, reads: Mapping[int, Time], now: Time) -> Coverage:

@@ -151,6 +151,7 @@ class _Run:
             packs_looked=proofs.looked,
             labelled=labelled,
             bad=proofs.listed(),
+            stored={"cold": sum(named.values())},
         )
         job = msgspec.structs.replace(
             self.job,

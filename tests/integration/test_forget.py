@@ -1,5 +1,6 @@
 """`rw forget` on real repositories: a record first, the very plan, and nothing else is gone."""
 
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,7 +86,9 @@ def test_cold_ends_too_and_the_last_stays(one: Lab) -> None:
     with one.house() as built:
         context = built.context
         assert ids(context, "cold") == [first, second, third]
-        assert gone(forget.forget(context, ("cold",))) == [("cold", first), ("cold", second)]
+        # Nothing was done for five months, so the clock has to be vouched for once.
+        done = forget.forget(context, ("cold",), clock_is_right=True)
+        assert gone(done) == [("cold", first), ("cold", second)]
         assert gone(forget.forget(context, BOTH)) == [("hot", first), ("hot", second)]
         assert ids(context, "hot") == [third] == ids(context, "cold")
 
@@ -255,6 +258,37 @@ def test_a_quota_is_kept_as_far_as_no_day_is_lost(one: Lab) -> None:
         assert report.plan and "stays over its quota" in report.plan.warnings[0]
         assert forget.forget(built.context, BOTH).removed == ()
         assert ids(built.context, "hot") == [third, last]
+
+
+def test_a_quota_of_bytes_counts_what_is_really_there(one: Lab) -> None:
+    """The snapshots share nearly all: what each stored says nothing of what its removal frees. In one run all that may
+    go has gone, and the warning is of what stays."""
+    one.target["quota"] = {"max_bytes": "200KB"}
+    one.write_policies()
+    one.write("exams/large.bin", secrets.token_bytes(300_000))
+    first, second, third, fourth, last = past(one, 9.2, 9.15, 9.1, 9, 1)
+    with one.house() as built:
+        report = forget.forget(built.context, BOTH)
+        assert [verdict.original for verdict in report.removed] == [first, second, third]
+        assert report.plan and any("stays over its quota" in warning for warning in report.plan.warnings)
+        assert any("rw prune" in warning for warning in report.plan.warnings)
+    one.target["quota"] = {"max_bytes": "10MB"}
+    one.write_policies()
+    with one.house() as built:
+        assert forget.forget(built.context, BOTH).plan.warnings == ()  # type: ignore[union-attr]
+        assert ids(built.context, "hot") == [fourth, last]
+
+
+def test_the_last_n_alone(one: Lab) -> None:
+    """`keep_last` without a maximum: older ones go as far as no day is lost."""
+    one.target["quota"] = {"keep_last": 3}
+    one.domains["exams"]["quota"] = {"keep_last": 3}
+    one.write_policies()
+    found = past(one, 9.3, 9.2, 9.1, 9, 1)
+    with one.house() as built:
+        report = forget.forget(built.context, BOTH)
+        assert [verdict.original for verdict in report.removed] == found[:2]
+        assert "older than the last 3" in report.removed[0].reasons[0]
 
 
 def test_what_is_gone_is_in_the_record_of_a_forget_that_failed(one: Lab) -> None:

@@ -258,7 +258,8 @@ def survivors(snapshots: Sequence[Held], done: ForgetPlan) -> list[Held]:
 @settings(max_examples=300)
 def test_any_plan(snapshots: list[Held], policy: Rules, suspended: dict[str, str], fault: str) -> None:
     """Kept plus removed is all; every one has a reason; nothing protected goes; a second plan removes nothing."""
-    done = made(snapshots, policy, suspended=suspended, cold_fault=fault)
+    unsound = frozenset(one.original for one in snapshots if one.marked and fault)
+    done = made(snapshots, policy, suspended=suspended, cold_fault=fault, unsound=unsound)
     ids = [one.id for one in done.verdicts]
     assert sorted(ids) == sorted(
         name for one in snapshots for name in (one.hot, one.cold, *(twin for _, twin in one.twins)) if name is not None
@@ -284,7 +285,7 @@ def test_any_plan(snapshots: list[Held], policy: Rules, suspended: dict[str, str
             if here:
                 last = max(here, key=lambda one: (one.time, one.original))
                 assert any(v.keep and v.original == last.original and v.tier == tier for v in done.verdicts)
-    again = made(survivors(snapshots, done), policy, suspended=suspended, cold_fault=fault)
+    again = made(survivors(snapshots, done), policy, suspended=suspended, cold_fault=fault, unsound=unsound)
     assert gone(again) == set()
 
 
@@ -295,6 +296,7 @@ class World:
         self.policy, self.now = policy, NOW
         self.ever: list[Held] = []
         self.held: dict[str, Held] = {}
+        self.unsound: set[str] = set()
 
     def backup(self, kind: str, complete: bool) -> None:
         name = f"s{len(self.ever)}"
@@ -311,7 +313,9 @@ class World:
             self.held[one.original] = msgspec.structs.replace(one, cold=f"{one.original}-cold", marked=marked)
 
     def forget(self, tiers: tuple[str, ...], killed_after: int) -> None:
-        done = plan("main", self.policy, Facts(held=list(self.held.values())), self.now, tiers)
+        done = plan(
+            "main", self.policy, Facts(held=list(self.held.values()), unsound=frozenset(self.unsound)), self.now, tiers
+        )
         out = {one.id for one in done.verdicts if not one.keep}
         cut = {name for number, name in enumerate(sorted(out)) if number < killed_after}
         for name, one in list(self.held.items()):
@@ -326,6 +330,29 @@ class World:
             else:
                 del self.held[name]
 
+    def damage(self, number: int) -> None:
+        """A pack of a copy rots, and a verify says so; hot has the snapshot still."""
+        both = [name for name, one in self.held.items() if one.hot and one.marked]
+        if both:
+            self.unsound.add(both[number % len(both)])
+
+    def days(self, tier: str) -> None:
+        """The daily promise by itself, day by day: one of the day's own, else the one that stood when it began."""
+        days, keep = tier_of(self.policy.tiers, self.policy.domains["exams"], tier)  # type: ignore[arg-type]
+        if keep.within_daily is None:
+            return
+        zone, complete = self.policy.zone, [one for one in self.ever if one.complete]
+        there = {name for name, one in self.held.items() if one.hot or (tier == "cold" and self.sound(one))}
+        begin = (self.now - min(keep.within_daily, timedelta(days=days))).astimezone(zone).date()
+        while begin <= self.now.astimezone(zone).date():
+            inside = {one.original for one in complete if one.time.astimezone(zone).date() == begin}
+            before = [one.original for one in complete if one.time.astimezone(zone).date() < begin]
+            assert inside & there if inside else not before or before[-1] in there, f"{begin} cannot be had"
+            begin += timedelta(days=1)
+
+    def sound(self, one: Held) -> bool:
+        return one.marked and one.original not in self.unsound
+
     def check(self) -> None:
         """All that the rules promise, of everything there ever was, can be had: what hot promises in hot, what cold
         promises in hot or proven in cold."""
@@ -334,7 +361,8 @@ class World:
             for name in promised(self.ever, days, keep, self.policy.zone, self.now):
                 one = self.held.get(name)
                 assert one is not None, f"{name} is gone, which {tier} promises"
-                assert one.hot if tier == "hot" else one.hot or one.marked, f"{name} is not in {tier}"
+                assert one.hot if tier == "hot" else one.hot or self.sound(one), f"{name} is not in {tier}"
+            self.days(tier)
         complete = [one for one in self.ever if one.complete]
         if complete:
             assert complete[-1].original in self.held
@@ -345,6 +373,7 @@ STEPS = st.lists(
         st.tuples(st.just("backup"), st.sampled_from(["incremental", "full"]), st.sampled_from([True, True, False])),
         st.tuples(st.just("wait"), st.sampled_from([1, 1, 3, 7, 24, 60, 24 * 40]), st.none()),
         st.tuples(st.just("copy"), st.sampled_from([0, 1, 99, 99]), st.none()),
+        st.tuples(st.just("damage"), st.integers(0, 9), st.none()),
         st.tuples(
             st.just("forget"), st.sampled_from([("hot",), ("cold",), ("hot", "cold")]), st.sampled_from([0, 2, 999])
         ),
@@ -368,6 +397,8 @@ def test_no_order_of_steps_loses_what_a_policy_promises(steps: list[tuple[str, A
                 world.now += timedelta(hours=first)
             case "copy":
                 world.copy(first)
+            case "damage":
+                world.damage(first)
             case "forget":
                 world.forget(first, second)
         world.check()

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resticwrap.model.objects import BlobSums
-from resticwrap.model.reports import HistoryDay
-from resticwrap.planning.stats import Bound, growth, last_days, limits, space
+from resticwrap.model.reports import Growth, HistoryDay
+from resticwrap.planning.stats import Bound, cold_rate, growth, last_days, limits, space
 
 DAYS = last_days(date(2026, 3, 2))
 FOUND = st.lists(
@@ -60,3 +60,13 @@ def test_ratios() -> None:
     assert (told.dedup, told.compression) == (3.0, 2.0)
     empty = space(0, 0, BlobSums())
     assert empty.dedup is None and empty.compression is None and space(1, 5, None).stored is None
+
+
+def test_cold_grows_by_what_copies_measured() -> None:
+    """Two measurements a week apart; one day alone says nothing, and a prune in between no less than nothing."""
+    first, later = date(2026, 11, 1), date(2026, 11, 8)
+    assert cold_rate([(first, 100), (later, 800)]) == 100
+    assert cold_rate([(first, 100), (first, 800)]) == cold_rate([]) == 0
+    assert cold_rate([(first, 800), (later, 100)]) == 0
+    (limit,) = limits([Bound(what="disk", limit=1000, used=0)], [], Growth(domain="", added=(), per_day=50), 50)
+    assert (limit.per_day, limit.days) == (100, 10)

@@ -59,6 +59,7 @@ from resticwrap.model.reports import (
     VerifyReport,
 )
 from resticwrap.model.snapshot import Layer, Priority, Snapshot, Tags
+from resticwrap.model.tiering import BadPack, CopyDetails, PlannedCopy, TierCount, TierPlan, TierReport
 
 NOW = datetime(2026, 7, 31, 14, 3, 5, tzinfo=UTC)
 NASTY = "answers/\x1b[31mred\x1b[0m\r\n[bold red]x[/] \u202egpj.exe \udcff"
@@ -506,6 +507,33 @@ def stats(days: int = 30) -> StatsReport:
             SpaceLimit(what="quota of the target", limit=10**12, used=10**9, per_day=0.0, days=None),
         ),
         notes=("cold: An index file is damaged. So what is stored there cannot be told: restic repair index",),
+    )  # fmt: skip
+
+
+def tier_plan() -> TierPlan:
+    copies = tuple(
+        PlannedCopy(
+            original=hexes(number), domain=name, host="school", time=NOW - timedelta(days=number), type="full",
+            size=number << 20, action="prove" if number % 5 == 0 else "copy",
+            reasons=("day 2026-07-30", "covers 2026-07-31 to 2026-08-02"),
+        )
+        for number, (name, _, _) in enumerate(DOMAINS, 1)
+    )  # fmt: skip
+    return TierPlan(
+        target="s3", read_back="1/4", copies=copies + copies, unlabelled=12, unknown=3,
+        counts=(TierCount(tier="hot", now=5481, at_most=9846), TierCount(tier="cold", now=3060, at_most=3258)),
+    )  # fmt: skip
+
+
+def tier() -> TierReport:
+    details = CopyDetails(
+        read_back="1/4", copied=(hexes(1), hexes(2)), marked=(hexes(1),), packs_read=12, bytes_read=700 << 20,
+        packs_looked=36, labelled=40, bad=(BadPack(pack=hexes(9), why="does not hash to its name"),),
+    )  # fmt: skip
+    return TierReport(
+        job=msgspec.structs.replace(job(outcome="partial"), kind="copy", type=None), details=details,
+        left={hexes(2): f"pack {hexes(9)[:8]} does not hash to its name", hexes(3): NASTY},
+        warnings=("Packs were not labelled, so the bucket will not move them: it does not let us.",),
     )  # fmt: skip
 
 

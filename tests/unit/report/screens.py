@@ -44,6 +44,8 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "pins": lambda console: text.pins(console, samples.pins(), zone=UTC),
     "forget": lambda console: text.forget(console, samples.forget(), zone=UTC),
     "forget_plan": lambda console: text.forget(console, samples.forget(done=False), zone=UTC),
+    "tier_plan": lambda console: text.tier_plan(console, samples.tier_plan(), zone=UTC),
+    "tier": lambda console: text.tier(console, samples.tier(), zone=UTC),
     "stats": lambda console: text.stats(console, samples.stats()),
     "prune_plan": lambda console: text.prune_plan(console, samples.prune_plan(), zone=UTC),
     "prune": lambda console: text.prune(console, samples.prune(), zone=UTC),
