@@ -13,6 +13,9 @@ below these prefixes every object is ours. What rw cannot read in such a rule ma
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import unquote
+
+import msgspec
 
 from resticwrap.model.bucket import TIER_TAG
 from resticwrap.model.policy import ARCHIVES, OSS_CLASSES, S3_CLASSES
@@ -38,8 +41,10 @@ def unsafe(problems: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
 
 def _judge(rule: Rule, layout: Layout) -> list[RuleProblem]:
     areas = reached(rule, layout)
-    if not areas or not rule.enabled:
+    if not rule.enabled:
         return []
+    if not areas:
+        return _judge_otherwise(rule, layout)
     found: list[RuleProblem] = []
 
     def tell(severity: str, effect: str, advice: str) -> None:
@@ -69,6 +74,23 @@ def _judge(rule: Rule, layout: Layout) -> list[RuleProblem]:
     return found
 
 
+def _judge_otherwise(rule: Rule, layout: Layout) -> list[RuleProblem]:
+    """A prefix that is only not ours as long as it is taken letter by letter, which S3 and OSS both do."""
+    for prefix in (rule.prefix.lstrip("/"), unquote(rule.prefix)):
+        other = msgspec.structs.replace(rule, prefix=prefix)
+        if prefix != rule.prefix and (areas := reached(other, layout)) and _judge(other, layout):
+            return [
+                RuleProblem(
+                    rule=rule.id or "(without an id)",
+                    severity="warn",
+                    selects=selects(rule),
+                    effect=f"is for {_and(areas)} where a store reads its prefix as {prefix or 'every object'}",
+                    advice="Write the prefix as the keys of objects begin, without a slash before it and without %.",
+                )
+            ]
+    return []
+
+
 def _judge_step(rule: Rule, step: Step, where: str, away: str, tell: Tell) -> None:
     if TIER_TAG in rule.tags:
         return
@@ -91,14 +113,15 @@ def _judge_step(rule: Rule, step: Step, where: str, away: str, tell: Tell) -> No
 
 def reached(rule: Rule, layout: Layout) -> Sequence[str]:
     """The areas of ours in which the rule may find an object."""
-    areas = [area for area in layout.areas if _within(rule.prefix, area)]
+    # With spaces around it a prefix finds nothing of ours, unless the store drops them.
+    areas = [area for area in layout.areas if _within(rule.prefix, area) or _within(rule.prefix.strip(), area)]
     if rule.unknown:  # which may stand anywhere, and say that a bound is none
         return areas
     low = -1 if rule.larger_than is None else rule.larger_than
     if low >= BEYOND or (rule.smaller_than is not None and rule.smaller_than <= low + 1):
         return ()
     left_out = tuple(left.prefix for left in rule.excepts if left.prefix and left.tag is None)
-    return [area for area in areas if not (left_out and _narrower(area, rule.prefix).startswith(left_out))]
+    return [area for area in areas if not _narrower(area, rule.prefix).startswith(left_out)]
 
 
 def _within(one: str, other: str) -> bool:

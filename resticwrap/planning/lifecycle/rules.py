@@ -118,7 +118,7 @@ def read(document: bytes | None, provider: Provider) -> Seen:
     slices = [text.encode()[begin:end].decode() for begin, end in spans]
     if len(slices) != len(elements):
         raise _not_read("the rules are not told apart")
-    rules = tuple(_rule(element, raw, provider) for element, raw in zip(elements, slices, strict=True))
+    rules = tuple(_rule(element, raw, provider, namespace) for element, raw in zip(elements, slices, strict=True))
     for element, rule in zip(elements, rules, strict=True):
         _check_alone(element, rule.raw, namespace)
     return Seen(rules=rules, namespace=namespace, unknown=tuple(sorted(beside)))
@@ -229,6 +229,10 @@ def _name(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
+def _space(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[0].removeprefix("{")
+
+
 class _Part:
     """One element that is read child by child; what nobody takes is unknown."""
 
@@ -236,10 +240,22 @@ class _Part:
         self._children: dict[str, list[ET.Element]] = {}
         self._path, self._unknown = path, unknown
         for child in element:
-            self._children.setdefault(_name(child), []).append(child)
+            # Of another XML namespace it is nothing to the provider, whatever its name.
+            if _space(child) == _space(element):
+                self._children.setdefault(_name(child), []).append(child)
+            else:
+                self.doubt(child.tag)
         self._unknown += [f"{path}@{name}" for name in element.attrib]
         if (element.text or "").strip():
             self._unknown.append(path)
+
+    def __len__(self) -> int:
+        """How many children nobody took yet."""
+        return sum(map(len, self._children.values()))
+
+    def doubt(self, name: str) -> None:
+        """A child of that name means nothing that rw knows."""
+        self._unknown.append(self.at(name))
 
     def all(self, name: str) -> list[ET.Element]:
         return self._children.pop(name, [])
@@ -248,7 +264,7 @@ class _Part:
         """The only one of its name. Where there are several, none can be relied on."""
         found = self.all(name)
         if len(found) > 1:
-            self._unknown.append(self.at(name))
+            self.doubt(name)
             return None
         return found[0] if found else None
 
@@ -264,7 +280,7 @@ class _Part:
         if found is None:
             return None
         if len(found) or found.attrib:
-            self._unknown.append(self.at(name))
+            self.doubt(name)
         return found.text or ""
 
     def number(self, name: str) -> int | None:
@@ -272,7 +288,7 @@ class _Part:
         if text is None:
             return None
         if not (text.strip().isascii() and text.strip().isdigit() and len(text.strip()) < 20):
-            self._unknown.append(self.at(name))
+            self.doubt(name)
             return None
         return int(text)
 
@@ -282,13 +298,13 @@ class _Part:
         try:
             return text if text is None else datetime.fromisoformat(text.strip()).isoformat()
         except ValueError:
-            self._unknown.append(self.at(name))
+            self.doubt(name)
             return text
 
     def flag(self, name: str) -> bool:
         text = self.text(name)
         if text is not None and text.strip().lower() not in ("true", "false"):
-            self._unknown.append(self.at(name))
+            self.doubt(name)
         return text is not None and text.strip().lower() == "true"
 
     def settings(self, names: Collection[str]) -> tuple[tuple[str, str], ...]:
@@ -303,11 +319,11 @@ class _Part:
 
 
 AMBIGUOUS = frozenset({"Prefix", "Filter", "Filter/Prefix", "Filter/And", "Filter/And/Prefix"})
-"""Where one of these is there twice, no prefix bounds the rule."""
+"""Where one of these is there twice, or is not as the provider has it, no prefix bounds the rule."""
 
 
-def _rule(element: ET.Element, raw: str, provider: Provider) -> Rule:
-    unknown: list[str] = []
+def _rule(element: ET.Element, raw: str, provider: Provider, namespace: str) -> Rule:
+    unknown: list[str] = [] if _space(element) == namespace else [element.tag]
     part = _Part(element, "", unknown)
     status = (part.text("Status") or "").strip()
     if status not in ("Enabled", "Disabled"):
@@ -316,7 +332,8 @@ def _rule(element: ET.Element, raw: str, provider: Provider) -> Rule:
     part.done()
     if not AMBIGUOUS.isdisjoint(unknown):
         found = msgspec.structs.replace(found, prefix="")
-    return msgspec.structs.replace(found, enabled=status != "Disabled", unknown=tuple(sorted(set(unknown))), raw=raw)
+    enabled = status != "Disabled" or any(name.partition("/")[0] == "Status" for name in unknown)
+    return msgspec.structs.replace(found, enabled=enabled, unknown=tuple(sorted(set(unknown))), raw=raw)
 
 
 def _s3(part: _Part) -> Rule:
@@ -324,12 +341,14 @@ def _s3(part: _Part) -> Rule:
     tags: list[tuple[str, str]] = []
     larger = smaller = None
     if (top := part.part("Filter")) is not None:
+        # S3 has one member in a filter, and no prefix beside it. Where a store has more, nobody knows which count.
+        if len(top) > 1 or prefix is not None:
+            part.doubt("Filter")
         for conditions in (top, top.part("And")):
             if conditions is None:
                 continue
             if (inner := conditions.text("Prefix")) is not None:
-                # Several prefixes at once are nothing that S3 has: then none of them bounds the rule.
-                prefix = inner if prefix is None else ""
+                prefix = inner
             tags += _tags(conditions)
             larger = _either(larger, conditions.number("ObjectSizeGreaterThan"), max)
             smaller = _either(smaller, conditions.number("ObjectSizeLessThan"), min)
@@ -355,6 +374,8 @@ def _s3(part: _Part) -> Rule:
     for inner_part in (expired, abort):
         if inner_part is not None:
             inner_part.done()
+    if expired is not None and rule.noncurrent_days is None and rule.newer_noncurrent is None:
+        part.doubt("NoncurrentVersionExpiration")
     return rule
 
 
@@ -369,9 +390,12 @@ def _oss(part: _Part) -> Rule:
         larger, smaller = conditions.number("ObjectSizeGreaterThan"), conditions.number("ObjectSizeLessThan")
         for left_out in conditions.parts("Not"):
             inner, named = left_out.text("Prefix") or "", _tags(left_out)
-            # Of several tags any one narrows what is left out, so one of them will do.
-            excepts.append(Except(prefix=inner, tag=named[0] if named else None))
             left_out.done()
+            if inner or named:
+                # Of several tags any one narrows what is left out, so one of them will do.
+                excepts.append(Except(prefix=inner, tag=named[0] if named else None))
+            else:
+                conditions.doubt("Not")  # which leaves out nothing, or everything
         conditions.done()
     expired, abort = part.part("NoncurrentVersionExpiration"), part.part("AbortMultipartUpload")
     rule = Rule(
@@ -395,6 +419,8 @@ def _oss(part: _Part) -> Rule:
     for inner_part in (expired, abort):
         if inner_part is not None:
             inner_part.done()
+    if expired is not None and rule.noncurrent_days is None and rule.newer_noncurrent is None:
+        part.doubt("NoncurrentVersionExpiration")
     return rule
 
 
@@ -405,8 +431,12 @@ def _either(one: int | None, other: int | None, choose: Callable[[int, int], int
 def _tags(part: _Part) -> list[tuple[str, str]]:
     found = []
     for tag in part.parts("Tag"):
-        found.append((tag.text("Key") or "", tag.text("Value") or ""))
+        key, value = tag.text("Key"), tag.text("Value")
         tag.done()
+        if key and value is not None:
+            found.append((key, value))
+        else:
+            part.doubt("Tag")
     return found
 
 
