@@ -92,18 +92,23 @@ def _plan(context: Context, bucket: Bucket, *, remove: bool = False) -> Lifecycl
         return lifecycle.make_plan(context.target_name, seen, (), layout)
     versioning, note = _versioning(bucket)
     settings, left = context.settings, lifecycle.left_to(seen, layout)
-    rules = lifecycle.wanted(layout, settings.tiers.cold.transitions, settings.lifecycle, versioning, left)
-    made = lifecycle.make_plan(context.target_name, seen, rules, layout)
+    rules = lifecycle.wanted(layout, settings.tiers.cold.transitions, settings.lifecycle, versioning or "off", left)
+    made = lifecycle.make_plan(context.target_name, seen, rules, layout, _promised(context, versioning))
     notes = [f"{action} is left to rule {rule}, which OSS lets no other overlap." for action, rule in left.items()]
     return msgspec.structs.replace(made, notes=(note, *notes) if note else tuple(notes))
 
 
-def _versioning(bucket: Bucket) -> tuple[Versioning, str]:
-    """Whether old versions are kept. Where that may not be asked, no rule about them is made."""
+def _versioning(bucket: Bucket) -> tuple[Versioning | None, str]:
+    """Whether old versions are kept. Where that may not be asked, None: then no rule about them is made."""
     try:
         return bucket.versioning(), ""
     except errors.TargetRefused as error:
-        return "off", f"Whether the bucket keeps old versions is not known, so no rule ends them: {error.message}"
+        return None, f"Whether the bucket keeps old versions is not known, so no rule ends them: {error.message}"
+
+
+def _promised(context: Context, versioning: Versioning | None) -> int | None:
+    """For how many days old versions must stay; None where there are none. Not to know is as if there were."""
+    return None if versioning == "off" else context.settings.lifecycle.noncurrent
 
 
 def _changed(how: str) -> errors.LifecycleRefused:
@@ -124,10 +129,11 @@ def refuse_unsafe(context: Context, problems: tuple[RuleProblem, ...]) -> None:
     )
 
 
-def problems_of(context: Context, bucket: Bucket) -> tuple[RuleProblem, ...]:
-    """What is wrong with the rules that the bucket has now: one request."""
+def problems_of(context: Context, bucket: Bucket, promised: int | None = None) -> tuple[RuleProblem, ...]:
+    """What is wrong with the rules that the bucket has now: one request. Of old versions only where some are promised
+    for so many days."""
     layout = layout_of(context)
-    return lifecycle.judge(lifecycle.read(bucket.lifecycle(), layout.provider).rules, layout)
+    return lifecycle.judge(lifecycle.read(bucket.lifecycle(), layout.provider).rules, layout, promised)
 
 
 def guard(context: Context) -> None:
@@ -152,7 +158,8 @@ def check(context: Context) -> list[Check]:
     if bucket is None:
         return []
     try:
-        problems, made = problems_of(context, bucket), _plan(context, bucket)
+        problems = problems_of(context, bucket, _promised(context, _versioning(bucket)[0]))
+        made = _plan(context, bucket)
     except errors.TargetRefused as error:
         hint = "Permit it to read them (s3:GetLifecycleConfiguration, oss:GetBucketLifecycle), or look by hand."
         return [Check(name=name, verdict="warn", detail=f"they may not be read: {error.message}", hint=hint)]
@@ -187,7 +194,9 @@ def status(context: Context) -> LifecycleStatus:
     layout = layout_of(context)
     made = _plan(context, bucket)
     notes += made.notes
-    problems = problems_of(context, bucket)  # of the rules as they are; those in the plan are of what they would be
+    versioning = _asked(bucket.versioning, "whether the bucket keeps old versions", notes)
+    # Of the rules as they are; those in the plan are of what they would be.
+    problems = problems_of(context, bucket, _promised(context, versioning))
     known = _known(context, notes)
     transitions = context.settings.tiers.cold.transitions
     steps = [(step.days, step.storage_class) for step in getattr(transitions, layout.provider)]
@@ -201,7 +210,7 @@ def status(context: Context) -> LifecycleStatus:
         target=context.target_name,
         provider=layout.provider,
         at=now,
-        versioning=_asked(bucket.versioning, "whether the bucket keeps old versions", notes) or "unknown",
+        versioning=versioning or "unknown",
         in_effect=not made.changed,
         rules=made.changes,
         problems=problems,

@@ -9,7 +9,9 @@ below these prefixes every object is ours. What rw cannot read in such a rule ma
 - Sizes bound nothing that is ours, from a lock of 150 bytes to a pack that holds the tree of a huge folder, unless no
   object at all or none of less than 5 GiB fits.
 - What OSS rules leave out (`Not`) counts where it is a whole area, whatever the tag.
-- Noncurrent versions may expire, delete markers and unfinished uploads may go: none of it is alive.
+- Noncurrent versions may expire, delete markers and unfinished uploads may go: none of it is alive. But a warning
+  where old versions go earlier than the policy has it, or where they must be thawed: recovery needs them.
+- What cannot be read in a rule may undo any of its bounds but the prefix, so none of these counts in such a rule.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,9 +31,10 @@ ASK = "INTELLIGENT_TIERING"
 Tell = Callable[[str, str, str], None]
 
 
-def judge(rules: Iterable[Rule], layout: Layout) -> tuple[RuleProblem, ...]:
-    """Everything wrong with the rules for these repositories, in the order of the rules."""
-    return tuple(problem for rule in rules for problem in _judge(rule, layout))
+def judge(rules: Iterable[Rule], layout: Layout, promised: int | None = None) -> tuple[RuleProblem, ...]:
+    """Everything wrong with the rules for these repositories, in the order of the rules. `promised`: for how many days
+    old versions must stay; None where the bucket keeps none."""
+    return tuple(problem for rule in rules for problem in _judge(rule, layout, promised))
 
 
 def unsafe(problems: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
@@ -39,12 +42,12 @@ def unsafe(problems: Iterable[RuleProblem]) -> tuple[RuleProblem, ...]:
     return tuple(problem for problem in problems if problem.severity == "unsafe")
 
 
-def _judge(rule: Rule, layout: Layout) -> list[RuleProblem]:
+def _judge(rule: Rule, layout: Layout, promised: int | None) -> list[RuleProblem]:
     areas = reached(rule, layout)
     if not rule.enabled:
         return []
     if not areas:
-        return _judge_otherwise(rule, layout)
+        return _judge_otherwise(rule, layout, promised)
     found: list[RuleProblem] = []
 
     def tell(severity: str, effect: str, advice: str) -> None:
@@ -67,18 +70,33 @@ def _judge(rule: Rule, layout: Layout) -> list[RuleProblem]:
         tell("unsafe", f"deletes live objects of {where} {_when(rule.expiry.days, rule.expiry.date)}", away)
     for step in rule.transitions:
         _judge_step(rule, step, where, away, tell)
-    for step in rule.noncurrent_transitions:
-        if step.storage_class in ARCHIVES:
-            effect = f"moves old versions of {where} to {step.storage_class}"
-            tell("warn", effect, "rw recover-deleted would have to thaw them first.")
+    _judge_old(rule, where, promised, tell)
     return found
 
 
-def _judge_otherwise(rule: Rule, layout: Layout) -> list[RuleProblem]:
+def _judge_old(rule: Rule, where: str, promised: int | None, tell: Tell) -> None:
+    """What becomes of old versions, by which rw recover-deleted brings a repository back."""
+    for step in rule.noncurrent_transitions:
+        if step.storage_class in ARCHIVES or step.storage_class not in KNOWN:
+            effect = f"moves old versions of {where} to {step.storage_class or 'a class without a name'}"
+            tell("warn", effect, "rw recover-deleted would have to thaw them first.")
+    days, newest = rule.noncurrent_days, rule.newer_noncurrent
+    if days is None and newest is not None:
+        days = 0  # as stores have it that take such a rule
+    if promised is not None and days is not None and days < promised:
+        some = f"all but the newest {newest} " if newest else ""
+        effect = f"deletes {some}old versions of {where} after {days} days, before the {promised} days of the policy"
+        advice = (
+            f"rw recover-deleted finds none after that: give the rule {promised} days, or lower lifecycle.noncurrent."
+        )
+        tell("warn", effect, advice)
+
+
+def _judge_otherwise(rule: Rule, layout: Layout, promised: int | None) -> list[RuleProblem]:
     """A prefix that is only not ours as long as it is taken letter by letter, which S3 and OSS both do."""
     for prefix in (rule.prefix.lstrip("/"), unquote(rule.prefix)):
         other = msgspec.structs.replace(rule, prefix=prefix)
-        if prefix != rule.prefix and (areas := reached(other, layout)) and _judge(other, layout):
+        if prefix != rule.prefix and (areas := reached(other, layout)) and _judge(other, layout, promised):
             return [
                 RuleProblem(
                     rule=rule.id or "(without an id)",

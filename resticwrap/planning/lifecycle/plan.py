@@ -108,9 +108,12 @@ def _element(name: str, text: object) -> str:
     return f"<{name}>{escape(str(text))}</{name}>"
 
 
-def make_plan(target: str, seen: Seen, rules: Sequence[Rule], layout: Layout) -> LifecyclePlan:
+def make_plan(
+    target: str, seen: Seen, rules: Sequence[Rule], layout: Layout, promised: int | None = None
+) -> LifecyclePlan:
     """How the bucket comes from the rules that it has to `rules` of ours: none takes ours away. All others stay, in
-    their order. Where ours are there as they should be, nothing changes, and a second plan is empty."""
+    their order. Where ours are there as they should be, nothing changes, and a second plan is empty. `promised` as in
+    `judge`."""
     own = set(own_ids(layout).values())
     want = {rule.id: rule for rule in rules}
     there = {rule.id: rule for rule in seen.rules if rule.id in own}
@@ -137,7 +140,7 @@ def make_plan(target: str, seen: Seen, rules: Sequence[Rule], layout: Layout) ->
         diff="".join(_diff(change) for change in changes),
         seen=digest(seen),
         document=write(result, seen.namespace),
-        problems=judge(result, layout),
+        problems=judge(result, layout, promised),
         refused=tuple(refusals(result, seen, own, layout.provider)) if changed else (),
     )
 

@@ -157,6 +157,44 @@ def test_rules_of_oss(body: str, found: list[str]) -> None:
     assert judged(rule(body), "oss") == found
 
 
+OLD = "<NoncurrentVersionExpiration><NoncurrentDays>{}</NoncurrentDays>{}</NoncurrentVersionExpiration>"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_old_versions_that_go_too_early(provider: Provider) -> None:
+    """Before the days of the policy recover-deleted must find them: a warning with the rule's name, where the bucket
+    keeps versions and the rule is for what is ours."""
+    for prefix, body, promised, found in (
+        ("", OLD.format(29, ""), 30, True),
+        ("school/cold/data/", OLD.format(1, ""), 30, True),
+        ("backups/prod/", OLD.format(1, ""), 30, True),
+        ("", OLD.format(30, ""), 30, False),
+        ("", OLD.format(1, ""), None, False),
+        ("logs/", OLD.format(1, ""), 30, False),
+    ):
+        rules = lifecycle.read(document(rule(f"<Prefix>{prefix}</Prefix>{body}")), provider).rules
+        told = lifecycle.judge(rules, layout(provider), promised)
+        assert [(one.rule, one.severity) for one in told] == ([("r", "warn")] if found else [])
+        assert all("recover-deleted" in one.advice and "before the 30 days" in one.effect for one in told)
+    some = "<NewerNoncurrentVersions>3</NewerNoncurrentVersions>"
+    bodies = [OLD.format(1, some), OLD.format(1, some).replace("<NoncurrentDays>1</NoncurrentDays>", "")]
+    for body in bodies if provider == "s3" else ():
+        (told_of,) = lifecycle.judge(lifecycle.read(document(rule(body)), provider).rules, layout(provider), 30)
+        assert told_of.severity == "warn" and "all but the newest 3" in told_of.effect
+    off = lifecycle.read(document(rule(OLD.format(1, ""), status="Disabled")), provider).rules
+    assert lifecycle.judge(off, layout(provider), 30) == ()
+
+
+def test_old_versions_that_are_frozen() -> None:
+    """Named too, since recover-deleted has to thaw them first; a class that nobody knows may be such a one."""
+    step = "<NoncurrentVersionTransition><NoncurrentDays>1</NoncurrentDays><StorageClass>{}</StorageClass>"
+    for name, found in (("DEEP_ARCHIVE", True), ("ICEBERG", True), ("STANDARD_IA", False), ("GLACIER_IR", False)):
+        text = document(rule(step.format(name) + "</NoncurrentVersionTransition>"))
+        told = lifecycle.judge(lifecycle.read(text, "s3").rules, layout(), 30)
+        assert [(one.rule, one.severity) for one in told] == ([("r", "warn")] if found else []), name
+        assert all("recover-deleted" in one.advice for one in told)
+
+
 def test_a_status_that_cannot_be_read() -> None:
     """Off is only what says so and nothing else."""
     for status in ("disabled", "Off", "", "Disabled<Until>2030-01-01</Until>"):

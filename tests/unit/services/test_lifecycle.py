@@ -234,6 +234,26 @@ def test_rules_that_may_not_be_read(lab: Lab) -> None:
             lifecycle.guard(context)
 
 
+def test_old_versions_that_go_too_early(lab: Lab) -> None:
+    """Plan, status and doctor warn of it where the bucket keeps versions, or may not be asked; nothing is refused."""
+    old = "<NoncurrentVersionExpiration><NoncurrentDays>3</NoncurrentDays></NoncurrentVersionExpiration>"
+    bucket = MemoryBucket(rules(FOREIGN.format(old).replace("logs", "bin").replace("bin/", "")))
+    with over(lab, bucket) as context:
+        assert lifecycle.plan(context).problems == lifecycle.status(context).problems == ()
+        bucket.keeps = "suspended"
+        for _ in range(2):
+            for problems in (lifecycle.plan(context).problems, lifecycle.status(context).problems):
+                assert [(one.rule, one.severity) for one in problems] == [("bin", "warn")]
+                assert "after 3 days" in problems[0].effect
+            (check,) = lifecycle.check(context)
+            assert check.verdict == "warn" and "bin" in check.detail and "recover-deleted" in check.hint
+            lifecycle.guard(context)
+            bucket.refuses = frozenset({"versioning"})
+        bucket.refuses, bucket.keeps = frozenset(), "enabled"
+        assert lifecycle.apply(context, lifecycle.plan(context)).applied
+        assert lifecycle.status(context).ok
+
+
 def test_an_element_that_the_client_would_drop(lab: Lab) -> None:
     """On S3 nothing is put over it."""
     bucket = MemoryBucket(rules(FOREIGN.format("<Melt/>")))
