@@ -114,6 +114,10 @@ class TargetRefused(Failure):
     exit_code = UNREACHABLE
 
 
+class NoSuchCall(TargetRefused):
+    """The target answers that it does not offer this at all, to nobody."""
+
+
 class UnsafeBucket(Failure):
     """The bucket has lifecycle rules that would delete live objects of a repository, or make it unreadable."""
 

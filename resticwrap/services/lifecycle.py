@@ -27,6 +27,7 @@ from resticwrap.services.context import Context
 
 T = TypeVar("T")
 FOLDER = "Target {} is a folder of this machine: it has no lifecycle rules, and its files stay as they are."
+MAY_READ = "the maintainer's credentials need s3:GetLifecycleConfiguration, or oss:GetBucketLifecycle"
 SHORTEST = 12
 """Characters of a digest that tell it from any other."""
 TURN = 1000
@@ -137,16 +138,24 @@ def problems_of(context: Context, bucket: Bucket, promised: int | None = None) -
 
 
 def guard(context: Context) -> None:
-    """Raises UnsafeBucket where the bucket's rules would delete or freeze what a repository needs: to be called before
-    anything that relies on what lies there. A folder has no rules; where they may not be read, a note says so."""
+    """Raises UnsafeBucket where the bucket's rules would delete or freeze what a repository needs, or may not be read.
+
+    To be called before anything that relies on what lies there. A folder has no rules, nor has a store that has no call
+    for them; of that a note tells.
+    """
     bucket = context.bucket()
     if bucket is None:
         return
     try:
         problems = problems_of(context, bucket)
-    except errors.TargetRefused as error:
-        context.watcher.note(f"The bucket's lifecycle rules could not be looked at: {error.message}")
+    except errors.NoSuchCall as error:
+        context.watcher.note(f"There can be no lifecycle rules: {error.message}")
         return
+    except errors.TargetRefused as error:
+        raise errors.UnsafeBucket(
+            f"Nobody knows whether the bucket's lifecycle rules are safe: {error.message}",
+            hint=f"{error.hint} To read them, {MAY_READ}.",
+        ) from error
     except errors.LifecycleRefused as error:
         raise errors.UnsafeBucket(error.message, hint=error.hint) from error
     refuse_unsafe(context, problems)
@@ -160,8 +169,10 @@ def check(context: Context) -> list[Check]:
     try:
         problems = problems_of(context, bucket, _promised(context, _versioning(bucket)[0]))
         made = _plan(context, bucket)
+    except errors.NoSuchCall as error:
+        return [Check(name=name, verdict="ok", detail=f"there can be none: {error.message}")]
     except errors.TargetRefused as error:
-        hint = "Permit it to read them (s3:GetLifecycleConfiguration, oss:GetBucketLifecycle), or look by hand."
+        hint = f"tier, forget and prune refuse to run like this: {MAY_READ}."
         return [Check(name=name, verdict="warn", detail=f"they may not be read: {error.message}", hint=hint)]
     if bad := lifecycle.unsafe(problems):
         detail = "; ".join(f"{problem.rule} {problem.effect}" for problem in bad)

@@ -22,7 +22,7 @@ def asking(place: Place, doing: str, permission: str, rows: Mapping[str, Row] | 
         errors.TargetRefused, f"{{where}} does not let us {doing}.", f"Allow the user of {{key_from}} {permission}."
     )
     lacking = Row(
-        errors.TargetRefused,
+        errors.NoSuchCall,
         f"{{where}} has no call to {doing} ({{answer}}).",
         f"The store must offer {permission}; not every one that speaks this dialect does.",
     )

@@ -467,12 +467,17 @@ def test_wrong_secrets(cold: Kit) -> None:
 def test_calls_that_are_not_allowed(cold: Kit) -> None:
     """The sentence names the call, and the hint the permission; the same where the store has no such call."""
     cold.store.put("a", b"1")
-    for status, code, words in ((403, "AccessDenied", "does not let us"), (501, "NotImplemented", "has no call to")):
+    for status, code, words, kind in (
+        (403, "AccessDenied", "does not let us", errors.TargetRefused),
+        (501, "NotImplemented", "has no call to", errors.NoSuchCall),
+        (405, "MethodNotAllowed", "has no call to", errors.NoSuchCall),
+    ):
         for name, call in CALLS:
             method = "" if name != "read its objects" else "HEAD"
             cold.server.fail_next(1, status, code, method=method, contains=cold.bucket_name)
             with pytest.raises(errors.TargetRefused, match=words) as caught:
                 call(cold.bucket)
+            assert type(caught.value) is kind
             # OSS looks at the object before it thaws it.
             assert name in caught.value.message or (name, cold.name) == ("thaw", "oss")
             assert "s3:" in caught.value.hint or "oss:" in caught.value.hint

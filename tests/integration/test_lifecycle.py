@@ -194,3 +194,27 @@ def test_a_key_that_may_not(make_lab: MakeLab) -> None:
     wrong: Mapping[str, str] = {"LAB_SECRET": "a-wrong-secret"}
     failed = json.loads(lab.rw("lifecycle", "status", "--json", code=22, env=wrong).out)
     assert failed["error"]["kind"] == "TargetRefused"
+
+
+@pytest.mark.parametrize("kind", ["s3_cold", "oss"])
+def test_rules_that_may_not_be_read(kind: str, make_lab: MakeLab, request: pytest.FixtureRequest) -> None:
+    """Nothing goes on over rules that nobody knows: exit 2 and the permission; where the store has no rules it does."""
+    lab, server = make_lab(kind), request.getfixturevalue(kind)
+    lab.fill("exams", files=1)
+    lab.rw("backup", "--domain", "exams")
+    permission = "s3:GetLifecycleConfiguration" if kind == "s3_cold" else "oss:GetBucketLifecycle"
+    for words in (["tier", "run"], ["forget"], ["prune", "--now"]):
+        try:
+            server.fail_next(9, 403, "AccessDenied", method="GET", contains="?lifecycle")
+            error = lab.json(*words, code=2)["error"]
+        finally:
+            server.clear()
+        assert error["kind"] == "UnsafeBucket" and permission in error["hint"], (words, error)
+    with lab.house() as house:
+        assert house.context.cold.snapshots() == []
+    try:
+        server.fail_next(9, 501, "NotImplemented", method="GET", contains="?lifecycle")
+        run = lab.rw("tier", "run")
+    finally:
+        server.clear()
+    assert "has no call to read its lifecycle rules" in run.out + run.err

@@ -40,6 +40,7 @@ class MemoryBucket:
     keeps: Versioning = "off"
     locked: ObjectLock | None = None
     refuses: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
     on_read: Callable[["MemoryBucket", int], None] = lambda _bucket, _number: None
     keep: Callable[[bytes | None], bytes | None] = lambda document: document
     reads: int = 0
@@ -50,7 +51,9 @@ class MemoryBucket:
     def _ask(self, what: str) -> None:
         self.asked.append(what)
         if what in self.refuses:
-            raise errors.TargetRefused(f"The key may not do that: {what}.")
+            raise errors.TargetRefused(f"The key may not do that: {what}.", hint="Look at LAB_KEY.")
+        if what in self.lacks:
+            raise errors.NoSuchCall(f"The store has no call to do that: {what}.")
 
     def lifecycle(self) -> bytes | None:
         self._ask("lifecycle")
@@ -220,18 +223,34 @@ def test_our_own_rule_that_somebody_made_unsafe(lab: Lab) -> None:
 
 
 def test_rules_that_may_not_be_read(lab: Lab) -> None:
-    """The guard notes it and lets go on; the doctor warns; a plan fails, since it would be a guess."""
-    bucket = MemoryBucket(refuses=frozenset({"lifecycle"}))
+    """The guard refuses and says which permission is missing; the doctor warns, since a writer's credentials suffice
+    for backups; a plan fails, since it would be a guess."""
+    bucket = MemoryBucket(rules(UNSAFE), refuses=frozenset({"lifecycle"}))
     with over(lab, bucket) as context:
         watcher = Listener()
-        lifecycle.guard(replace(context, watcher=watcher))
-        assert len(watcher.notes) == 1 and "could not be looked at" in watcher.notes[0]
-        assert [check.verdict for check in lifecycle.check(context)] == ["warn"]
+        with pytest.raises(errors.UnsafeBucket, match="may not do that") as caught:
+            lifecycle.guard(replace(context, watcher=watcher))
+        assert caught.value.exit_code == 2 and watcher.notes == []
+        assert "Look at LAB_KEY" in caught.value.hint and "s3:GetLifecycleConfiguration" in caught.value.hint
+        (check,) = lifecycle.check(context)
+        assert check.verdict == "warn" and "s3:GetLifecycleConfiguration" in check.hint
         with pytest.raises(errors.TargetRefused):
             lifecycle.plan(context)
         bucket.refuses, bucket.document = frozenset(), b"no xml"
         with pytest.raises(errors.UnsafeBucket, match="cannot be read"):
             lifecycle.guard(context)
+
+
+def test_a_store_without_rules(lab: Lab) -> None:
+    """Where there is no such call there can be no rule: the guard notes it and goes on, and the doctor has no fault."""
+    with over(lab, MemoryBucket(lacks=frozenset({"lifecycle"}))) as context:
+        watcher = Listener()
+        lifecycle.guard(replace(context, watcher=watcher))
+        assert len(watcher.notes) == 1 and "has no call" in watcher.notes[0]
+        (check,) = lifecycle.check(context)
+        assert check.verdict == "ok" and "has no call" in check.detail
+        with pytest.raises(errors.TargetRefused):
+            lifecycle.plan(context)
 
 
 def test_old_versions_that_go_too_early(lab: Lab) -> None:
