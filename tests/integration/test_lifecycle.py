@@ -20,6 +20,7 @@ from resticwrap.services import lifecycle
 from tests.conftest import MakeLab
 from tests.lab import Lab
 from tests.servers.oss import start_oss
+from tests.servers.s3_cold import start_cold
 from tests.servers.weed import S3Server
 
 LOGS = {
@@ -218,3 +219,43 @@ def test_rules_that_may_not_be_read(kind: str, make_lab: MakeLab, request: pytes
     finally:
         server.clear()
     assert "has no call to read its lifecycle rules" in run.out + run.err
+
+
+def test_shipped_transitions_on_s3(make_lab: MakeLab, weed: S3Server) -> None:
+    """What `rw tier run` labelled moves by the rules that `rw lifecycle apply` put, on a store that runs them: packs of
+    data and nothing else. Status and restic see it both before and after."""
+    lab = make_lab("s3_cold")
+    with start_cold(weed) as server:
+        server.smallest(0)  # so that its rules alone say what moves
+        lab.target["endpoint"] = server.endpoint
+        lab.write_policies()
+        shipped = yaml.safe_load((Path(__file__).parents[2] / "policies/tiers.yaml").read_text().replace("${", "$"))
+        moves = shipped["tiers"]["cold"]["transitions"]
+        assert moves["s3"] == [{"days": 30, "storage_class": "STANDARD_IA"}]
+        transitions(lab, **moves)
+        lab.fill("exams", files=3, size=300_000)
+        lab.rw("backup")
+        lab.rw("tier", "run")
+        with lab.house() as house:
+            labelled = {pack for pack, one in house.catalog.packs("main", "cold").items() if one.labelled_at}
+            trees = house.context.cold.trees(no_cache=True)
+            only_data, every = trees.data_only_packs(), set(trees.packs())
+        assert labelled and labelled == set(only_data) < every
+        assert not lab.json("lifecycle", "status", code=1)["in_effect"]
+        assert lab.json("lifecycle", "apply", "--yes")["differs"] == []
+        assert server.advance(days=29) == 0
+        before = lab.json("lifecycle", "status")
+        assert before["in_effect"] and before["problems"] == [] and before["unlabelled"] == before["overdue"] == 0
+        assert {use["storage_class"] for use in before["usage"]} == {"STANDARD"}
+        late = FixedClock(datetime.now(UTC) + timedelta(days=34))
+        with lab.house(clock=late) as house:
+            assert lifecycle.status(house.context).overdue == len(labelled)
+        assert server.advance(days=5) == len(labelled)
+        with lab.house(clock=late) as house:
+            assert house.bucket is not None
+            moved = [one for one in house.bucket.objects("") if one.storage_class != "STANDARD"]
+            after = lifecycle.status(house.context)
+        assert {one.storage_class for one in moved} == {"STANDARD_IA"}
+        assert {one.key for one in moved} == {f"{lab.namespace}/cold/data/{pack[:2]}/{pack}" for pack in labelled}
+        assert after.ok and after.overdue == after.astray == 0
+        lab.bare("check", "--read-data", tier="cold")
