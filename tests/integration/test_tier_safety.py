@@ -62,6 +62,20 @@ def test_what_a_verify_found_damaged_is_proven_no_more(one: Lab) -> None:
     assert originals(one, "hot") == days | {later}
 
 
+def test_a_damaged_pack_of_cold_is_mended_as_the_documents_say(one: Lab) -> None:
+    """While hot has what needs it: out of the index, the copies away, copied and proven again."""
+    days = {day(one, ago) for ago in (3, 2)}
+    one.rw("tier", "run")
+    damage(one)
+    damages = one.json("verify", "--tier", "cold", "--share", "1", code=20)["damages"]
+    for pack in damages:
+        one.bare("repair", "packs", pack["name"], tier="cold")
+    one.bare("forget", *ids(one, "cold"), tier="cold")
+    report = one.json("tier", "run")
+    assert set(report["details"]["marked"]) == days and report["left"] == {}
+    one.bare("check", "--read-data", tier="cold")
+
+
 def test_a_lost_catalogue_proves_nothing(one: Lab) -> None:
     """The marks are there; the packs must be read again before hot relies on them."""
     policy = one.folder / "policies" / "tiers.yaml"
