@@ -10,7 +10,7 @@ from resticwrap import errors
 from resticwrap.model.bucket import StoredObject
 from resticwrap.model.policy import ARCHIVES
 from resticwrap.planning import thaw as planning
-from resticwrap.ports import Bucket
+from resticwrap.ports import Bucket, Repository
 from resticwrap.services.context import Context
 
 ALWAYS_NEEDED = ("index", "keys", "snapshots")
@@ -29,6 +29,16 @@ def preflight(context: Context, tier: str) -> None:
             if planning.may_be_frozen(found.storage_class)
         ]
         refuse_frozen(bucket, tier, suspects)
+
+
+def refuse_frozen_trees(context: Context, repository: Repository) -> None:
+    """Raises Frozen where a pack that holds trees, or what every command of restic reads, cannot be read: for whoever
+    reads all trees. One listing of the packs, and the index where any of them may be frozen."""
+    preflight(context, repository.tier)
+    there = packs(context, repository.tier)
+    if there is not None and there.suspects:
+        trees = repository.trees(no_cache=True)
+        there.refuse_trees(repository.tier, trees.packs(), trees.data_only_packs())
 
 
 def refuse_frozen(bucket: Bucket, tier: str, suspects: Iterable[StoredObject]) -> None:

@@ -16,7 +16,7 @@ from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import PlannedPrune, PrunedTier, PrunePlan, PruneReport
 from resticwrap.planning import prune as planning
 from resticwrap.ports import Repository
-from resticwrap.services import coldproof, interrupted, lifecycle
+from resticwrap.services import coldproof, frost, interrupted, lifecycle
 from resticwrap.services.context import Context, info
 from resticwrap.services.damage import Damages
 
@@ -44,6 +44,7 @@ def dry_run(context: Context, tiers: Sequence[str], now: Time, *, at_once: bool 
     planned = plan(context, tiers, now, at_once=at_once)
 
     def told(one: PlannedPrune) -> PlannedPrune:
+        frost.refuse_frozen_trees(context, context.repositories[one.tier])
         said = _pruned(context.repositories[one.tier], one, planned.seconds, dry=True)
         return msgspec.structs.replace(one, would=tuple(line for line in said if line.strip()))
 
@@ -137,6 +138,8 @@ class _Prune:
                     return told
                 # Anew, under the lock: packs may have become cold since the plan was made.
                 now = planning.still_fits(planned, _facts(context, planned.tier))
+                # restic reads all trees under its exclusive lock, and would try each frozen one until the deadline.
+                frost.refuse_frozen_trees(context, repository)
                 try:
                     said = _pruned(repository, now, self.left)
                     told = msgspec.structs.replace(told, ended=True, said=tuple(said))

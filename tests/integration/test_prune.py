@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -180,3 +181,31 @@ def test_frozen_packs_are_left_alone(make_lab: MakeLab, monkeypatch: pytest.Monk
         classes = {item.key: item.storage_class for item in bucket.objects(f"{lab.namespace}/hot/data/")}
     assert classes[key] == "Archive"
     assert lab.json("prune", "--tier", "cold")["plan"]["tiers"][0]["cacheable_only"] is False
+
+
+def test_frozen_trees_are_not_waited_for(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of hot was archived by a rule: the prune, and its dry run, end at once, say so, and leave no lock."""
+    lab = make_lab("oss")
+    monkeypatch.setenv("HTTP_PROXY", lab.env["HTTP_PROXY"])
+    lab.fill("exams")
+    lab.rw("backup", "--domain", "exams")
+    rule(lab, deadline="20s")
+    raw = oss2.Bucket(
+        oss2.AuthV4(lab.env["LAB_KEY"], lab.env["LAB_SECRET"]),
+        lab.target["endpoint"],
+        lab.target["bucket"],
+        region=lab.target["region"].removeprefix("oss-"),
+    )
+    with lab.house() as built:
+        for item in list(built.store.list(f"{lab.namespace}/hot/data/")):
+            raw.put_object(item.key, built.store.get(item.key), headers={"x-oss-storage-class": "Archive"})
+    lab.copy_state_away()
+    lab.rw("init")
+    started = time.monotonic()
+    report = lab.json("prune", code=None)
+    assert time.monotonic() - started < 12
+    hot, cold = report["tiers"]
+    assert hot["error"]["kind"] == "Frozen" and not hot["ended"] and cold["ended"]
+    with lab.house() as built:
+        assert list(built.store.list(f"{lab.namespace}/hot/locks/")) == []
+    assert lab.json("prune", "--dry-run", "--tier", "hot", code=1)["error"]["kind"] == "Frozen"
