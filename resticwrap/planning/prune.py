@@ -95,6 +95,8 @@ def _tier(provider: str, rule: PruneRule, tiers: Tiers, facts: TierFacts) -> Pla
     why = f"packs are repacked until at most {rule.max_unused} of the data is unused"
     if reason:
         why = f"{reason}: packs of data that nothing needs are removed, and none is repacked"
+    elif facts.free is not None and facts.free // ROOM_SHARE < facts.stored:
+        why += "; the disk is too short to write all of it anew at once, so it may take several runs"
     return PlannedPrune(
         tier=facts.tier,
         packs=facts.packs,

@@ -109,3 +109,11 @@ def test_nothing_cold_is_repacked(tier: str, classes: list[str], free: int | Non
     assert one.max_repack is None if free is None else one.max_repack is not None and one.max_repack <= free
     assert still_fits(one, found) == one
     assert still_fits(one, facts(tier, ("GLACIER",), free)).cacheable_only
+
+
+@pytest.mark.parametrize(("free", "several"), [(None, False), (10 * TIGHT, False), (2 * TIGHT, True)])
+def test_a_short_disk_takes_several_runs(free: int | None, several: bool) -> None:
+    """Where what may be written anew in one run is less than what lies there, the plan says so."""
+    found = TierFacts(tier="hot", packs=3, stored=4 * TIGHT, classes=frozenset({""}), free=free)
+    (one,) = planned(found).tiers
+    assert not one.cacheable_only and ("several runs" in one.why) == several
