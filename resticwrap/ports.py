@@ -118,6 +118,9 @@ class Bucket(Protocol):
     def versions(self, prefix: str) -> Iterator[ObjectVersion]:
         """Every version and delete marker, in the order of the keys, newest first within a key."""
 
+    def read_version(self, version: ObjectVersion) -> bytes:
+        """The bytes of one version. Raises ObjectMissing."""
+
     def bring_back(self, version: ObjectVersion, marker: ObjectVersion | None) -> None:
         """Make this version what a plain read sees: by removing the delete `marker` that lies right on it, else by
         copying it over. May be repeated."""

@@ -87,12 +87,14 @@ class RecoverPart(Value, frozen=True):
 
 
 class RecoverPlan(Value, frozen=True):
-    """How a bucket's objects are brought back to how they stood `at` a time; `--dry-run` shows it."""
+    """How a bucket's objects are brought back to how they stood `at` a time; `--dry-run` shows it. `notes` say which
+    keys and configs are left as they are, and what to look at."""
 
     target: str
     at: Time
     versioning: str
     parts: tuple[RecoverPart, ...]
+    notes: tuple[str, ...] = ()
 
 
 class RecoveredTier(Value, frozen=True):

@@ -24,6 +24,8 @@ def _plan(page: Page, report: RecoverPlan) -> None:
         page.say(page.mark("warn", "versioning is suspended"), ": what is deleted now is not kept any more")
     for part in report.parts:
         _part(page, part)
+    for note in report.notes:
+        page.say(("note: ", STRONG), note)
 
 
 def _part(page: Page, part: RecoverPart) -> None:

@@ -169,6 +169,15 @@ class OssBucket(OssClient):
         except (ET.ParseError, ValueError, KeyError) as error:
             raise self._place.failure(Fault(error, code=NOT_OSS)) from None
 
+    def read_version(self, version: ObjectVersion) -> bytes:
+        """The bytes of one version. Raises ObjectMissing."""
+        found: bytes = self._ask(
+            ("read versions of its objects", "oss:GetObjectVersion"),
+            lambda: self._bucket.get_object(version.key, params={"versionId": version.version}).read(),
+            key=version.key,
+        )
+        return found
+
     def bring_back(self, version: ObjectVersion, marker: ObjectVersion | None) -> None:
         """Make this version what a plain read sees: by removing the delete `marker` that lies right on it, else by
         copying it over. May be repeated."""

@@ -171,6 +171,17 @@ class S3Bucket(S3Client):
         except (ET.ParseError, ValueError, KeyError) as error:
             raise self._place.failure(Fault(error, code="NotS3")) from None
 
+    def read_version(self, version: ObjectVersion) -> bytes:
+        """The bytes of one version. Raises ObjectMissing."""
+
+        def read(s3: Any, bucket: str) -> bytes:
+            with s3.get_object(Bucket=bucket, Key=version.key, VersionId=version.version)["Body"] as body:
+                data: bytes = body.read()
+            return data
+
+        found: bytes = self._ask(("read versions of its objects", "s3:GetObjectVersion"), read, key=version.key)
+        return found
+
     def bring_back(self, version: ObjectVersion, marker: ObjectVersion | None) -> None:
         """Make this version what a plain read sees: by removing the delete `marker` that lies right on it, else by
         copying it over. May be repeated."""

@@ -322,6 +322,7 @@ def test_versions_are_brought_back(kit: Kit) -> None:
     marker, new, old = bucket.versions(ODD)
     with pytest.raises(errors.ObjectMissing):
         bucket.tags(ODD)
+    assert [bucket.read_version(one) for one in (new, old)] == [b"new", b"old"]
     for _ in range(2):
         bucket.bring_back(new, marker)
         assert store.get(ODD) == b"new"

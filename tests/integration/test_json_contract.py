@@ -152,6 +152,7 @@ RECOVER_PLAN = {
     "target": str, "at": str, "versioning": str,
     "parts": [{"name": str, "prefix": str, "deleted": int, "overwritten": int, "size": int, "newer": int, "same": int,
                "keys": list, "gone": list}],
+    "notes": list,
 }  # fmt: skip
 ELSEWHERE: dict[str, Any] = {
     "recover-deleted": {

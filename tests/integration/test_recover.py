@@ -1,5 +1,7 @@
 """`rw recover-deleted` on a real bucket that keeps versions: deleted, overwritten, killed in between, locked."""
 
+import hashlib
+import json
 import os
 import secrets
 import time
@@ -10,8 +12,11 @@ from typing import Any
 import oss2
 import pytest
 
+from resticwrap.planning.backup import RESUME_BYTES
+from resticwrap.restic.crypto import MasterKey
 from resticwrap.services.recover import recover
 from tests.conftest import MakeLab
+from tests.handmade import seal
 from tests.integration.test_json_contract import ELSEWHERE, fits
 from tests.lab import Lab, template_files, tree
 from tests.servers.weed import S3Server
@@ -158,6 +163,154 @@ def test_killed_in_between_and_what_is_gone(versioned: Callable[..., Lab], weed:
     assert report["tiers"][1]["ok"]
     text = lab.rw("recover-deleted", "--at", at, code=20).out
     assert lost in text
+
+
+def test_what_the_index_names_and_nobody_has(versioned: Callable[..., Lab], weed: S3Server) -> None:
+    """A file's snapshot is forgotten and pruned, and of the packs that went no version is left. The recovery brings the
+    old index back and says which packs are lost; after it a backup of that file stores it again, and is restored."""
+    lab = versioned()
+    content = os.urandom(300_000)
+    lab.write("exams/precious.bin", content)
+    lab.rw("backup", "--domain", "exams")
+    at, packs = moment(), set(keys(lab, f"{lab.namespace}/hot/data/"))
+    with lab.house() as built:
+        newest = built.context.hot.snapshots()[-1].id
+    (lab.data / "exams" / "precious.bin").unlink()
+    lab.rw("backup", "--domain", "exams", "--type", "full")
+    lab.bare("forget", newest)
+    lab.bare("prune", "--max-unused=0")
+    gone = packs - set(keys(lab, f"{lab.namespace}/hot/data/"))
+    assert gone
+    s3, bucket = s3_of(lab, weed), lab.target["bucket"]
+    for key in gone:
+        listed = s3.list_object_versions(Bucket=bucket, Prefix=key)
+        for one in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
+            s3.delete_object(Bucket=bucket, Key=key, VersionId=one["VersionId"])
+    report = lab.json("recover-deleted", "--at", at, code=20)
+    assert set(report["tiers"][0]["lost"]) == {key.rsplit("/", 1)[1] for key in gone}
+    lab.write("exams/precious.bin", content)
+    lab.rw("backup", "--domain", "exams", "--type", "full")
+    place = lab.folder / "back"
+    lab.rw("restore", "--domain", "exams", "--to", str(place), env={"RESTIC_CACHE_DIR": str(lab.folder / "none")})
+    assert tree(place / "exams") == tree(lab.data / "exams")
+    said, costs = " ".join(report["notes"]), " ".join(report["tiers"][0]["messages"])
+    assert "1 files in 1 snapshots need it" in costs
+    assert "rw verify" in said and all(key.rsplit("/", 1)[1] in said for key in gone)
+
+
+def test_removed_keys_stay_removed(versioned: Callable[..., Lab]) -> None:
+    """A password that was revoked opens nothing after a recovery, also to a time at which it did; where no key is left
+    at all, keys come back."""
+    lab = versioned()
+    (lab.folder / "second").write_text("a second password")
+    lab.bare("key", "add", "--new-password-file", str(lab.folder / "second"))
+    before, folder = moment(), f"{lab.namespace}/hot/keys/"
+
+    def opens() -> int:
+        return lab.bare("--password-file", str(lab.folder / "second"), "cat", "config", check=False).returncode
+
+    assert opens() == 0
+    listed = json.loads(lab.bare("key", "list", "--json").stdout)
+    (revoked,) = [key["id"] for key in listed if not key["current"]]
+    lab.bare("key", "remove", revoked)
+    assert opens() == 12
+    since = moment()
+    for at in (before, since):
+        report = lab.json("recover-deleted", "--at", at, "--tier", "hot")
+        assert opens() == 12 and not any("/keys/" in key for key in report["plan"]["parts"][0]["keys"])
+    assert "1 key of hot that was removed stays removed" in " ".join(
+        lab.json("recover-deleted", "--at", before, "--tier", "hot", "--dry-run")["notes"]
+    )
+    with lab.house() as built:
+        for key in keys(lab, folder):
+            built.store.delete(key)
+    assert lab.json("recover-deleted", "--at", since, "--tier", "hot")["brought_back"] == 1
+    assert opens() == 12
+    whole(lab)
+
+
+def test_the_config_is_the_pinned_one_or_is_left(versioned: Callable[..., Lab]) -> None:
+    """With a pin the config comes back with the pinned bytes, though others were there at the time; without one, what
+    is there now is left alone and named, and one that is gone comes back."""
+    lab = versioned()
+    key = f"{lab.namespace}/hot/config"
+    with lab.house() as built:
+        store = built.store
+        own = store.get(key)
+        store.put(key, b"somebody else's")
+        other = moment()
+        store.put(key, own)
+        store.delete(key)
+        assert lab.json("recover-deleted", "--at", other, "--tier", "hot")["brought_back"] == 1
+        assert store.get(key) == own
+        store.put(key, b"somebody else's")
+        lab.json("recover-deleted", "--at", other, "--tier", "hot")
+        assert store.get(key) == own
+        state = lab.state / "pins" / "main.json"
+        pins = state.read_bytes()
+        state.unlink()
+        dry = lab.json("recover-deleted", "--at", other, "--tier", "hot", "--dry-run")
+        assert dry["parts"][0]["keys"] == [] and key in " ".join(dry["notes"])
+        lab.json("recover-deleted", "--at", other, "--tier", "hot", code=None)
+        assert store.get(key) == own
+        good = moment()
+        store.delete(key)
+        assert lab.json("recover-deleted", "--at", good, "--tier", "hot")["brought_back"] == 1
+        assert store.get(key) == own
+        state.write_bytes(pins)
+    whole(lab)
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_nobody_prunes_meanwhile(versioned: Callable[..., Lab], exclusive: bool) -> None:
+    """Somebody else's exclusive lock is a refusal, and nothing is done; that of a backup is none."""
+    lab = versioned()
+    at = moment()
+    with lab.house() as built:
+        first = built.context.hot.snapshots()[0].id
+        lab.bare("forget", first)
+        master = MasterKey.from_json(lab.bare("cat", "masterkey").stdout)
+        document = {"time": datetime.now(UTC).isoformat(), "exclusive": exclusive, "hostname": "elsewhere", "pid": 7}
+        sealed = seal(json.dumps(document).encode(), master._encrypt, master._mac_k, master._mac_r)
+        lock = f"{lab.namespace}/hot/locks/{hashlib.sha256(sealed).hexdigest()}"
+        built.store.put(lock, sealed)
+        if exclusive:
+            error = lab.json("recover-deleted", "--at", at, code=11)["error"]
+            assert "elsewhere" in error["message"] and "rw unlock" in error["hint"]
+            assert not built.context.hot.holds(first)
+            built.store.delete(lock)
+        lab.rw("recover-deleted", "--at", at)
+        assert built.context.hot.holds(first)
+
+
+def test_one_who_came_meanwhile_is_told(versioned: Callable[..., Lab]) -> None:
+    """An exclusive lock that is there at the end, and a repair that is not to be had: it says that no backup may run,
+    and the next backup of this machine tries the repair itself."""
+    lab = versioned()
+    at = moment()
+    with lab.house() as built:
+        context = built.context
+        pack = next(key for key in keys(lab, f"{lab.namespace}/hot/data/"))
+        lab.bare("forget", context.hot.snapshots()[0].id)
+        master = MasterKey.from_json(lab.bare("cat", "masterkey").stdout)
+        document = {"time": datetime.now(UTC).isoformat(), "exclusive": True, "hostname": "elsewhere", "pid": 7}
+        sealed = seal(json.dumps(document).encode(), master._encrypt, master._mac_k, master._mac_r)
+        bucket = context.bucket()
+        assert bucket is not None
+        real = bucket.bring_back
+
+        def pruned(version: Any, marker: Any) -> None:
+            real(version, marker)
+            built.store.delete(pack)
+            built.store.put(f"{lab.namespace}/hot/locks/{hashlib.sha256(sealed).hexdigest()}", sealed)
+
+        object.__setattr__(bucket, "bring_back", pruned)
+        report = recover(context, ("hot",), datetime.fromisoformat(at))
+        said = " ".join(report.notes)
+        assert report.job.outcome == "failed" and not report.tiers[0].ok
+        assert "no backup may run" in said and "restic repair index" in said and "elsewhere" in said
+        latest = context.state.latest("main")
+        assert latest is not None and latest.unindexed > RESUME_BYTES
 
 
 def test_under_a_lock(versioned: Callable[..., Lab], weed: S3Server) -> None:

@@ -94,6 +94,9 @@ class MemoryBucket:
     def tag(self, key: str, name: str, value: str) -> bool:
         raise NotImplementedError
 
+    def read_version(self, version: ObjectVersion) -> bytes:
+        raise NotImplementedError
+
     def bring_back(self, version: ObjectVersion, marker: ObjectVersion | None) -> None:
         raise NotImplementedError
 
