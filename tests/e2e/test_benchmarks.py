@@ -18,6 +18,7 @@ FIGURES = {
     "retention-memory",
     "unchanged",
     "unchanged-inside",
+    "copy",
     "eight",
     "eight-unchanged",
     "first",
