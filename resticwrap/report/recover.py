@@ -70,4 +70,4 @@ def _tier(page: Page, tier: RecoveredTier) -> None:
         paths(page, [("  packs that are missing or not whole:", BAD)], tier.lost, len(tier.lost))
     for message in tier.messages:
         page.say((message, FAINT), indent=4)
-    page.say(("what to do: ", STRONG), f"rw verify --tier {tier.tier}   (it says what that costs)", indent=2)
+    page.say(("what to do: ", STRONG), f"rw verify --tier {tier.tier} --share 1", indent=2)

@@ -378,19 +378,23 @@ def _look(context: Context, tier: str, doubt: _Doubt, said: list[str]) -> Recove
         snapshots=len(snapshots),
         lost=lost,
         errors=checked.errors,
-        messages=(*messages, *checked.messages)[:MESSAGES_KEPT],
+        messages=(*messages, *checked.messages[:MESSAGES_KEPT]),
     )
 
 
 def _costs(
     context: Context, tier: str, damages: Damages, listing: Listing, checked: CheckResult, snapshots: Sequence[Snapshot]
 ) -> tuple[str, ...]:
-    """What the lost packs cost, while the index still tells what they held."""
+    """What the lost packs cost, while the index still tells what they held: after the repair nobody can tell any more,
+    and a verify calls it a fault of the structure (seen)."""
     if tier not in context.state.pins(context.target_name):
         return ()
     found = damages.confirmed(checked, listing, lambda: checked, snapshots)
     return tuple(
-        f"pack {one.name}: {one.files} files in {len(one.snapshots)} snapshots need it"
+        f"pack {one.name}: {one.files} files need it, such as {one.paths[0]}, in {len(one.snapshots)} snapshots: "
+        f"{', '.join(one.snapshots[:MESSAGES_KEPT])}"
+        if one.files
+        else f"pack {one.name}: no snapshot needs it"
         for one in found
         if one.kind.startswith("pack_")
     )
@@ -411,8 +415,9 @@ def _repaired(context: Context, repository: Repository, listing: Listing, said: 
             frost.refuse_frozen(there.bucket, tier, strange)
         if repository.repair_index(REPAIR_WAIT):
             said.append(
-                f"{tier}: {named} The index names them no more, so the next backup stores again what they held; "
-                f"{verify} says what that cost."
+                f"{tier}: {named} The index names them no more, so the next backup stores again what they held, and "
+                f"what they cost stands with what was found in {tier}: no verify tells it later. Snapshots that need "
+                f"them restore without it, and {verify} finds a fault until it is stored again or those snapshots go."
             )
             return True
     except errors.Interrupted:

@@ -194,7 +194,7 @@ def test_what_the_index_names_and_nobody_has(versioned: Callable[..., Lab], weed
     lab.rw("restore", "--domain", "exams", "--to", str(place), env={"RESTIC_CACHE_DIR": str(lab.folder / "none")})
     assert tree(place / "exams") == tree(lab.data / "exams")
     said, costs = " ".join(report["notes"]), " ".join(report["tiers"][0]["messages"])
-    assert "1 files in 1 snapshots need it" in costs
+    assert "1 files need it, such as exams/precious.bin, in 1 snapshots: " in costs
     assert "rw verify" in said and all(key.rsplit("/", 1)[1] in said for key in gone)
 
 
