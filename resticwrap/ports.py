@@ -533,6 +533,9 @@ class Catalog(Protocol):
     def packs(self, target: str, tier: str) -> Mapping[str, KnownPack]:
         """By id."""
 
+    def withdraw(self, target: str, tier: str, damaged: Iterable[str]) -> None:
+        """These packs were found damaged: they are proven no more, and only a whole read can clear them."""
+
     def forget_packs(self, target: str, tier: str, packs: Iterable[str]) -> None:
         """These are no longer there."""
 

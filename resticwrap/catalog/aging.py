@@ -79,6 +79,16 @@ class AgingTables:
                 for row in connection.execute(select(packs).where(*_of(target, tier)))
             }
 
+    def withdraw(self, target: str, tier: str, damaged: Iterable[str]) -> None:
+        """These were found damaged: whatever was known of them, they are proven no more, and have no label."""
+        for batch in batches(damaged):
+            rows = [
+                {"target": target, "tier": tier, **_pack_values(KnownPack(pack=pack, how="damaged"))} for pack in batch
+            ]
+            with self.database.writing() as connection:
+                connection.execute(delete(packs).where(*_of(target, tier), packs.c.pack.in_(batch)))
+                connection.execute(insert(packs), rows)
+
     def forget_packs(self, target: str, tier: str, gone: Iterable[str]) -> None:
         """These are no longer there. Ones that are not known are no error."""
         for batch in batches(gone):

@@ -6,7 +6,21 @@ from datetime import tzinfo
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from resticwrap.catalog.aging import AgingTables, batches
 from resticwrap.catalog.database import Database
@@ -391,7 +405,8 @@ def _counted(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _update_snapshots(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Counts that are not known now stay as they were, and so does one that was known to be complete."""
+    """Counts that are not known now stay as they were, and so does one that was known to be complete: another tree by
+    the same original id takes its place only if that is complete too."""
     if not rows:
         return
     keys = ("target", "tier", "original")
@@ -402,7 +417,13 @@ def _update_snapshots(connection: Connection, rows: Sequence[Mapping[str, Any]])
         if name not in keys
     }
     values["complete"] = or_(snapshots.c.complete, bindparam("new_complete"))
-    query = update(snapshots).where(*(snapshots.c[name] == bindparam(f"new_{name}") for name in keys)).values(values)
+    same = or_(
+        bindparam("new_complete", type_=Boolean()),
+        snapshots.c.complete.is_(False),
+        snapshots.c.tree == bindparam("new_tree"),
+    )
+    here = (snapshots.c[name] == bindparam(f"new_{name}") for name in keys)
+    query = update(snapshots).where(*here, same).values(values)
     connection.execute(query, [{f"new_{name}": value for name, value in row.items()} for row in rows])
 
 

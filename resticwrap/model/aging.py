@@ -6,7 +6,7 @@ from resticwrap.model.base import Time, Value
 from resticwrap.model.snapshot import SnapshotType, TierName
 
 PinKind = Literal["manual", "upgrade", "migration", "incident"]
-ReadHow = Literal["read", "sampled", "labelled"]
+ReadHow = Literal["read", "sampled", "labelled", "damaged"]
 
 
 class SnapshotPin(Value, frozen=True):
@@ -36,6 +36,7 @@ class KnownPack(Value, frozen=True):
 
     `proven_at`: it was read back and hashed to its name (`how` "read"), or it was there with its size beside a sample
     that was ("sampled"), or it is frozen and bears its label, which it has only because it was proven ("labelled").
+    None with `how` "damaged": it was found not to be what its name says, and only a whole read can clear it.
     `labelled_at`: the bucket has its tag since.
     """
 

@@ -248,6 +248,18 @@ class Retention(Frozen):
     cold: TierOverride | None = None
 
 
+class Guard(Frozen):
+    """What is so unusual that nothing of a domain is forgotten until a person has looked."""
+
+    changed: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="the share of a domain's files that changed or went in one backup"
+    )
+    shrunk: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="the share of a domain's bytes or files that went in one backup"
+    )
+    least: Annotated[int, Field(ge=1)] = Field(default=20, description="domains of fewer files are not looked at")
+
+
 class Domain(Frozen):
     """A named set of data. `excludes` are restic's patterns."""
 
@@ -262,6 +274,7 @@ class Domain(Frozen):
     allow_empty: bool = Field(default=False, description="an empty root is right, and not one that is not mounted")
     rpo: Duration = Field(default=timedelta(minutes=5), description="how much time of data may be lost")
     rto: Duration = Field(default=timedelta(minutes=30), description="how long it may take to get it back")
+    guard: Guard | None = Field(default=None, description="instead of what tiers.yaml says, for one that changes much")
     retention: Retention | None = Field(default=None, description="instead of what tiers.yaml says")
     quota: Quota | None = None
 
@@ -349,18 +362,6 @@ class ColdTier(Frozen):
     read_back: Annotated[str, Field(pattern=SHARE)] = Field(
         default="1", description="how many of the new packs a copy reads back: 1 for all, or 1/N and the size of all"
     )
-
-
-class Guard(Frozen):
-    """What is so unusual that nothing of a domain is forgotten until a person has looked."""
-
-    changed: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.5, description="the share of a domain's files that changed or went in one backup"
-    )
-    shrunk: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.5, description="the share of a domain's bytes or files that went in one backup"
-    )
-    least: Annotated[int, Field(ge=1)] = Field(default=20, description="domains of fewer files are not looked at")
 
 
 class PruneRule(Frozen):

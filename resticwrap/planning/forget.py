@@ -36,13 +36,15 @@ class Rules:
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What is so. `suspended`: by domain, why nothing of it goes. `unsound`: original ids of which cold has not every
-    pack proven, whatever their mark says, and `cold_fault` what is wrong with cold. `stored`: bytes by domain and of
-    all (None), where a quota asks; `freed`: by original id, an estimate."""
+    pack proven, whatever their mark says, and `cold_fault` what is wrong with cold; `unread`: it holds packs that are
+    not proven yet. `stored`: bytes by domain and of all (None), where a quota asks; `freed`: by original id, an
+    estimate."""
 
     held: Sequence[Held]
     strangers: int = 0
     suspended: Mapping[str, str] = field(default_factory=dict)
     cold_fault: str = ""
+    unread: bool = False
     unsound: frozenset[str] = frozenset()
     stored: Mapping[str | None, int] = field(default_factory=dict)
     freed: Mapping[str, int] = field(default_factory=dict)
@@ -104,6 +106,8 @@ class _Group:
         relied = counted(held, now)
         self.proven = next((one.original for one in reversed(relied) if one.proven_at is not None), None)
         self.cold_promise = self._promised("cold", held)
+        # What stands for a day where what cold promises of it cannot be relied on: it does not leave hot either.
+        self.reach = self._promised("cold", [one for one in held if one.hot or self._proven(one)])
         # What stands in cold for a day until a better copy of it is proven too.
         self.cold_stands = self._promised("cold", [one for one in held if self._proven(one)])
 
@@ -124,10 +128,12 @@ class _Group:
             kept, soft = [], []
             for one in here:
                 hard = list(self._protected(one, tier, last))
-                if tier == "hot" and one.original in self.cold_promise and not self._proven(one):
+                if tier == "hot" and one.original in self.cold_promise | self.reach and not self._proven(one):
                     hard.append("not proven in cold yet" if not one.marked else "what cold has of it is not proven now")
                 if tier == "cold" and one.original in self.cold_promise and not one.marked:
                     hard.append("its copy is not proven yet: the next rw tier run does that")
+                if tier == "cold" and self.facts.unread:
+                    hard.append("packs of cold are not proven yet: rw tier run")
                 wished = promise.get(one.original, ())
                 if hard or wished:
                     kept.append(one)

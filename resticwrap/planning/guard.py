@@ -52,15 +52,16 @@ def suspended(
     guard: Guard,
     looked: Mapping[str, Time],
     steady: Collection[str] = (),
+    own: Mapping[str, Guard] | None = None,
 ) -> dict[str, str]:
     """By domain, why nothing of it is forgotten until somebody looks.
 
     `runs` are the complete ones that wrote a snapshot, sorted by domain and time. One in which more than
     `guard.changed` of the files changed or went, or after which more than `guard.shrunk` of the bytes or of the files
     that there were within a day before are gone, suspends its domain, unless somebody has `looked` since, or nothing is
-    left from before it. In `steady` domains, whose files are only added to, the changes of a day count together.
-    Domains of fewer than `guard.least` files are passed over unless they are heavy, and so are runs of which no count
-    of files is known.
+    left from before it. In `steady` domains, whose files are only added to, what went within a day counts together.
+    `own`: by domain, another guard. Domains of fewer than `guard.least` files are passed over unless they are heavy,
+    and so are runs of which no count of files is known.
     """
     files = {one.original: one.files for one in held if one.files}
     host_of = {one.original: one.host for one in held}
@@ -78,7 +79,8 @@ def suspended(
         only = next(iter(hosts[domain])) if len(hosts[domain]) == 1 else ""
         days: dict[str, _Day] = {}
         for run in of_domain:
-            day = days.setdefault(host_of.get(run.snapshot, only), _Day(guard, steady=domain in steady))
+            rule = (own or {}).get(domain, guard)
+            day = days.setdefault(host_of.get(run.snapshot, only), _Day(rule, steady=domain in steady))
             why = day.take(run, files.get(run.snapshot), since)
             if why and run.at > since:
                 found[domain] = f"{why} in the backup of {run.at.isoformat(timespec='seconds')} ({run.job})"
@@ -87,12 +89,14 @@ def suspended(
 
 @dataclass(frozen=True)
 class _Past:
-    """A run of the last day: how many files and bytes there were after it (None: not known), how many it touched."""
+    """A run of the last day: how many files and bytes there were after it (None: not known), how many files
+    changed and how many went."""
 
     at: Time
     files: int | None
     size: int
-    touched: int
+    changed: int
+    removed: int
 
 
 class _Day:
@@ -117,9 +121,14 @@ class _Day:
         counts = [one.files for one in past if one.files is not None]
         most = max([*counts, *([were] if were is not None else [])], default=None)
         largest = max((one.size for one in past), default=None)
-        # The first of them has been compared with what came before it.
-        together = touched + sum(one.touched for one in list(past)[1:] if self._steady)
-        past.append(_Past(run.at, after, run.size, touched))
+        # The first of them has been compared with what came before it. One file may change in every run, so of what
+        # changed only the most counts; what went is gone once.
+        together = touched
+        if self._steady:
+            day = list(past)[1:]
+            together = run.removed + sum(one.removed for one in day)
+            together += max([run.changed, *(one.changed for one in day)])
+        past.append(_Past(run.at, after, run.size, run.changed, run.removed))
         if after is None and were is not None:
             after = were + run.new - run.removed
         if were is None or after is None or most is None:

@@ -12,6 +12,9 @@ from resticwrap.model.policy import Keep, Quota
 
 OVER = "over quota: "
 """How the reason begins for which a quota takes something."""
+AT_ONCE = 16
+"""Of a quota of bytes so many snapshots go, or one in so many, before what is left is counted again: what one of them
+frees is only guessed."""
 LAST_DAY = timedelta(days=1)
 
 
@@ -74,9 +77,10 @@ def over(
                 if one.key not in stays:
                     gone.setdefault(one.key, f"{OVER}older than the last {bound.quota.keep_last:,}")
             continue
+        before, most = len(gone), max(AT_ONCE, len(mine) // AT_ONCE)
         for one in mine:
             why = left.too_much()
-            if not why:
+            if not why or ("bytes" in why and len(gone) - before >= most):
                 break
             if one.key not in gone and one.key not in stays:
                 gone[one.key] = f"{OVER}{why}"

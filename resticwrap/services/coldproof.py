@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from resticwrap import errors
-from resticwrap.model.aging import KnownPack, ReadHow
+from resticwrap.model.aging import Held, KnownPack, ReadHow
 from resticwrap.model.bucket import TIER_TAG
 from resticwrap.model.policy import ARCHIVES
 from resticwrap.model.tiering import BadPack
@@ -96,16 +96,18 @@ def prove(context: Context, needed: Collection[str], named: Mapping[str, int], r
             new.append(pack)
     if (bucket := context.bucket()) is not None:
         frozen = [pack for pack in new if pack in stock.frozen]
-        labelled = _labelled(context, bucket, frozen)
+        # A label from before it was found damaged says nothing.
+        labelled = _labelled(context, bucket, [pack for pack in frozen if not _damaged(known.get(pack))])
         proofs.good |= labelled
         proofs.bad |= dict.fromkeys(set(frozen) - labelled, "is frozen, and nothing says that it was ever read back")
         new = [pack for pack in new if pack not in stock.frozen]
     # By name, which is a hash: as good as any draw, and the same after a restart.
-    to_read = [pack for pack in new if int(pack[-8:], 16) % parts == 0] or new[:1]
+    drawn = [pack for pack in new if int(pack[-8:], 16) % parts == 0] or new[:1]
+    to_read = sorted({*drawn, *(pack for pack in new if _damaged(known.get(pack)))})
     rest = sorted(set(new) - set(to_read))
     _read(context, to_read, stock, proofs)
     # What was found damaged is proven no more, so that nothing in hot relies on it.
-    context.catalog().forget_packs(context.target_name, "cold", proofs.bad)
+    context.catalog().withdraw(context.target_name, "cold", sorted(proofs.bad))
     proofs.looked += len(rest)
     proofs.good.update(rest)
     _remember(context, rest, "sampled")
@@ -115,6 +117,10 @@ def prove(context: Context, needed: Collection[str], named: Mapping[str, int], r
 def _proven(known: KnownPack | None, parts: int) -> bool:
     """Where all packs are to be read, one that was only looked at does not count."""
     return known is not None and known.proven_at is not None and (parts > 1 or known.how != "sampled")
+
+
+def _damaged(known: KnownPack | None) -> bool:
+    return known is not None and known.how == "damaged"
 
 
 def _labelled(context: Context, bucket: Bucket, packs: Collection[str]) -> set[str]:
@@ -185,6 +191,61 @@ def _remember(context: Context, packs: Iterable[str], how: ReadHow) -> None:
     context.catalog().put_packs(
         context.target_name, "cold", [KnownPack(pack=pack, proven_at=now, how=how) for pack in packs]
     )
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of the packs that cold's index names: `good` are there with their size and proven, `lost` are not
+    there or not whole, `unread` are not known to be proven."""
+
+    good: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
+
+    @property
+    def bad(self) -> frozenset[str]:
+        return self.lost | self.unread
+
+    @property
+    def said(self) -> str:
+        """The same in a sentence, with what to run; "" where nothing is wrong."""
+        parts = (
+            (self.lost, "are missing or of another size"),
+            (self.unread, "are not known to be proven"),
+        )
+        said = " and ".join(f"{len(packs)} packs {what}" for packs, what in parts if packs)
+        named = ", ".join(pack[:8] for pack in sorted(self.bad)[:3])
+        return said and (
+            f"In cold {said} ({named}): what needs them does not leave hot. rw tier run reads them back; "
+            "rw verify --tier cold says what damage costs."
+        )
+
+
+NOTHING = State()
+
+
+def state_of(context: Context) -> State:
+    """The index of cold, its listing and the catalogue side by side. A verify that found damage, and a lost catalogue,
+    leave packs unread until the next `rw tier run`."""
+    packs = context.cold.trees(no_cache=True).packs()
+    stored, known = Stock.of(context).sizes, context.catalog().packs(context.target_name, "cold")
+    lost = frozenset(pack for pack, size in packs.items() if stored.get(pack) != size)
+    unread = frozenset(pack for pack in packs if pack not in known or known[pack].proven_at is None) - lost
+    return State(good=frozenset(packs) - lost - unread, lost=lost, unread=unread)
+
+
+def unsound(context: Context, state: State, marked: Collection[Held]) -> frozenset[str]:
+    """Of these marked snapshots (original ids) those that need a pack which is not good, or whose trees cannot be
+    read."""
+    trees, sound = context.cold.trees() if marked else None, dict[str, bool]()
+    for tree in {one.tree for one in marked}:
+        context.heed()
+        assert trees is not None  # there is something to read
+        try:
+            sound[tree] = trees.needed_packs([tree]) <= state.good
+        except (errors.Damaged, errors.ObjectMissing):
+            sound[tree] = False
+    return frozenset(one.original for one in marked if not sound[one.tree])
 
 
 def unlabelled(context: Context, *, again: bool = False) -> list[str]:

@@ -155,23 +155,43 @@ def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -
         quota=context.target.quota,
         named=domains,
     )
-    unsound, fault = cold_fault(context, holdings.held) if any(one.cold for one in holdings.held) else (frozenset(), "")
+    cold = coldproof.state_of(context) if any(one.cold for one in holdings.held) else coldproof.NOTHING
+    unsound = (
+        coldproof.unsound(context, cold, [one for one in holdings.held if one.marked]) if cold.bad else frozenset()
+    )
     facts = planning.Facts(
         held=holdings.held,
         strangers=holdings.strangers,
         suspended=suspended(context, holdings.held),
-        cold_fault=fault,
+        cold_fault=cold.said,
+        unread=bool(cold.unread),
         unsound=unsound,
         stored=_stored(context, holdings.held),
         freed=_freed(context),
     )
-    plan = planning.plan(context.target_name, rules, facts, now, tiers)
-    if facts.stored:
-        plan = _by_real_bytes(context, rules, facts, plan)
+    plan = _planned(context, rules, facts, now, tiers)
+    while rotten := _rotten(context, cold, facts, plan):
+        facts = replace(facts, unsound=facts.unsound | rotten)
+        plan = _planned(context, rules, facts, now, tiers)
     if domains:
         verdicts = tuple(one for one in plan.verdicts if one.domain in domains)
         plan = msgspec.structs.replace(plan, verdicts=verdicts)
     return plan, holdings
+
+
+def _planned(
+    context: Context, rules: planning.Rules, facts: planning.Facts, now: Time, tiers: Sequence[TierName]
+) -> ForgetPlan:
+    plan = planning.plan(context.target_name, rules, facts, now, tiers)
+    return _by_real_bytes(context, rules, facts, plan) if facts.stored else plan
+
+
+def _rotten(context: Context, cold: coldproof.State, facts: planning.Facts, plan: ForgetPlan) -> frozenset[str]:
+    """Of what is to leave hot, what cold does not have whole though it is marked: every tree of it is read, and every
+    pack that it needs must be there and proven. After a `repair` the index may name nothing that is wrong, and not name
+    what is needed either."""
+    going = {one.original for one in plan.verdicts if one.tier == "hot" and not one.keep} - facts.unsound
+    return coldproof.unsound(context, cold, [one for one in facts.held if one.marked and one.original in going])
 
 
 def _by_real_bytes(context: Context, rules: planning.Rules, facts: planning.Facts, plan: ForgetPlan) -> ForgetPlan:
@@ -193,8 +213,9 @@ def suspended(context: Context, held: Sequence[Held]) -> dict[str, str]:
     """By domain, why nothing of it may go until somebody looks."""
     catalog = context.catalog()
     runs = catalog.writing_runs(context.target_name)
+    own = {name: domain.guard for name, domain in context.settings.domains.items() if domain.guard is not None}
     steady = {name for name, domain in context.settings.domains.items() if domain.layer == "raw"}
-    return guard.suspended(runs, held, context.settings.guard, looked(context), steady)
+    return guard.suspended(runs, held, context.settings.guard, looked(context), steady, own)
 
 
 def looked(context: Context) -> Mapping[str, Time]:
@@ -209,43 +230,6 @@ def looked(context: Context) -> Mapping[str, Time]:
             # The time of the record, not what stands inside: newest first, so the first one counts.
             found.setdefault(str(domain), job.started_at)
     return found
-
-
-def cold_fault(context: Context, held: Sequence[Held]) -> tuple[frozenset[str], str]:
-    """The marked snapshots (original ids) that hot cannot rely on, and what is wrong with cold.
-
-    Every pack that its index names must be there with its size, and known to have been read back: a verify that found
-    damage withdraws that, and so does a lost catalogue, until the next `rw tier run`.
-    """
-    packs = context.cold.trees(no_cache=True).packs()
-    stored = coldproof.Stock.of(context).sizes
-    known = context.catalog().packs(context.target_name, "cold")
-    lost = {pack for pack, size in packs.items() if stored.get(pack) != size}
-    unread = {pack for pack in packs if pack not in known or known[pack].proven_at is None} - lost
-    bad = lost | unread
-    if not bad:
-        return frozenset(), ""
-    trees, needs = context.cold.trees(), dict[str, bool]()
-    for tree in {one.tree for one in held if one.marked}:
-        context.heed()
-        try:
-            needs[tree] = not bad.isdisjoint(trees.needed_packs([tree]))
-        except (errors.Damaged, errors.ObjectMissing):
-            needs[tree] = True
-    unsound = frozenset(one.original for one in held if one.marked and needs[one.tree])
-    said = " and ".join(
-        part
-        for part in (
-            f"{len(lost)} packs are missing or of another size" if lost else "",
-            f"{len(unread)} packs are not known to be proven" if unread else "",
-        )
-        if part
-    )
-    named = ", ".join(pack[:8] for pack in sorted(bad)[:3])
-    return unsound, (
-        f"In cold {said} ({named}), which {len(unsound)} snapshots need: these do not leave hot. "
-        "rw tier run reads them back; rw verify --tier cold says what damage costs."
-    )
 
 
 def _stored(context: Context, held: Sequence[Held]) -> dict[str | None, int]:

@@ -51,7 +51,7 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
     held, unrecorded = list[Held](), list[Snapshot]()
     for (original, tree), copies in found.items():
         one = facts.held(original, tree, copies)
-        if trees[original] > 1 and not one.complete:
+        if trees[original] > 1 and tree != facts.tree_of(original):
             # Not what the original was: it has a name of its own, and nothing is known of it.
             one = msgspec.structs.replace(one, original=f"{original}~{tree[:8]}", complete=None, marked=False)
         held.append(one)
@@ -75,6 +75,12 @@ class _Facts:
     known: Mapping[TierName, Mapping[str, KnownSnapshot]]
     partial: frozenset[str]
     pins: Mapping[str, Sequence[str]]
+
+    def tree_of(self, original: str) -> str:
+        """The tree that is known by this original id; "" where none is."""
+        records = [of_tier[original] for of_tier in self.known.values() if original in of_tier]
+        complete = [record for record in records if record.complete]
+        return complete[0].tree if complete else ""
 
     def held(self, original: str, tree: str, copies: Sequence[tuple[TierName, Snapshot]]) -> Held:
         ordered = _ordered(copies)

@@ -60,13 +60,15 @@ def rebuild(context: Context) -> RebuildReport:
     known = {tier: set(catalog.snapshots(context.target_name, tier)) for tier in pins}
     found = {tier: context.repositories[tier].snapshots() for tier in pins}
     read = _read(context, pins)
-    complete = {run.snapshot for job in read.backups for run in job.domains if run.complete and run.snapshot}
+    complete = {(run.snapshot, run.tree) for job in read.backups for run in job.domains if run.complete}
     _none_read(context, read, found["hot"])
     _other_repositories(context, read.repositories, pins)
     catalog.close_jobs(_as_known(job, catalog) for job in read.backups)
     for tier, snapshots in found.items():
         catalog.forget_snapshots(context.target_name, tier, known[tier] - {one.original for one in snapshots})
-        catalog.put_snapshots(context.target_name, tier, [(one, one.original in complete) for one in snapshots])
+        # restic keeps the original id of what it has rewritten, and that is another tree. What is complete comes last.
+        told_complete = [(one, (one.original, one.tree) in complete) for one in snapshots]
+        catalog.put_snapshots(context.target_name, tier, sorted(told_complete, key=lambda pair: pair[1]))
     _forget_reads(context.target_name, catalog, pins)
     _verified(context.target_name, catalog, read.verifies, context.clock.now() + CLOCK_SLACK)
     if read.backups:

@@ -43,6 +43,11 @@ def plan(context: Context, domains: Sequence[str] = ()) -> TierPlan:
 
 
 def _planned(context: Context, found: Sequence[Held], domains: Sequence[str]) -> list[PlannedCopy]:
+    """Of a snapshot that only cold has, and not whole any more, another of its day has to take the place."""
+    state = coldproof.state_of(context) if any(one.cold for one in found) else coldproof.NOTHING
+    if state.bad:
+        gone = coldproof.unsound(context, state, [one for one in found if one.marked and one.hot is None])
+        found = [one for one in found if one.original not in gone]
     settings, now = context.settings, context.clock.now()
     zone, planned = settings.schedule.zone, list[PlannedCopy]()
     for (_, domain), held in retention.groups(found).items():
@@ -242,7 +247,11 @@ class _Run:
         now_there = context.cold.snapshots(no_cache=True)
         tagged = [one for one in now_there if one.tags is not None and one.tags.tier == "cold"]
         originals = {one.original: one for one in good}
-        marked = {one.original: one for one in tagged if one.original in originals}
+        marked = {
+            one.original: one
+            for one in tagged
+            if one.original in originals and one.tree == originals[one.original].tree
+        }
         for original in originals.keys() - marked.keys():
             self.left[original] = "it could not be marked: may these credentials delete what lies in snapshots/?"
         known = [(one, bool(held[original].complete)) for original, one in marked.items()]

@@ -171,7 +171,7 @@ class _Verify:
         self.damages += self.damage.lost_snapshots(snapshots, self.damages)
         if details.tier == "cold" and (hurt := [one.name for one in self.damages if one.kind.startswith("pack_")]):
             # Nothing in hot may rely on them any more; the next copy reads them again.
-            self._ask(lambda catalog: catalog.forget_packs(context.target_name, "cold", hurt))
+            self._ask(lambda catalog: catalog.withdraw(context.target_name, "cold", sorted(hurt)))
         # After a fault of the structure restic may not have read a single pack.
         read = planning.bytes_of(bucket, rule.parts) if all(d.kind == "pack_damaged" for d in self.damages) else ()
         part = {pack: size for pack, (size, _) in listing.stored.items() if int(pack[:2], 16) in read}

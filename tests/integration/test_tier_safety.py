@@ -68,12 +68,60 @@ def test_a_damaged_pack_of_cold_is_mended_as_the_documents_say(one: Lab) -> None
     one.rw("tier", "run")
     damage(one)
     damages = one.json("verify", "--tier", "cold", "--share", "1", code=20)["damages"]
+    one.bare("forget", *ids(one, "cold"), tier="cold")
     for pack in damages:
         one.bare("repair", "packs", pack["name"], tier="cold")
-    one.bare("forget", *ids(one, "cold"), tier="cold")
     report = one.json("tier", "run")
     assert set(report["details"]["marked"]) == days and report["left"] == {}
     one.bare("check", "--read-data", tier="cold")
+
+
+def test_a_pack_that_was_repaired_away_is_no_sound_cold(one: Lab) -> None:
+    """The index names nothing any more that is damaged, nor what the marked copies need: hot keeps them."""
+    days = {day(one, ago) for ago in (4, 3)}
+    one.rw("tier", "run")
+    damage(one)
+    for pack in one.json("verify", "--tier", "cold", "--share", "1", code=20)["damages"]:
+        one.bare("repair", "packs", pack["name"], tier="cold")
+    one.rw("tier", "run", code=None)
+    one.rw("forget")
+    assert originals(one, "hot") == days
+
+
+def test_what_was_found_damaged_is_cleared_by_a_whole_read_only(one: Lab) -> None:
+    """Not by a sample of the others, nor by a label."""
+    day(one, 3)
+    one.rw("tier", "run")
+    damage(one)
+    one.rw("verify", "--tier", "cold", "--share", "1", code=20)
+    policy = one.folder / "policies" / "tiers.yaml"
+    policy.write_text(policy.read_text().replace("cold:\n", "cold:\n    read_back: 1/256\n"))
+    assert one.json("tier", "run", code=20)["details"]["bad"]
+    with one.house() as built:
+        known = built.catalog.packs("main", "cold")
+        assert {pack.how for pack in known.values() if pack.proven_at is None} == {"damaged"}
+
+
+def test_a_rebuild_takes_no_rewritten_snapshot_for_complete(one: Lab) -> None:
+    """It has the original id of one that a manifest calls complete, and another tree."""
+    one.rw("backup", "--type", "full")
+    (old,) = ids(one)
+    one.bare("rewrite", "--forget", "--exclude", "exam_000.bin", old)
+    one.rw("catalog", "rebuild")
+    assert one.json("tier", "plan")["unknown"] == 1
+    assert one.json("tier", "run")["details"]["copied"] == []
+
+
+def test_nothing_leaves_cold_while_packs_are_unproven(one: Lab) -> None:
+    """After a prune of cold wrote packs anew, or with another catalogue: first they are read."""
+    for ago in (400, 390, 2):
+        day(one, ago)
+    with one.house() as built:
+        context = built.context
+        context.cold.copy(context.hot, sorted(ids(one)))
+    before = ids(one, "cold")
+    report = one.json("forget", "--tier", "cold")
+    assert ids(one, "cold") == before and "not proven yet" in str(report["plan"]["verdicts"])
 
 
 def test_a_lost_catalogue_proves_nothing(one: Lab) -> None:
