@@ -27,8 +27,6 @@ def command(common: Common, tier: str | None, at_once: bool, dry_run: bool) -> N
 
     It removes no snapshot: that is `rw forget`. Where packs lie in a cold class, or will, none of them is repacked.
     """
-    if common.domains:
-        raise click.UsageError("--domain has no meaning here: this works on whole repositories.")
     from resticwrap.report import text
     from resticwrap.services import prune
 

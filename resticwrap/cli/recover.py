@@ -30,8 +30,6 @@ def command(common: Common, at: datetime, tier: str, dry_run: bool) -> None:
     For when somebody deleted or overwrote objects. What was added since stays, and nothing is destroyed. Needs a key
     that may list and read versions and remove delete markers.
     """
-    if common.domains:
-        raise click.UsageError("--domain has no meaning here: this works on whole repositories.")
     from resticwrap.report import text
     from resticwrap.services import recover
 

@@ -170,6 +170,7 @@ def test_own_live_lock(small: Lab) -> None:
         lab.rw("unlock", "--id", lock.name[:8], code=11)
         refused(lab, "unlock", "--id", "beef" if lock.name[0] != "b" else "cafe", code=1, kind="NotFound")
         assert lock_files(lab) == [lock]
+    until(lambda: locks(lab)[0].state == "dead")
     lab.rw("backup")
     sound(lab)
 
