@@ -11,6 +11,7 @@ from resticwrap.model.bucket import TIER_TAG
 from resticwrap.model.policy import ARCHIVES
 from resticwrap.model.tiering import BadPack
 from resticwrap.ports import Bucket, Progress
+from resticwrap.services import frost
 from resticwrap.services.context import Context, side_by_side
 
 PIECE = 8 << 20
@@ -29,13 +30,13 @@ class Stock:
 
     @classmethod
     def of(cls, context: Context) -> "Stock":
-        stock, prefix, bucket = cls(), data_prefix(context), context.bucket()
+        stock, prefix, bucket = cls(), f"{context.target.namespace}/cold/data/", context.bucket()
         if bucket is None:
             for item in context.store.list(prefix):
-                stock.sizes[item.key.rpartition("/")[2]] = item.size
+                stock.sizes[frost.pack_of(item.key)] = item.size
             return stock
         for one in bucket.objects(prefix):
-            pack = one.key.rpartition("/")[2]
+            pack = frost.pack_of(one.key)
             stock.sizes[pack] = one.size
             if one.storage_class in ARCHIVES:
                 stock.frozen.add(pack)
@@ -62,16 +63,6 @@ class Proofs:
 
     def listed(self) -> tuple[BadPack, ...]:
         return tuple(BadPack(pack=pack, why=why) for pack, why in sorted(self.bad.items()))
-
-
-def data_prefix(context: Context) -> str:
-    """Where the packs of cold lie."""
-    return f"{context.target.namespace}/cold/data/"
-
-
-def key_of(context: Context, pack: str) -> str:
-    """The key of a pack of cold."""
-    return f"{data_prefix(context)}{pack[:2]}/{pack}"
 
 
 def prove(context: Context, needed: Collection[str], named: Mapping[str, int], read_back: str) -> Proofs:
@@ -129,7 +120,7 @@ def _labelled(context: Context, bucket: Bucket, packs: Collection[str]) -> set[s
 
     def bears(pack: str) -> bool:
         try:
-            return bucket.tags(key_of(context, pack)).get(name) == value
+            return bucket.tags(frost.key_of(context, "cold", pack)).get(name) == value
         except errors.ObjectMissing:
             return False
 
@@ -176,7 +167,7 @@ def _read(context: Context, packs: Collection[str], stock: Stock, proofs: Proofs
 
 def _hash(context: Context, pack: str, size: int) -> str:
     """Why a pack is not what its name says, or nothing."""
-    digest, key = hashlib.sha256(), key_of(context, pack)
+    digest, key = hashlib.sha256(), frost.key_of(context, "cold", pack)
     try:
         for at in range(0, max(size, 1), PIECE):
             context.heed()
@@ -237,10 +228,11 @@ def state_of(context: Context) -> State:
 def unsound(context: Context, state: State, marked: Collection[Held]) -> frozenset[str]:
     """Of these marked snapshots (original ids) those that need a pack which is not good, or whose trees cannot be
     read."""
-    trees, sound = context.cold.trees() if marked else None, dict[str, bool]()
+    if not marked:
+        return frozenset()
+    trees, sound = context.cold.trees(), dict[str, bool]()
     for tree in {one.tree for one in marked}:
         context.heed()
-        assert trees is not None  # there is something to read
         try:
             sound[tree] = trees.needed_packs([tree]) <= state.good
         except (errors.Damaged, errors.ObjectMissing):
@@ -286,7 +278,7 @@ def label(context: Context, read_back: str, *, again: bool = False) -> tuple[int
 def _tagger(context: Context, bucket: Bucket) -> Callable[[str], bool]:
     def tagged(pack: str) -> bool:
         try:
-            bucket.tag(key_of(context, pack), *TIER_TAG)
+            bucket.tag(frost.key_of(context, "cold", pack), *TIER_TAG)
         except errors.ObjectMissing:
             return False  # a prune was faster
         return True

@@ -122,8 +122,9 @@ class _Run:
     warnings: list[str] = field(default_factory=list)
 
     def run(self) -> TierReport:
-        details = CopyDetails(read_back=self.plan.read_back)
-        held = {one.original: one for one in holdings.gather(self.context, {}).held}
+        found = holdings.gather(self.context, {})
+        holdings.remember(self.context, found)
+        held = {one.original: one for one in found.held}
         wanted = [held[one.original] for one in self.plan.copies if one.original in held]
         wanted = [one for one in wanted if not one.marked]
         copies = self._copied(wanted)
@@ -147,8 +148,8 @@ class _Run:
         self.context.watcher.done(READING, "ok" if not proofs.bad else "failed")
         marked = self._marked(good, held)
         labelled = self._labelled(proofs)
-        details = msgspec.structs.replace(
-            details,
+        details = CopyDetails(
+            read_back=self.plan.read_back,
             copied=tuple(one.original for one in wanted if one.cold is None and one.original not in self.left),
             marked=tuple(marked),
             packs_read=proofs.read,
