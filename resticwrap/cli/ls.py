@@ -9,7 +9,7 @@ from resticwrap.cli.edge import TIME, put, run_lines, unless
 from resticwrap.cli.options import Common, common, epilog
 
 if TYPE_CHECKING:
-    from resticwrap.services.choosing import Tier
+    from resticwrap.model.snapshot import TierName
 
 
 @click.command(
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.option("--snapshot", default="latest", show_default=True, help="Id (or its beginning), or latest.")
 @click.option("--at", type=TIME, metavar="TIME", help="As things stood at this time.")
 @click.option("--tier", type=click.Choice(["hot", "cold"]), help="[default: hot where it is there, else cold]")
-def command(common: Common, paths: tuple[str, ...], snapshot: str, at: datetime | None, tier: "Tier | None") -> None:
+def command(
+    common: Common, paths: tuple[str, ...], snapshot: str, at: datetime | None, tier: "TierName | None"
+) -> None:
     """List what a snapshot holds, with content ids. PATHs are relative to the domain's root.
 
     With --json, one line of JSON for each object.

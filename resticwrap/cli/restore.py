@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from resticwrap.bootstrap import House
     from resticwrap.model.bucket import ThawSpeed
     from resticwrap.model.reports import RestoreReport
+    from resticwrap.model.snapshot import TierName
     from resticwrap.model.thaw import ThawPlan
-    from resticwrap.services.choosing import Tier
 
 
 @click.command(
@@ -70,7 +70,7 @@ def command(
     snapshot: str,
     at: datetime | None,
     job: str | None,
-    tier: "Tier | None",
+    tier: "TierName | None",
     to: Path | None,
     in_place: bool,
     undo: str | None,

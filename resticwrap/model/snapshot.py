@@ -8,6 +8,8 @@ Layer = Literal["raw", "derived", "serving"]
 Priority = Literal["P0", "P1", "P2"]
 SnapshotType = Literal["incremental", "full"]
 TierName = Literal["hot", "cold"]
+TIERS: tuple[TierName, ...] = ("hot", "cold")
+"""Hot first: where backups go, and where restores look first."""
 
 
 NAME = r"^[a-z_][a-z0-9_-]{0,63}$"

@@ -11,11 +11,10 @@ from resticwrap.model.aging import Held, Verdict
 from resticwrap.model.base import Time
 from resticwrap.model.policy import Domain, Keep, Quota, Tiers, tier_of
 from resticwrap.model.reports import ForgetPlan
-from resticwrap.model.snapshot import TierName
+from resticwrap.model.snapshot import TIERS, TierName
 from resticwrap.planning import quota as quotas
 from resticwrap.planning.retention import counted, groups, promised
 
-TIERS: tuple[TierName, ...] = ("hot", "cold")
 ROOM = "The room comes back with the next prune: rw prune"
 Key = tuple[str, str]
 """Tier and current id."""

@@ -8,18 +8,16 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from resticwrap import errors
 from resticwrap.model.base import Time
-from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.snapshot import Snapshot, TierName
 from resticwrap.planning import restore as planning
 from resticwrap.ports import Repository
 from resticwrap.services import frost, manifest
 from resticwrap.services.completeness import Completeness
 from resticwrap.services.context import Context, check_domains
 
-Tier = Literal["hot", "cold"]
 LOST = (errors.Damaged, errors.ObjectMissing, errors.ResticFailed)
 """What a damaged repository says of one domain, and not of the others."""
 NO_COLD = (*LOST, errors.Frozen, errors.NoRepository, errors.WrongPassword)
@@ -36,7 +34,7 @@ class Wish:
     snapshot: str = "latest"
     at: Time | None = None
     job: str | None = None
-    tier: Tier | None = None
+    tier: TierName | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Choice:
     paths: tuple[bytes, ...]
     complete: bool = True
     notes: tuple[str, ...] = ()
-    tier: Tier = "hot"
+    tier: TierName = "hot"
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Stock:
     """The snapshots among which a wish chooses, oldest first, and the tier of each by its current id."""
 
     snapshots: Sequence[Snapshot]
-    tiers: Mapping[str, Tier]
+    tiers: Mapping[str, TierName]
     complete: Completeness
     notes: tuple[str, ...] = ()
 
@@ -98,11 +96,11 @@ def _both(context: Context) -> Stock:
         return Stock(hot.snapshots, hot.tiers, hot.complete, (note,))
 
 
-def stock(context: Context, tiers: Sequence[Tier]) -> Stock:
+def stock(context: Context, tiers: Sequence[TierName]) -> Stock:
     """The snapshots of these tiers; one that is in several counts for the first of them. Raises what keeps a tier from
     being read."""
     found: list[Snapshot] = []
-    of: dict[str, Tier] = {}
+    of: dict[str, TierName] = {}
     for tier in tiers:
         context.check_pin(tier)
         frost.preflight(context, tier)

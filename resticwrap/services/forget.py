@@ -18,7 +18,7 @@ from resticwrap.model.aging import Held, Verdict
 from resticwrap.model.base import Time
 from resticwrap.model.job import Job, Outcome
 from resticwrap.model.reports import ForgetPlan, ForgetReport
-from resticwrap.model.snapshot import TierName
+from resticwrap.model.snapshot import TIERS, TierName
 from resticwrap.planning import forget as planning
 from resticwrap.planning import guard, quota
 from resticwrap.services import coldproof, interrupted, lifecycle
@@ -239,7 +239,7 @@ def _stored(context: Context, held: Sequence[Held]) -> dict[str | None, int]:
     if not any(quota and quota.max_bytes for quota in quotas):
         return {}
     sums: Counter[str | None] = Counter()
-    for tier in planning.TIERS:
+    for tier in TIERS:
         trees: dict[str, set[str]] = {WHOLE: set()}
         for one in held:
             if one.hot if tier == "hot" else one.cold:
@@ -255,7 +255,7 @@ def _freed(context: Context) -> dict[str, int]:
     catalog = context.catalog()
     return {
         original: known.added
-        for tier in planning.TIERS
+        for tier in TIERS
         for original, known in catalog.snapshots(context.target_name, tier).items()
     }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from resticwrap.model.aging import Held
-from resticwrap.model.snapshot import Snapshot, TierName
+from resticwrap.model.snapshot import TIERS, Snapshot, TierName
 from resticwrap.ports import KnownSnapshot
 from resticwrap.services.context import Context
 
@@ -36,8 +36,7 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
     """
     found: dict[Identity, list[tuple[TierName, Snapshot]]] = {}
     strangers = 0
-    tiers: tuple[TierName, ...] = ("hot", "cold")
-    for tier in tiers:
+    for tier in TIERS:
         context.check_pin(tier)
         for snapshot in context.repositories[tier].snapshots(no_cache=True):
             if snapshot.tags is None:
@@ -45,7 +44,7 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
             else:
                 found.setdefault((snapshot.original, snapshot.tree), []).append((tier, snapshot))
     catalog = context.known()
-    known = {tier: catalog.snapshots(context.target_name, tier) for tier in tiers}
+    known = {tier: catalog.snapshots(context.target_name, tier) for tier in TIERS}
     facts = _Facts(known, catalog.partial(context.target_name), _pinned(context, pins))
     trees = Counter(original for original, _ in found)
     held, unrecorded = list[Held](), list[Snapshot]()

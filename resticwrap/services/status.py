@@ -8,6 +8,7 @@ from resticwrap.model.base import Time
 from resticwrap.model.job import Job
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import Coverage, DomainStatus, HistoryRow, StatusReport, TierStatus
+from resticwrap.model.snapshot import TIERS
 from resticwrap.model.verified import VerifyDetails, verify_details
 from resticwrap.planning import inplace
 from resticwrap.planning import verify as planning
@@ -26,7 +27,7 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
     target = records.target_name
     until = now + CLOCK_SLACK
     runs = catalog.last_runs(target, until)
-    sums = {tier: catalog.sums(target, tier, until) for tier in ("hot", "cold")}
+    sums: dict[str, Mapping[str, DomainSums]] = {tier: catalog.sums(target, tier, until) for tier in TIERS}
     wanted = records.settings.select_domains(domains)
     verifies = catalog.jobs(target, kind="verify", until=until, limit=VERIFIES_LOOKED_AT)
     others = [job for kind in MEASURE for job in catalog.jobs(target, kind=kind, until=until, limit=JOBS_LOOKED_AT)]

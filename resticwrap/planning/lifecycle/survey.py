@@ -11,6 +11,7 @@ from resticwrap.model.base import Time, Value
 from resticwrap.model.bucket import StoredObject
 from resticwrap.model.policy import ARCHIVES, OSS_CLASSES, S3_CLASSES
 from resticwrap.model.reports import Astray, ClassUse
+from resticwrap.model.snapshot import TIERS
 from resticwrap.planning.lifecycle.rules import Layout
 
 SLACK = timedelta(days=3)
@@ -71,7 +72,7 @@ class Survey:
         layout = self._layout
         if key.startswith(f"backups/{layout.environment}/"):
             return "", "manifests"
-        for tier in ("hot", "cold"):
+        for tier in TIERS:
             if key.startswith(root := f"{layout.namespace}/{tier}/"):
                 folder, _, rest = key.removeprefix(root).partition("/")
                 if folder == "data":
