@@ -371,12 +371,7 @@ def _s3(part: _Part) -> Rule:
         newer_noncurrent=expired.number("NewerNoncurrentVersions") if expired else None,
         abort_days=abort.number("DaysAfterInitiation") if abort else None,
     )
-    for inner_part in (expired, abort):
-        if inner_part is not None:
-            inner_part.done()
-    if expired is not None and rule.noncurrent_days is None and rule.newer_noncurrent is None:
-        part.doubt("NoncurrentVersionExpiration")
-    return rule
+    return _finished(part, rule, expired, abort)
 
 
 TRANSITION_MORE = ("AllowSmallFile", "IsAccessTime", "ReturnToStdWhenVisit")
@@ -391,11 +386,11 @@ def _oss(part: _Part) -> Rule:
         for left_out in conditions.parts("Not"):
             inner, named = left_out.text("Prefix") or "", _tags(left_out)
             left_out.done()
-            if inner or named:
-                # Of several tags any one narrows what is left out, so one of them will do.
+            if len(named) <= 1 and (inner or named):
                 excepts.append(Except(prefix=inner, tag=named[0] if named else None))
             else:
-                conditions.doubt("Not")  # which leaves out nothing, or everything
+                # It leaves out nothing, or everything; or what has several tags, which is less than what has one.
+                conditions.doubt("Not")
         conditions.done()
     expired, abort = part.part("NoncurrentVersionExpiration"), part.part("AbortMultipartUpload")
     rule = Rule(
@@ -416,6 +411,11 @@ def _oss(part: _Part) -> Rule:
         abort_date=abort.date("CreatedBeforeDate") if abort else None,
         more=part.settings(("AtimeBase",)),
     )
+    return _finished(part, rule, expired, abort)
+
+
+def _finished(part: _Part, rule: Rule, expired: _Part | None, abort: _Part | None) -> Rule:
+    """The rule, once what is inside its two actions has been looked through; one that says nothing is in doubt."""
     for inner_part in (expired, abort):
         if inner_part is not None:
             inner_part.done()

@@ -134,6 +134,9 @@ def test_rules_of_s3(body: str, found: list[str]) -> None:
         (("<Prefix></Prefix><Tag><Key>tier</Key><Value>cold</Value></Tag><Transition><Days>1</Days>"
          "<StorageClass>ColdArchive</StorageClass></Transition>"), []),
         ("<Prefix></Prefix><AbortMultipartUpload><Days>1</Days></AbortMultipartUpload>", []),
+        ("<Prefix>school/</Prefix><Tag><Key>tier</Key><Value>cold</Value></Tag><Filter><Not><Prefix>school/</Prefix>"
+         "<Tag><Key>tier</Key><Value>cold</Value></Tag><Tag><Key>a</Key><Value>b</Value></Tag></Not></Filter>" + EXPIRE,
+         ["unsafe", "unsafe"]),
         ("<Prefix>school/</Prefix><Filter><Not></Not></Filter>" + EXPIRE, ["unsafe", "unsafe"]),
         ("<Prefix>school/</Prefix><Filter><Not><Prefix></Prefix></Not></Filter>" + EXPIRE, ["unsafe", "unsafe"]),
         ("<Prefix></Prefix><Filter><Not/></Filter>" + EXPIRE, ["unsafe", "unsafe"]),
