@@ -75,7 +75,7 @@ def promised(held: Sequence[Held], days: int, keep: Keep, zone: tzinfo, now: Tim
     return reasons
 
 
-def _since(snapshots: Sequence[Held], since: Time, name: str, say: "Say") -> None:
+def _since(snapshots: Sequence[Held], since: Time, name: str, say: Say) -> None:
     """Keep everything since a moment, and what stood at it."""
     for one, next_ in _with_next(snapshots):
         if one.time >= since:
@@ -149,7 +149,7 @@ def _periods(
     start: int,
     end: int,
     zone: tzinfo,
-    say: "Say",
+    say: Say,
 ) -> None:
     """Keep one snapshot for every period from `start` to `end`: its own, or the newest one before it."""
     before: Held | None = None
@@ -160,7 +160,8 @@ def _periods(
             if before is not None and index > expected:
                 say(before, _covers(period, expected, index - 1, zone))
             fulls = [one for one in inside if one.type == "full"] if period != "hour" else []
-            say((fulls or inside)[-1], f"{period} {name_of(period, index, zone)}".replace("week week", "week"))
+            name = name_of(period, index, zone)
+            say((fulls or inside)[-1], name if period == "week" else f"{period} {name}")
             expected = index + 1
         before = inside[-1]
     if before is not None and end >= expected:
