@@ -263,7 +263,4 @@ def _going(removed: Sequence[Verdict], kept: Sequence[Verdict]) -> Iterator[Verd
 def _without(one: Verdict, why: str | None) -> Verdict:
     if why is None:
         return one
-    return Verdict(
-        tier=one.tier, domain=one.domain, original=one.original, id=one.id, time=one.time, keep=False,
-        reasons=(why, *(f"gives way: {reason}" for reason in one.reasons)),
-    )  # fmt: skip
+    return msgspec.structs.replace(one, keep=False, reasons=(why, *(f"gives way: {reason}" for reason in one.reasons)))

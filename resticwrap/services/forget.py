@@ -145,6 +145,10 @@ def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -
     """Gather the facts and decide. Raises where pins, catalogue or repositories cannot be read."""
     now = context.clock.now()
     pinned = snapshot_pins.reasons(snapshot_pins.pins(context), now)
+    _, unreadable = context.journals.scan()
+    if unreadable:
+        # It may name the only snapshot of what was live before an in-place restore.
+        raise next(iter(unreadable.values()))
     holdings = gather(context, pinned)
     check_domains(context.settings, domains, {one.domain for one in holdings.held})
     settings = context.settings

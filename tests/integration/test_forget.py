@@ -237,6 +237,17 @@ def test_credentials_that_may_not_delete(one: Lab) -> None:
         assert built.catalog.jobs("main", kind="forget")[0].outcome == "failed"
 
 
+def test_a_journal_that_cannot_be_read_may_name_any_snapshot(one: Lab) -> None:
+    """It says what was live before an in-place restore: nothing goes until somebody has looked at it."""
+    past(one, 60.1, 60, 1)
+    journals = one.state / "journals"
+    journals.mkdir(exist_ok=True)
+    (journals / "restore_20260101T000000Z_aaaaaa.json").write_text("{")
+    assert one.rw("forget", code=None).code != 0
+    with one.house() as built:
+        assert len(ids(built.context, "hot")) == 3
+
+
 def test_strangers_are_left_alone(one: Lab) -> None:
     first = past(one, 60.1, 60, 1)[0]
     one.bare("backup", "--host", "lab", "--time", "2001-01-01 00:00:00", str(one.data / "exams"))
