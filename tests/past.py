@@ -1,6 +1,9 @@
 """Snapshots of former days: bare restic with the tags of `rw` and a time of its own, known to the catalogue."""
 
+from collections.abc import Mapping
 from datetime import datetime
+
+import yaml
 
 from resticwrap.model.snapshot import SnapshotType
 from tests.lab import Lab
@@ -37,3 +40,12 @@ def originals(lab: Lab, repository: str, **tags: str) -> set[str]:
             for one in built.context.repositories[repository].snapshots(no_cache=True)
             if {f"{key}={value}" for key, value in tags.items()} <= set(one.raw_tags)
         }
+
+
+def keep_in_hot(lab: Lab, keep: Mapping[str, object]) -> None:
+    """Let hot keep only that, and cold one a day for as long as it goes back."""
+    policy = lab.folder / "policies" / "tiers.yaml"
+    content = yaml.safe_load(policy.read_text())
+    content["tiers"]["hot"]["keep"] = dict(keep)
+    content["tiers"]["cold"]["keep"] = {"within_daily": "180d"}
+    policy.write_text(yaml.safe_dump(content))

@@ -3,19 +3,18 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import yaml
 
 from resticwrap.catalog.database import default_url
 from tests.conftest import MakeLab
 from tests.faults.machine import Stage, lock_files, logged, pids, stage, unlogged, until
 from tests.faults.test_two_at_once import result
 from tests.lab import RAW, Lab
-from tests.past import backed_up, ids, originals
+from tests.past import backed_up, ids, keep_in_hot, originals
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 
@@ -26,18 +25,9 @@ def old(make_lab: MakeLab) -> Lab:
     lab = make_lab("local", lock_wait="30s")
     lab.domains = {"exams": lab.files("exams", RAW)}
     lab.write_policies()
-    keep(lab, {"last": 1})
+    keep_in_hot(lab, {"last": 1})
     lab.fill("exams", 3, 5000)
     return lab
-
-
-def keep(lab: Lab, hot: Mapping[str, object]) -> None:
-    """Let hot keep only that; no domain is so small that it could not change as a whole."""
-    policy = lab.folder / "policies" / "tiers.yaml"
-    content = yaml.safe_load(policy.read_text())
-    content["tiers"]["hot"]["keep"] = dict(hot)
-    content["tiers"]["cold"]["keep"] = {"within_daily": "180d"}
-    policy.write_text(yaml.safe_dump(content))
 
 
 def day(lab: Lab, ago: int) -> str:
@@ -82,7 +72,7 @@ def _steps(theatre: Stage) -> int:
 
 def test_unchanged_for_forty_days(old: Lab) -> None:
     """Then it changes: each of the 30 days of hot, and of the 180 of cold, still stands."""
-    keep(old, {"within": "1d", "within_hourly": "7d", "within_daily": "30d"})
+    keep_in_hot(old, {"within": "1d", "within_hourly": "7d", "within_daily": "30d"})
     first = day(old, 45)
     second = day(old, 40)
     old.write("exams/today.txt", "now")

@@ -4,12 +4,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.broken import flip
 from tests.conftest import MakeLab
 from tests.lab import RAW, Lab
-from tests.past import backed_up, ids, originals
+from tests.past import backed_up, ids, keep_in_hot, originals
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 
@@ -23,13 +22,6 @@ def one(make_lab: MakeLab) -> Lab:
     keep_in_hot(lab, {"last": 1})
     lab.fill("exams", 4, 30_000)
     return lab
-
-
-def keep_in_hot(lab: Lab, keep: dict[str, object]) -> None:
-    policy = lab.folder / "policies" / "tiers.yaml"
-    content = yaml.safe_load(policy.read_text())
-    content["tiers"]["hot"]["keep"] = keep
-    policy.write_text(yaml.safe_dump(content))
 
 
 def day(lab: Lab, ago: int) -> str:
@@ -127,7 +119,7 @@ def test_nothing_leaves_cold_while_packs_are_unproven(one: Lab) -> None:
 def test_a_lost_catalogue_proves_nothing(one: Lab) -> None:
     """The marks are there; the packs must be read again before hot relies on them."""
     policy = one.folder / "policies" / "tiers.yaml"
-    policy.write_text(policy.read_text().replace("daily: 180", "last: 9"))
+    policy.write_text(policy.read_text().replace("within_daily: 180d", "last: 9"))
     one.rw("backup", "--type", "full")
     one.write("exams/more", "1")
     one.rw("backup", "--type", "full")
