@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 # More than there are processors: most tests wait for servers, locks and children.
-TEST_JOBS ?= 3
+TEST_JOBS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
