@@ -14,6 +14,8 @@ from resticwrap import errors
 from resticwrap.model.aging import KnownPack, KnownRun, SnapshotPin
 from resticwrap.model.base import Time, Value
 from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Thaw, ThawSpeed, Versioning
+from resticwrap.model.drill import Drilled
+from resticwrap.model.evidence import Chain, Event, Evidence
 from resticwrap.model.job import Job, Latest, Manifest, Pin
 from resticwrap.model.objects import BlobSums, Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
@@ -542,6 +544,19 @@ class Catalog(Protocol):
     def forget_snapshots(self, target: str, tier: str, originals: Iterable[str]) -> None:
         """These are no longer in the repository. Ones that are not known are no error."""
 
+    def put_evidence(self, records: Iterable[Evidence]) -> None:
+        """Remember records of chains. One that is known already stays as it was first: what comes later under the same
+        number is what an audit must find."""
+
+    def evidence(self, target: str, *, kind: str | None = None, limit: int | None = None) -> Sequence[Evidence]:
+        """The newest `limit` records of all chains of a target, newest first."""
+
+    def put_drilled(self, target: str, drilled: Iterable[Drilled]) -> None:
+        """These objects were drilled; the last time of each is kept."""
+
+    def drilled(self, target: str, domain: str) -> Mapping[bytes, Drilled]:
+        """By path, when the objects of a domain were last drilled."""
+
 
 class DomainSums(Value, frozen=True):
     """The snapshots of one domain in one tier, summed. Bytes are bytes.
@@ -606,6 +621,20 @@ class StateFiles(Protocol):
         """The pinned repositories of a target by tier; empty before `rw init`. Raises Failure where unreadable."""
 
     def put_pins(self, target: str, pins: Mapping[str, Pin]) -> None: ...
+
+    def chain(self, target: str) -> Chain | None:
+        """Which chain of evidence this installation writes; None before the first. Raises Failure where unreadable."""
+
+    def put_chain(self, target: str, chain: Chain) -> None: ...
+
+    def wait(self, target: str, event: Event) -> None:
+        """Keep what shall become evidence until the chain has it."""
+
+    def waiting(self, target: str) -> Sequence[Event]:
+        """What the chain has not yet, oldest first."""
+
+    def arrived(self, target: str, event: Event) -> None:
+        """The chain has it now; one that is not kept is no error."""
 
 
 class Manifests(Protocol):

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from resticwrap.catalog.aging import AgingTables, batches
 from resticwrap.catalog.database import Database
+from resticwrap.catalog.proof import ProofTables
 from resticwrap.catalog.rows import (
     from_micros,
     history_row,
@@ -46,7 +47,7 @@ LOOKS_AT = "hot"
 """The tier that backups write to."""
 
 
-class SqlCatalog(AgingTables):
+class SqlCatalog(AgingTables, ProofTables):
     """The port `Catalog` on any database of SQLAlchemy. Opening it is put off to the first question."""
 
     def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:

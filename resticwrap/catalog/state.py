@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from resticwrap.errors import DiskFull, Failure
 from resticwrap.model.base import from_json, to_json
+from resticwrap.model.evidence import Chain, Event
 from resticwrap.model.job import Job, Latest, Manifest, Pin
 from resticwrap.model.verified import VerifyRecord, Written
 
@@ -114,6 +115,40 @@ class FolderState:
 
     def put_pins(self, target: str, pins: Mapping[str, Pin]) -> None:
         self._write(self._pins / f"{_plain(target)}.json", to_json(dict(pins)))
+
+    def chain(self, target: str) -> Chain | None:
+        file = self._evidence(target).with_suffix(".json")
+        with self._guarded(file):
+            try:
+                data = file.read_bytes()
+            except FileNotFoundError:
+                return None
+        try:
+            return from_json(Chain, data)
+        except ValueError as error:
+            # Never taken for "no chain": a new one would hide that the old one was cut.
+            raise Failure(
+                f"The head of the evidence of {target} cannot be read: {file} is damaged.",
+                hint=f"rw audit verify --target {target}; then move the file aside, and a new chain is begun.",
+            ) from error
+
+    def put_chain(self, target: str, chain: Chain) -> None:
+        self._write(self._evidence(target).with_suffix(".json"), to_json(chain))
+
+    def wait(self, target: str, event: Event) -> None:
+        self._write(self._evidence(target) / f"{_plain(event.id)}.json", to_json(event))
+
+    def waiting(self, target: str) -> Sequence[Event]:
+        found = [event for _, event in self._read_all(Event, self._evidence(target))]
+        return sorted(found, key=lambda event: (event.at, event.id))
+
+    def arrived(self, target: str, event: Event) -> None:
+        file = self._evidence(target) / f"{_plain(event.id)}.json"
+        with self._guarded(file):
+            file.unlink(missing_ok=True)
+
+    def _evidence(self, target: str) -> Path:
+        return self._root / "evidence" / _plain(target)
 
     def _record(self, job_id: str) -> Path:
         return self._spool / f"{_plain(job_id)}.json"

@@ -4,9 +4,22 @@ Times are whole microseconds since 1970 in UTC: they sort, compare and index ali
 for often has a column; the rest of a job is in its `record`, the whole Job as JSON.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
-HEAD = "0002"
+HEAD = "0003"
 """The schema that this code speaks. Revisions are numbered, so that a newer catalogue can be told from an older one."""
 
 metadata = MetaData(
@@ -115,6 +128,30 @@ packs = Table(
     Column("proven_at", BigInteger),
     Column("how", String),
     Column("labelled_at", BigInteger),
+)
+
+# Records of the chains of evidence, as they were first seen here; the bucket has the chains themselves.
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("installation", String, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "target", "at"),
+)
+
+# When which object was last drilled. Names stay here: no record in the bucket has them.
+drilled = Table(
+    "drilled",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("domain", String, primary_key=True),
+    Column("path", LargeBinary, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("ok", Boolean, nullable=False),
 )
 
 # Alembic's own table, as Alembic makes it: a fresh catalogue is stamped without importing Alembic.

@@ -3,10 +3,13 @@
 from typing import Any, Literal
 
 from resticwrap.model.base import Time, Value
+from resticwrap.model.evidence import Head
 from resticwrap.model.objects import ObjectRow
 from resticwrap.model.snapshot import Layer, Priority, SnapshotType
 
-JobKind = Literal["init", "backup", "verify", "restore", "copy", "forget", "prune", "recover"]
+JobKind = Literal[
+    "init", "backup", "verify", "restore", "copy", "forget", "prune", "recover", "drill", "repair", "upgrade"
+]
 Outcome = Literal["running", "ok", "partial", "failed", "interrupted"]
 DomainOutcome = Literal["ok", "unchanged", "partial", "failed", "interrupted", "skipped"]
 COMPLETE: frozenset[str] = frozenset({"ok", "unchanged"})
@@ -124,6 +127,8 @@ class Manifest(Value, frozen=True):
     schema_versions: dict[str, dict[str, int]]
     restore_entrypoint: str
     tool_versions: dict[str, str]
+    evidence: Head | None = None
+    """The newest evidence when the job ended: whoever has this manifest can tell whether the chain was cut since."""
     manifest_version: int = 1
 
 

@@ -271,6 +271,10 @@ class Domain(Frozen):
     schemas: Annotated[tuple[Schema, ...], BeforeValidator(_as_list, json_schema_input_type=Schema | list[Schema])] = (
         Field(default=(), alias="schema", description="one kind of object, or a list of them")
     )
+    object: Annotated[str, Field(pattern=r"\{key\}")] | None = Field(
+        default=None,
+        description="where one object lies, such as `{key}.json` or `classes/*/{key}`, for `rw restore object`",
+    )
     allow_empty: bool = Field(default=False, description="an empty root is right, and not one that is not mounted")
     rpo: Duration = Field(default=timedelta(minutes=5), description="how much time of data may be lost")
     rto: Duration = Field(default=timedelta(minutes=30), description="how long it may take to get it back")

@@ -44,6 +44,9 @@ PREFIX: dict[JobKind, str] = {
     "forget": "forget",
     "prune": "prune",
     "recover": "recover",
+    "drill": "drill",
+    "repair": "repair",
+    "upgrade": "upgrade",
 }
 
 

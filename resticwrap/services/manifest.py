@@ -9,6 +9,7 @@ from resticwrap import errors
 from resticwrap.model.job import DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.objects import Change, Entry, ObjectRow, object_row
 from resticwrap.model.verified import Written
+from resticwrap.services import audit
 from resticwrap.services.context import Context, check_domains
 
 
@@ -37,6 +38,7 @@ def of_job(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]) 
         schema_versions={run.domain: run.schema_versions for run in job.domains if run.schema_versions},
         restore_entrypoint=f"rw restore --target {context.target_name} --job {job.id} --to FOLDER",
         tool_versions=dict(context.versions),
+        evidence=audit.head(context),
     )
 
 

@@ -4,7 +4,6 @@ In the bucket it is `backups/{env}/pins/{id}.json`. A pin is released by writing
 so credentials that may not delete suffice.
 """
 
-import getpass
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import get_args
@@ -15,6 +14,7 @@ from resticwrap import errors
 from resticwrap.model.aging import PinKind, SnapshotPin
 from resticwrap.model.base import Time, from_json, to_json
 from resticwrap.model.reports import PinReport
+from resticwrap.services import audit
 from resticwrap.services.context import Context
 
 KINDS: tuple[str, ...] = get_args(PinKind)
@@ -84,7 +84,7 @@ def pin(
         target=context.target_name,
         snapshots=tuple(dict.fromkeys(_one(before, name) for name in wanted)),
         reason=reason.strip(),
-        by=f"{_user()}@{context.machine}",
+        by=f"{audit.user()}@{context.machine}",
         created_at=now,
         kind=kind,
         until=until,
@@ -193,10 +193,3 @@ def _one(originals: Mapping[str, object], wanted: str) -> str:
             hint=f"Write more of it: {fits[0][:16]}, {fits[1][:16]}, …",
         )
     return fits[0]
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from resticwrap.model.policy import Domain, DomainsFile, ScheduleFile, Target, TargetsIndex, TiersFile
 
 TARGETS, DOMAINS, TIERS, SCHEDULE = "targets.yaml", "domains.yaml", "tiers.yaml", "schedule.yaml"
+GATES, RECOVERY = "gates.yaml", "recovery.yaml"
 
 
 def _at(file: str, tree: Item, path: PathOfKey, message: str) -> Problem:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from resticwrap.errors import PolicyError, Problem, UsageError
 from resticwrap.settings import crosscheck
-from resticwrap.settings.crosscheck import DOMAINS, SCHEDULE, TARGETS, TIERS
+from resticwrap.settings.crosscheck import DOMAINS, GATES, RECOVERY, SCHEDULE, TARGETS, TIERS
 from resticwrap.settings.tree import Item, read
 from resticwrap.settings.variables import Variables
 
 if TYPE_CHECKING:
+    from resticwrap.model.assurance import Gates, GatesFile, RecoveryFile
     from resticwrap.model.policy import (
         Domain,
         DomainsFile,
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
         TiersFile,
     )
 
-FILES = (TARGETS, DOMAINS, TIERS, SCHEDULE)
+FILES = (TARGETS, DOMAINS, TIERS, SCHEDULE, GATES, RECOVERY)
+MAY_LACK = frozenset({GATES, RECOVERY})
+"""Files without which everything has its default."""
 ENVIRONMENT = "environment"
 """Stands in for the file where a variable itself is the problem."""
 
@@ -105,6 +108,8 @@ class Settings:
     prune: "PruneRule"
     lifecycle: "LifecycleRule"
     schedule: "ScheduleFile"
+    gates: "Gates"
+    recovery: "RecoveryFile"
     default_target: str | None
     target_names: tuple[str, ...]
     state_dir: Path
@@ -182,6 +187,8 @@ class _Draft:
     domains: "DomainsFile | None" = None
     tiers: "TiersFile | None" = None
     schedule: "ScheduleFile | None" = None
+    gates: "GatesFile | None" = None
+    recovery: "RecoveryFile | None" = None
 
 
 def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Settings:
@@ -194,6 +201,7 @@ def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Set
         known = draft.targets if draft.targets is not None and wanted in draft.targets.items else None
         raise PolicyError(_sorted([*draft.problems, *(known.get(wanted)[1] if known and wanted else ())]))
     assert draft.targets and draft.index and draft.domains and draft.tiers and draft.schedule
+    assert draft.gates and draft.recovery
     return Settings(
         folder=folder.absolute(),
         host=draft.domains.host,
@@ -203,6 +211,8 @@ def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Set
         prune=draft.tiers.prune,
         lifecycle=draft.tiers.lifecycle,
         schedule=draft.schedule,
+        gates=draft.gates.gates,
+        recovery=draft.recovery,
         default_target=draft.index.default,
         target_names=tuple(draft.index.targets),
         state_dir=state_dir(env),
@@ -241,6 +251,7 @@ def _sorted(problems: Sequence[Problem]) -> list[Problem]:
 
 def _read(folder: Path, env: Mapping[str, str]) -> _Draft:
     """Read all files; what one lacks does not keep the others from being looked at."""
+    from resticwrap.model.assurance import GatesFile, RecoveryFile
     from resticwrap.model.policy import DomainsFile, ScheduleFile, TargetsIndex, TiersFile
     from resticwrap.settings.validate import validate
 
@@ -254,6 +265,8 @@ def _read(folder: Path, env: Mapping[str, str]) -> _Draft:
     variables = Variables(env, {"RW_STATE_DIR": str(state_dir(env))})
     trees: dict[str, Item] = {}
     for file in FILES:
+        if file in MAY_LACK and not os.path.lexists(folder / file):
+            continue
         tree, problems = read(folder, file)
         draft.problems += problems
         if tree is not None and tree.value is None:
@@ -268,6 +281,13 @@ def _read(folder: Path, env: Mapping[str, str]) -> _Draft:
         draft.problems += problems
     if tree := trees.get(SCHEDULE):
         draft.schedule, problems = validate(ScheduleFile, SCHEDULE, tree, (), variables)
+        draft.problems += problems
+    draft.gates, draft.recovery = GatesFile(), RecoveryFile()
+    if tree := trees.get(GATES):
+        draft.gates, problems = validate(GatesFile, GATES, tree, (), variables)
+        draft.problems += problems
+    if tree := trees.get(RECOVERY):
+        draft.recovery, problems = validate(RecoveryFile, RECOVERY, tree, (), variables)
         draft.problems += problems
     if tree := trees.get(TARGETS):
         names, outline = _outline(tree)

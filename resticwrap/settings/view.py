@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from resticwrap.settings.loading import Settings
 
-FileName = Literal["targets", "domains", "tiers", "schedule"]
+FileName = Literal["targets", "domains", "tiers", "schedule", "gates", "recovery"]
 MASK = "**********"
 VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-.*)?\}"}
 """What may stand in place of any value: a text with a variable in it."""
@@ -31,6 +31,8 @@ def show(settings: Settings, targets: Sequence[str] | None = None) -> dict[str, 
         "prune": settings.prune.model_dump(mode="json"),
         "lifecycle": settings.lifecycle.model_dump(mode="json"),
         "schedule": settings.schedule.model_dump(mode="json"),
+        "gates": settings.gates.model_dump(mode="json"),
+        "recovery": settings.recovery.model_dump(mode="json"),
     }
 
 
@@ -44,9 +46,10 @@ def _target(settings: Settings, name: str) -> dict[str, Any]:
 
 
 def json_schema(file: FileName | None = None) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one policy file, or of any of the four with each under `$defs`."""
+    """The JSON Schema (draft 2020-12) of one policy file, or of any of them with each under `$defs`."""
     from pydantic.json_schema import models_json_schema
 
+    from resticwrap.model.assurance import GatesFile, RecoveryFile
     from resticwrap.model.policy import DomainsFile, Frozen, ScheduleFile, TargetsFile, TiersFile
 
     models: dict[FileName, type[Frozen]] = {
@@ -54,6 +57,8 @@ def json_schema(file: FileName | None = None) -> dict[str, Any]:
         "domains": DomainsFile,
         "tiers": TiersFile,
         "schedule": ScheduleFile,
+        "gates": GatesFile,
+        "recovery": RecoveryFile,
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     if file is not None:

@@ -20,7 +20,20 @@ import yaml
 from resticwrap import errors, settings
 from resticwrap.cli.main import main
 from resticwrap.cli.options import common
-from resticwrap.model import aging, job, objects, policy, reports, snapshot, swap, thaw, tiering
+from resticwrap.model import (
+    aging,
+    assurance,
+    drill,
+    evidence,
+    job,
+    objects,
+    policy,
+    reports,
+    snapshot,
+    swap,
+    thaw,
+    tiering,
+)
 from tests import docs
 from tests.conftest import MakeLab
 from tests.handmade import cheap_key
@@ -270,7 +283,14 @@ def test_yaml_examples_load(document: str, tmp_path: Path) -> None:
             continue
         folder = tmp_path / str(number)
         shutil.copytree(docs.ROOT / "policies", folder)
-        name = {"targets": "targets", "domains": "domains", "tiers": "tiers", "jobs": "schedule"}
+        name = {
+            "targets": "targets",
+            "domains": "domains",
+            "tiers": "tiers",
+            "jobs": "schedule",
+            "gates": "gates",
+            "objectives": "recovery",
+        }
         (file,) = [name[key] for key in content if key in name]
         (folder / f"{file}.yaml").write_text(block.body)
         if file == "targets":
@@ -286,7 +306,8 @@ def test_yaml_examples_load(document: str, tmp_path: Path) -> None:
 
 def test_every_policy_key_is_documented() -> None:
     """docs/policies.md names every key that a policy file may have."""
-    models = [found for found in vars(policy).values() if isinstance(found, type) and issubclass(found, policy.Frozen)]
+    named = [*vars(policy).values(), *vars(assurance).values()]
+    models = [found for found in named if isinstance(found, type) and issubclass(found, policy.Frozen)]
     keys = {field.alias or name for model in models for name, field in model.model_fields.items()}
     text = docs.text_of("docs/policies.md")
     assert not {key for key in keys if not re.search(rf"\b{key}\b", text)}
@@ -333,7 +354,7 @@ def test_named_files_exist() -> None:
 
 
 def structs() -> Mapping[str, type[msgspec.Struct]]:
-    modules = (reports, job, snapshot, objects, thaw, tiering, aging)
+    modules = (reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill)
     return {
         name: found
         for module in modules
