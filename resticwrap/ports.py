@@ -544,9 +544,13 @@ class Catalog(Protocol):
     def forget_snapshots(self, target: str, tier: str, originals: Iterable[str]) -> None:
         """These are no longer in the repository. Ones that are not known are no error."""
 
-    def put_evidence(self, records: Iterable[Evidence]) -> None:
-        """Remember records of chains. One that is known already stays as it was first: what comes later under the same
-        number is what an audit must find."""
+    def put_evidence(self, records: Iterable[Evidence | bytes], *, target: str | None = None) -> None:
+        """Remember records of chains, best by their very bytes, which their digest is of. One that is known already
+        stays as it was first: what comes later under the same number is what an audit must find. `target`: what the
+        target is called here, where another machine that wrote them called it otherwise."""
+
+    def evidence_digests(self, target: str) -> Mapping[tuple[str, int], str]:
+        """By installation and number, the digest of each record as it was first seen."""
 
     def evidence(self, target: str, *, kind: str | None = None, limit: int | None = None) -> Sequence[Evidence]:
         """The newest `limit` records of all chains of a target, newest first."""

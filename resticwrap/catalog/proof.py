@@ -1,5 +1,6 @@
 """Evidence, and when objects were last drilled: the part of the catalogue that proves."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -19,24 +20,25 @@ class ProofTables:
 
     database: Database
 
-    def put_evidence(self, records: Iterable[Evidence]) -> None:
+    def put_evidence(self, records: Iterable[Evidence | bytes], *, target: str | None = None) -> None:
         """Remember records; one that is known stays as it was first."""
         for batch in batches(records):
             with self.database.writing() as connection:
-                for one in batch:
+                for given in batch:
+                    one = from_json(Evidence, given) if isinstance(given, bytes) else given
                     key = (
-                        evidence.c.target == one.target,
+                        evidence.c.target == (target or one.target),
                         evidence.c.installation == one.installation,
                         evidence.c.seq == one.seq,
                     )
                     if connection.execute(select(evidence.c.seq).where(*key)).first() is None:
                         row = {
-                            "target": one.target,
+                            "target": target or one.target,
                             "installation": one.installation,
                             "seq": one.seq,
                             "at": to_micros(one.event.at),
                             "kind": one.event.kind,
-                            "record": to_json(one).decode(),
+                            "record": (given if isinstance(given, bytes) else to_json(given)).decode(),
                         }
                         connection.execute(insert(evidence), [row])
 
@@ -52,6 +54,15 @@ class ProofTables:
             return [from_json(Evidence, record.encode()) for record in records]
         except (msgspec.DecodeError, UnicodeError) as error:
             raise self.database.damaged("a record of evidence cannot be read") from error
+
+    def evidence_digests(self, target: str) -> Mapping[tuple[str, int], str]:
+        """sha256 of the records as they were put."""
+        query = select(evidence.c.installation, evidence.c.seq, evidence.c.record).where(evidence.c.target == target)
+        with self.database.reading() as connection:
+            return {
+                (row.installation, row.seq): hashlib.sha256(row.record.encode()).hexdigest()
+                for row in connection.execute(query)
+            }
 
     def put_drilled(self, target: str, objects: Iterable[Drilled]) -> None:
         """The last time of each is kept."""

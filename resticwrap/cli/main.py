@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "lifecycle": ("lifecycle", "group", "Plan, apply and look at the bucket's lifecycle rules."),
     "unlock": ("unlock", "command", "Remove locks whose holder is known to be gone."),
     "manifest": ("manifest", "group", "Show what a job wrote."),
+    "audit": ("audit", "group", "The evidence: check it, list it, hand it out."),
     "policy": ("policy", "group", "Check, show and describe the policies."),
     "catalog": ("catalog", "group", "Rebuild the catalogue from the target."),
 }

@@ -5,7 +5,9 @@ from typing import Literal
 from resticwrap.model.base import Time, Value
 from resticwrap.model.snapshot import SnapshotType, TierName
 
-PinKind = Literal["manual", "upgrade", "migration", "incident"]
+PinKind = Literal["manual", "upgrade", "migration", "incident", "raw"]
+"""`raw`: an object of an append-only domain changed or disappeared, and the snapshot still has it. Releasing the pin
+says that somebody has looked at it."""
 ReadHow = Literal["read", "sampled", "labelled", "damaged"]
 
 

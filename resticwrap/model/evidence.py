@@ -39,7 +39,8 @@ class Evidence(Value, frozen=True):
     evidence_version: int = 1
 
     def digest(self) -> str:
-        """sha256 (64 hex digits) of the record as it is stored."""
+        """sha256 (64 hex digits) of the record as this version writes it; of one that lies somewhere already, its own
+        bytes count."""
         return hashlib.sha256(to_json(self)).hexdigest()
 
 

@@ -30,7 +30,8 @@ class DomainRun(Value, frozen=True):
 
     `snapshot` is the original id of the snapshot that stands for the domain after this job: the new one, or the
     unchanged one's. `looked_at` is the start of the look, which is what RPO counts from. Bytes are bytes, durations
-    seconds. `missed` names what could not be read, `bitrot` what changed under an unchanged mtime.
+    seconds. `missed` names what could not be read, `bitrot` what changed under an unchanged mtime, `raw` what
+    changed or disappeared of what only grows.
     """
 
     domain: str
@@ -57,6 +58,12 @@ class DomainRun(Value, frozen=True):
     bitrot_count: int = 0
     schema_versions: dict[str, int] = {}
     error: ErrorInfo | None = None
+    raw_changed: int = 0
+    raw_removed: int = 0
+    """Of a complete look at an append-only domain: objects of `parent` that are not as they were, or not there."""
+    raw: tuple[str, ...] = ()
+    raw_policy: str = ""
+    """What the policy changed of the domain since `parent`, which may be all that there is to it; empty: nothing."""
 
     @property
     def complete(self) -> bool:
@@ -143,6 +150,8 @@ class LatestDomain(Value, frozen=True):
     root: str
     files: int = 0
     mounts: tuple[str, ...] = ()
+    excludes: tuple[str, ...] | None = None
+    """Those of the policy then; None where that is not known."""
 
 
 class Latest(Value, frozen=True):

@@ -533,6 +533,7 @@ class RebuildReport(Value, frozen=True):
     without_manifest: int
     skipped: tuple[str, ...] = ()
     pins: int = 0
+    evidence: int = 0
 
 
 class RuleProblem(Value, frozen=True):

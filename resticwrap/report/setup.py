@@ -113,6 +113,9 @@ def rebuild(console: "Console", report: RebuildReport) -> None:
         )  # fmt: skip
         if report.pins:
             page.say(f"{fmt.plural(report.pins, 'pin')} brought back.")
+        if report.evidence:
+            read = fmt.plural(report.evidence, "record")
+            page.say(f"{read} of evidence read; whether they hold says rw audit verify.")
         if report.without_manifest:
             page.say(f"{fmt.plural(report.without_manifest, 'snapshot')} without a manifest: known by their tags only.")
         if report.skipped:

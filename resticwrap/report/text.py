@@ -3,6 +3,7 @@
 rich itself is imported only when something is shown.
 """
 
+from resticwrap.report.audit import audit, evidence, evidence_record
 from resticwrap.report.backup import backup, plan
 from resticwrap.report.console import console
 from resticwrap.report.errors import show_failure
@@ -21,7 +22,8 @@ from resticwrap.report.tiering import tier, tier_plan
 from resticwrap.report.verify import verify
 
 __all__ = [
-    "backup", "console", "doctor", "forget", "history", "init", "lifecycle_plan", "lifecycle_report",
+    "audit", "backup", "console", "doctor", "evidence", "evidence_record",
+    "forget", "history", "init", "lifecycle_plan", "lifecycle_report",
     "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
     "rebuild", "recover", "recover_plan", "restore", "show_failure", "snapshots", "stats", "status", "tier",
     "tier_plan", "verify",

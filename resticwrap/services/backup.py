@@ -18,7 +18,7 @@ from resticwrap.model.policy import Domain
 from resticwrap.model.reports import BackupPlan, BackupReport, PlannedDomain
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.planning import backup as planning
-from resticwrap.services import interrupted, manifest
+from resticwrap.services import audit, interrupted, manifest, raw
 from resticwrap.services.capture import Capture
 from resticwrap.services.context import Context, info, side_by_side
 from resticwrap.settings import crosscheck
@@ -116,8 +116,13 @@ def _finish(context: Context, run: Capture, runs: tuple[DomainRun, ...], warning
     # What follows is told when it fails, and does not undo what restic has stored: neither is a reason to leave out the
     # other, and the record is closed in any case.
     key = None
+    # Before anything compares with these snapshots: a crash from here on is made good by the next start.
+    warnings += [*run.warnings, *raw.keep(context, job)]
+    if why := audit.settle(context):
+        warnings.append(why)
     try:
-        interrupted.remember(context, job, run.mounts)
+        excludes = {domain.domain: context.settings.domains[domain.domain].excludes for domain in runs}
+        interrupted.remember(context, job, run.mounts, excludes)
     except errors.Failure as error:
         warnings.append(f"{error.message} {error.hint}".strip())
     try:

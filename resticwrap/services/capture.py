@@ -42,8 +42,13 @@ class Counts(msgspec.Struct):
     bitrot: list[str] = []
     bitrot_count: int = 0
     changes: list[Change] = []
+    was_changed: int = 0
+    was_removed: int = 0
+    was: list[str] = []
+    """What was there before and is not as it was, or not there: what must not be in a domain that only grows."""
 
     def take(self, change: Change, keep: bool) -> None:
+        self._take_old(change)
         entry: Entry | None = change.new or change.old
         if entry is None or entry.kind == "dir":
             return
@@ -63,6 +68,16 @@ class Counts(msgspec.Struct):
                 return
         if keep:
             self.changes.append(change)
+
+    def _take_old(self, change: Change) -> None:
+        if change.old is None or change.old.kind == "dir" or change.what == "metadata":
+            return
+        if change.what == "removed":
+            self.was_removed += 1
+        else:
+            self.was_changed += 1
+        if len(self.was) < NAMED:
+            self.was.append(show_path(change.path))
 
 
 def _changed(planned: PlannedDomain, source: Source, before: Look) -> list[MissedItem]:
@@ -91,6 +106,7 @@ class Capture:
         self._context = context
         self._plan = plan
         self.parents: dict[str, str] = {}
+        self.warnings: list[str] = []
         self._latest = context.latest()
         self._stored: dict[str, str] = {}
         self.mounts: dict[str, tuple[str, ...]] = {}
@@ -306,6 +322,8 @@ class Capture:
         counts = Counts()
         keep = self._context.target.manifests == "plain"
         old = self._latest.domains[planned.domain].tree if planned.domain in self.parents and self._latest else None
+        if old is None:
+            self._unknown(planned, "it is gone.")
         if old is None and not keep:
             return Counts(added=result.files_new)
         try:
@@ -316,6 +334,7 @@ class Capture:
         except errors.Failure as error:
             # restic has read and stored everything; only the count, which is ours, fails.
             self._context.watcher.note(f"{planned.domain}: changes were not counted: {error.message}")
+            self._unknown(planned, error.message)
             return Counts(added=result.files_new, changed=result.files_changed)
         if keep:
             self.changes[planned.domain] = counts.changes
@@ -379,6 +398,13 @@ class Capture:
                 "missed_count": max(result.missed_count, len(missed)),
             }
         if counts is not None:
+            if outcome == "ok" and domain.layer == "raw" and planned.domain in self.parents:
+                fields |= {
+                    "raw_changed": counts.was_changed,
+                    "raw_removed": counts.was_removed,
+                    "raw": tuple(counts.was),
+                    "raw_policy": self._policy_changed(planned.domain, str(known.get("root", ""))),
+                }
             fields |= {
                 "files_new": counts.added,
                 "files_changed": counts.changed,
@@ -387,3 +413,27 @@ class Capture:
                 "bitrot_count": counts.bitrot_count,
             }
         return DomainRun(**fields)  # type: ignore[arg-type]
+
+    def _unknown(self, planned: PlannedDomain, why: str) -> None:
+        """What only grows could not be held against its last snapshot."""
+        if planned.layer == "raw" and planned.parent is not None:
+            before = planned.parent[:8]
+            self.warnings.append(
+                f"{planned.domain} is raw, and whether it only grew since snapshot {before} is not known: {why}"
+            )
+
+    def _policy_changed(self, domain: str, root: str) -> str:
+        """What is another in the policy since the domain's last complete look, as far as that is known."""
+        before = self._latest.domains.get(domain) if self._latest else None
+        if before is None:
+            return ""
+        excludes = self._context.settings.domains[domain].excludes
+        changed = [
+            name
+            for name, other in (
+                ("root", before.root != root),
+                ("excludes", before.excludes is not None and before.excludes != excludes),
+            )
+            if other
+        ]
+        return " and ".join(changed)

@@ -168,6 +168,15 @@ class Context(Records):
                     msgspec.structs.replace(job, outcome=outcome, finished_at=self.clock.now(), error=info(failure))
                 )
                 raise
+            self._settle_evidence()
+
+    def _settle_evidence(self) -> None:
+        """After a job that went well up to its end, so that the target is known to be the right one: what evidence
+        waits goes there. Nothing waits, nothing is asked."""
+        from resticwrap.services import audit  # it needs this module itself
+
+        if why := audit.settle(self):
+            self.watcher.note(why)
 
     @contextmanager
     def _alive(self) -> Iterator[Lease]:

@@ -7,7 +7,7 @@ import msgspec
 from resticwrap import errors
 from resticwrap.model.job import Job
 from resticwrap.planning import backup as planning
-from resticwrap.services import manifest
+from resticwrap.services import manifest, raw
 from resticwrap.services.context import Context
 
 LATEST_WAIT = 30.0
@@ -22,6 +22,11 @@ def close(context: Context) -> Sequence[Job]:
 
     def made_to_count(job: Job) -> None:
         if job.kind == "backup" and context.pinned:
+            # Before the next backup compares with what this one left; but into no other target.
+            if raw.found(job):
+                context.check_pin("hot")
+            for warning in raw.keep(context, job):
+                context.watcher.note(warning)
             remember(context, job)
             if job.domains:
                 _keep_manifest(context, job)
@@ -29,7 +34,12 @@ def close(context: Context) -> Sequence[Job]:
     return context.close_interrupted(made_to_count)
 
 
-def remember(context: Context, job: Job, mounts: Mapping[str, tuple[str, ...]] | None = None) -> None:
+def remember(
+    context: Context,
+    job: Job,
+    mounts: Mapping[str, tuple[str, ...]] | None = None,
+    excludes: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
     """Bring `latest` up to date with a job; may be repeated. Raises Locked, and what the state directory raises."""
     finished = sum(run.size for run in job.domains if run.snapshot)
     with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
@@ -43,6 +53,7 @@ def remember(context: Context, job: Job, mounts: Mapping[str, tuple[str, ...]] |
                 now=context.clock.now(),
                 unindexed=0 if again else max(job.bytes_done - finished, 0),
                 mounts=mounts,
+                excludes=excludes,
             )
         )
 

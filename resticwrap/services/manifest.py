@@ -63,7 +63,7 @@ def sealed(run: DomainRun) -> DomainRun:
         message=f"{run.error.kind}; what it said is in the record on its machine.",
         exit_code=run.error.exit_code,
     )
-    return msgspec.structs.replace(run, missed=(), bitrot=(), error=error)
+    return msgspec.structs.replace(run, missed=(), bitrot=(), raw=(), error=error)
 
 
 def _objects(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]) -> ObjectList:

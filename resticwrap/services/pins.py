@@ -102,6 +102,16 @@ def pin(
     return PinReport(target=context.target_name, action="pinned", pins=(made,), notes=tuple(notes))
 
 
+def keep(context: Context, pin: SnapshotPin) -> list[str]:
+    """Write a pin of `rw` itself, unless it is there already: then it stays as it is, released perhaps. Returns what a
+    person should know. Raises what the target raises."""
+    try:
+        context.store.put(_key(context, pin.id), to_json(pin), if_absent=True)
+    except errors.ObjectExists:
+        return []
+    return _told(context, pin)
+
+
 def unpin(context: Context, wanted: str, *, dry_run: bool = False) -> PinReport:
     """Release one pin, named by the beginning of its id. Raises NotFound."""
     known = pins(context)
@@ -158,6 +168,10 @@ def _unreadable(name: str) -> errors.Damaged:
 def _put(context: Context, pin: SnapshotPin) -> list[str]:
     """Write it to the bucket, then to the catalogue. Returns what a person should know."""
     context.store.put(_key(context, pin.id), to_json(pin))
+    return _told(context, pin)
+
+
+def _told(context: Context, pin: SnapshotPin) -> list[str]:
     try:
         context.catalog().put_pin(pin)
     except (errors.CatalogUnavailable, errors.DiskFull) as error:

@@ -14,13 +14,16 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.clock import CLOCK_SLACK
-from resticwrap.model.base import Time
-from resticwrap.model.job import DomainRun, Job, Latest, Manifest, Pin
+from resticwrap.model.base import Time, from_json
+from resticwrap.model.drill import DrillDetails
+from resticwrap.model.evidence import Evidence
+from resticwrap.model.job import DomainRun, Job, Latest, Manifest, Outcome, Pin
 from resticwrap.model.reports import RebuildReport
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.verified import VerifyDetails, VerifyRecord, verify_details
 from resticwrap.planning.backup import merged_latest
 from resticwrap.ports import Catalog
+from resticwrap.services import audit, auditor
 from resticwrap.services import pins as snapshot_pins
 from resticwrap.services.context import Context
 from resticwrap.services.interrupted import LATEST_WAIT
@@ -75,14 +78,67 @@ def rebuild(context: Context) -> RebuildReport:
         _latest(context, read.backups, found["hot"], pins["hot"].repository_id)
     told = {run.snapshot for job in read.backups for run in job.domains}
     held = _snapshot_pins(context, read)
+    records, drills = _evidence(context, catalog, pins, read)
     return RebuildReport(
         target=context.target_name,
         manifests=read.manifests,
-        jobs=len(read.backups) + len(read.verifies),
+        jobs=len(read.backups) + len(read.verifies) + drills,
         snapshots=sum(len(snapshots) for snapshots in found.values()),
         without_manifest=sum(s.original not in told for snapshots in found.values() for s in snapshots),
         skipped=tuple(read.skipped),
         pins=held,
+        evidence=records,
+    )
+
+
+def _evidence(context: Context, catalog: Catalog, pins: Mapping[str, Pin], read: Read) -> tuple[int, int]:
+    """Bring the evidence back, and the drills that it tells of; how many of each. What is known stays as it was first:
+    an audit tells where the target has another record of that number."""
+    found, strange = auditor.chains(context)
+    read.skipped += strange
+    good: list[Evidence] = []
+    for installation, records in found.items():
+        for seq, body in records.items():
+            try:
+                one = from_json(Evidence, body)
+            except ValueError:
+                read.skipped.append(f"{audit.key(context, installation, seq)}: it is no record of evidence.")
+                continue
+            if (one.installation, one.seq) != (installation, seq):
+                read.skipped.append(f"{audit.key(context, installation, seq)}: it says that it is another record.")
+                continue
+            good.append(one)
+            catalog.put_evidence([body], target=context.target_name)
+    drills = [job for one in good if (job := _drill(context.target_name, one, pins)) is not None]
+    known = {job.id for job in catalog.jobs(context.target_name, kind="drill", limit=ALL) if job.outcome != "running"}
+    catalog.close_jobs(job for job in drills if job.id not in known)
+    return len(good), len(drills)
+
+
+def _drill(target: str, one: Evidence, pins: Mapping[str, Pin]) -> Job | None:
+    """The job of a drill of these repositories, as its evidence tells of it: without the names of what it sampled."""
+    event, body = one.event, dict(one.event.body)
+    if event.kind != "drill" or not event.job:
+        return None
+    try:
+        outcome = msgspec.convert(body.pop("outcome", None), Outcome)
+        started = msgspec.convert(body.pop("started_at", None), Time)
+        finished = msgspec.convert(body.pop("finished_at", None), Time | None)
+        details = msgspec.convert(body, DrillDetails)
+    except msgspec.ValidationError:
+        return None
+    if details.repository and details.repository not in {pin.repository_id for pin in pins.values()}:
+        return None
+    return Job(
+        id=event.job,
+        kind="drill",
+        target=target,
+        outcome=outcome,
+        started_at=started,
+        finished_at=finished or event.at,
+        host=event.host,
+        pid=0,
+        details=details.builtins(),
     )
 
 
@@ -196,7 +252,7 @@ def _job(target: str, manifest: Manifest, key: str | None) -> Job:
 
 def _as_known(job: Job, catalog: Catalog) -> Job:
     """The job with what only the catalogue knows of it: a sealed manifest names no file that was missed or rotten."""
-    if not any(run.missed_count or run.bitrot_count or run.error for run in job.domains):
+    if not any(_unnamed(run) for run in job.domains):
         return job
     known = catalog.job(job.id)
     here = {run.domain: run for run in known.domains} if known else {}
@@ -206,6 +262,11 @@ def _as_known(job: Job, catalog: Catalog) -> Job:
         return own if own and sealed(own) == sealed(run) else run
 
     return msgspec.structs.replace(job, domains=tuple(fuller(run) for run in job.domains))
+
+
+def _unnamed(run: DomainRun) -> bool:
+    """Whether there is something of a run that only its own machine can name."""
+    return bool(run.missed_count or run.bitrot_count or run.raw_changed or run.raw_removed or run.error)
 
 
 def _forget_reads(target: str, catalog: Catalog, pins: Mapping[str, Pin]) -> None:

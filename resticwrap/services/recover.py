@@ -27,7 +27,7 @@ from resticwrap.model.snapshot import Snapshot
 from resticwrap.planning import recover as planning
 from resticwrap.planning.backup import RESUME_BYTES
 from resticwrap.ports import Bucket, CheckResult, Progress, Repository
-from resticwrap.services import frost, interrupted
+from resticwrap.services import audit, frost, interrupted
 from resticwrap.services.context import Context, info, side_by_side
 from resticwrap.services.damage import Damages, Listing
 
@@ -160,12 +160,14 @@ def recover(context: Context, tiers: Sequence[str], at: Time) -> RecoverReport:
             details={**job.details, "what": f"{brought:,} objects", "brought_back": brought, "gone": len(lost)},
         )
         late = context.recorder.close(job)
+        body = {"outcome": job.outcome, **job.details, "whole": {tier.tier: tier.ok for tier in checked}}
+        unknown = audit.tell(context, "recover", body, job=job.id)
     return RecoverReport(
         job=job,
         plan=planned.shown,
         brought_back=brought,
         tiers=checked,
-        notes=(*notes, late) if late else tuple(notes),
+        notes=(*notes, *(note for note in (late, unknown) if note)),
     )
 
 

@@ -9,17 +9,17 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from resticwrap import errors
 from resticwrap.clock import CLOCK_SLACK
-from resticwrap.model.base import Time
+from resticwrap.model.base import Time, to_json
 from resticwrap.model.job import Job
 from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.policy import VerifyRule
@@ -28,7 +28,7 @@ from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.verified import PackSums, VerifyDetails, VerifyRecord, verify_details
 from resticwrap.planning import verify as planning
 from resticwrap.ports import Catalog, CheckResult, Progress, Repository, Trees
-from resticwrap.services import frost, interrupted, manifest
+from resticwrap.services import audit, frost, interrupted, manifest
 from resticwrap.services.compare import compare
 from resticwrap.services.context import Context, side_by_side
 from resticwrap.services.damage import Damages, Listing
@@ -67,7 +67,11 @@ def verify(
                 report = _Verify(context, repository, job, rule, domains, seed).run()
         finally:
             context.watcher.end()
-        late = [_publish(context, report.job), context.recorder.close(report.job)]
+        late = [
+            _publish(context, report.job),
+            context.recorder.close(report.job),
+            audit.tell(context, "verify", _proof(report), job=report.job.id),
+        ]
     return msgspec.structs.replace(report, notes=(*report.notes, *(note for note in late if note)))
 
 
@@ -84,6 +88,29 @@ def _publish(context: Context, job: Job) -> str | None:
         raise
     except errors.Failure as error:
         return f"The record of this verify could not be written: {error.message}"
+
+
+def _proof(report: VerifyReport) -> dict[str, Any]:
+    """What becomes evidence of a verify: counts, and of the sample its digest. No names of files."""
+    job, details = report.job, verify_details(report.job)
+    sample = [(file.domain, file.snapshot, file.path, file.size, file.ok) for file in report.sampled]
+    return {
+        "tier": report.tier,
+        "repository": details.repository if details else "",
+        "outcome": job.outcome,
+        "started_at": job.started_at.isoformat(),
+        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "share": report.share,
+        "bucket": report.bucket,
+        "seed": report.seed,
+        "coverage": report.coverage.share,
+        "sampled": len(sample),
+        "failed": sum(not file.ok for file in report.sampled),
+        "digest": hashlib.sha256(to_json(sample)).hexdigest(),
+        "snapshots": sorted({file.snapshot for file in report.sampled}),
+        "damages": dict(Counter(damage.kind for damage in report.damages)),
+        "proven": len(report.proven),
+    }
 
 
 def _told(context: Context, job: Job) -> Job:
