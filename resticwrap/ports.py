@@ -286,6 +286,13 @@ class Trees(Protocol):
     def affected(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, Sequence[bytes]]:
         """By tree of a snapshot: the paths that need any of these blobs. A shared subtree is read once."""
 
+    def unsound(self, trees: Iterable[str], packs: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+        """The blobs that these trees of snapshots need and that lie in no pack but these, or that cannot be read; of
+        them those that the index does not name at all. What lies below a tree that cannot be read is not known."""
+
+    def wanting(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, frozenset[str]]:
+        """By tree of a snapshot: which of these blobs (of trees or data) it needs. A shared subtree is read once."""
+
 
 class Repository(Protocol):
     """One restic repository: the verbs that services use. Every verb raises the typed error of restic's exit code."""
@@ -340,6 +347,22 @@ class Repository(Protocol):
 
     def repair_index(self, wait: float) -> bool:
         """Make packs count that no index names. False where the exclusive lock was not had within `wait` seconds."""
+
+    def repair_packs(self, packs: Sequence[str], place: Path) -> None:
+        """Save what can still be read of these packs into new ones, take the old ones out of the index and remove them.
+        `place` is a folder that gets their bytes as they are. Waits for the exclusive lock as every verb does."""
+
+    def cut_snapshots(self, snapshots: Sequence[str]) -> None:
+        """Write these snapshots (ids) anew without what is missing in the repository, and remove the old ones. Files
+        are shortened, and nothing tells of it later (restic exits 0): whoever calls this has named them before."""
+
+    def pack_blobs(self, pack: str) -> frozenset[str]:
+        """Read a pack from the store, whole: the ids of its blobs, each decrypted and hashed, the pack hashed to its
+        name too. Raises Damaged where any of that fails, ObjectMissing, Frozen."""
+
+    def readable_blobs(self, pack: str) -> frozenset[str]:
+        """Of a pack that may be damaged the blobs that are sound, as far as its own list of them can be read. Raises
+        ObjectMissing, Frozen."""
 
     def copy(self, source: "Repository", snapshots: Sequence[str]) -> None:
         """Copy these snapshots (full ids) out of `source`; ones that are here already are passed over by restic."""
@@ -502,6 +525,9 @@ class Catalog(Protocol):
     ) -> None:
         """These snapshots were sampled and compared well, in one tier or wherever they are known. A later time that is
         known stays, unless it is later than `until`."""
+
+    def disprove(self, target: str, tier: str, originals: Iterable[str]) -> None:
+        """These snapshots count as proven no more, until they are proven again. Ones that were not are no error."""
 
     def record_reads(
         self, target: str, tier: str, first_bytes: Sequence[int], at: Time, until: Time | None = None

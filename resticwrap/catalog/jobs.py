@@ -291,6 +291,11 @@ class SqlCatalog(AgingTables, ProofTables):
                 for name, proven in tiers.items():
                     _keep_newest(connection, proofs, target, name, "original", proven, at, until)
 
+    def disprove(self, target: str, tier: str, originals: Iterable[str]) -> None:
+        for batch in batches(originals):
+            with self.database.writing() as connection:
+                connection.execute(delete(proofs).where(*_of_tier(proofs, target, tier), proofs.c.original.in_(batch)))
+
     # Packs
 
     def record_reads(

@@ -190,6 +190,10 @@ class VerifyReport(Value, frozen=True):
     proven: tuple[str, ...] = ()
     """The snapshots (original ids) of which the sample compared well."""
     notes: tuple[str, ...] = ()
+    read_packs: int = 0
+    """How many packs this run read back, out of the `coverage.packs_total` that are there."""
+    detects: dict[int, float] = {}
+    """By number of damaged packs, how likely this run's reading finds at least one, wherever they are."""
 
 
 class SnapshotRow(Value, frozen=True):

@@ -45,6 +45,8 @@ class VerifyDetails(Value, frozen=True):
     proven: tuple[str, ...] = ()
     proven_at: Time | None = None
     damages: tuple[Damage, ...] = ()
+    read_packs: int = 0
+    detects: dict[int, float] = {}
     frozen: int = 0
     frozen_size: int = 0
 

@@ -1,5 +1,6 @@
 """Which part of the packs a verify reads back, which files it samples, how much has been covered, what damage means."""
 
+import math
 import random
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -78,6 +79,33 @@ def coverage(sums: Mapping[str, PackSums], listed: Time, reads: Mapping[int, Tim
     )
 
 
+CLAIMED = (1, 5, 50)
+"""So many damaged packs a verify says of how likely it would have found at least one."""
+
+
+def detection(packs: int, read: int, damaged: int) -> float:
+    """How likely at least one of so many `damaged` packs is among the `read` ones, all out of `packs`.
+
+    Which packs a verify reads goes by their ids, and those are hashes: as good as drawn without putting back.
+    Source: the hypergeometric distribution, P(X = 0) = C(packs - damaged, read) / C(packs, read).
+    """
+    damaged, read = min(damaged, packs), min(read, packs)
+    if damaged <= 0 or read <= 0:
+        return 0.0
+    if damaged + read > packs:
+        return 1.0
+
+    def choose(of: int, some: int) -> float:
+        return math.lgamma(of + 1) - math.lgamma(some + 1) - math.lgamma(of - some + 1)
+
+    return -math.expm1(min(choose(packs - damaged, read) - choose(packs, read), 0.0))
+
+
+def claims(packs: int, read: int) -> dict[int, float]:
+    """What one run claims: by number of damaged packs, the probability that it finds at least one of them."""
+    return {damaged: detection(packs, read, damaged) for damaged in CLAIMED if damaged <= packs}
+
+
 def sample(items: Iterable[S], count: int, seed: int) -> list[S]:
     """`count` of the items, each as likely as the other, the same for the same seed; all where there are fewer.
 
@@ -111,12 +139,17 @@ def shares(total: int, names: Sequence[str]) -> dict[str, int]:
     return {name: each + (1 if index < more else 0) for index, name in enumerate(names)}
 
 
-def advice(kind: str, name: str, target: str, domains: Sequence[str]) -> tuple[str, ...]:
+def advice(kind: str, name: str, target: str, domains: Sequence[str], tier: str = "hot") -> tuple[str, ...]:
     """What to do about damage, in order. Nothing here forgets or shortens a snapshot.
 
     `restic repair snapshots` is left out on purpose: after it, check and restore exit 0 over a shortened file
     (measured).
     """
+    first = f"rw repair --target {target}" + (f" --tier {tier}" if tier == "cold" else "") + " --dry-run"
+    return (f"{first}   (it does what follows, in order, and compares)", *_by_hand(kind, name, target, domains))
+
+
+def _by_hand(kind: str, name: str, target: str, domains: Sequence[str]) -> tuple[str, ...]:
     again = [f"rw backup --target {target} --type full --domain {domain}" for domain in domains]
     last = f"rw verify --target {target} --share 1"
     older = "back from an older version of the bucket or another copy, if there is one."

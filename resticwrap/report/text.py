@@ -13,6 +13,7 @@ from resticwrap.report.lifecycle import lifecycle_plan, lifecycle_report, lifecy
 from resticwrap.report.pins import pins
 from resticwrap.report.prune import prune, prune_plan
 from resticwrap.report.recover import recover, recover_plan
+from resticwrap.report.repair import repair, repair_plan
 from resticwrap.report.restore import restore
 from resticwrap.report.setup import doctor, init, locks, policy, rebuild
 from resticwrap.report.snapshots import ls, manifest, objects, snapshots
@@ -25,6 +26,6 @@ __all__ = [
     "audit", "backup", "console", "doctor", "evidence", "evidence_record",
     "forget", "history", "init", "lifecycle_plan", "lifecycle_report",
     "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
-    "rebuild", "recover", "recover_plan", "restore", "show_failure", "snapshots", "stats", "status", "tier",
-    "tier_plan", "verify",
+    "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots", "stats",
+    "status", "tier", "tier_plan", "verify",
 ]  # fmt: skip

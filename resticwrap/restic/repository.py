@@ -16,7 +16,7 @@ from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.swap import OWN_PREFIXES
 from resticwrap.ports import BackupRequest, BackupResult, CheckResult, Lost, Progress, RestoreResult, Trees
 from resticwrap.ports import Repository as RepositoryPort
-from resticwrap.restic import exits, find, locks, messages, tags
+from resticwrap.restic import exits, find, locks, messages, packfile, tags
 from resticwrap.restic.crypto import MasterKey, chunker_fingerprint
 from resticwrap.restic.halfmade import clear_half_made
 from resticwrap.restic.repofiles import CacheThenStore, RepositoryFiles, StoreFiles
@@ -173,6 +173,25 @@ class ResticRepository:
         except errors.Locked:
             return False
         return True
+
+    def repair_packs(self, packs: Sequence[str], place: Path) -> None:
+        for some in _arguments(packs):
+            self._runner.run(["repair", "packs", *some], cwd=place)
+
+    def cut_snapshots(self, snapshots: Sequence[str]) -> None:
+        for some in _arguments(snapshots):
+            self._runner.run(["repair", "snapshots", "--forget", *some])
+
+    def pack_blobs(self, pack: str) -> frozenset[str]:
+        self.open()
+        return packfile.sound(self._key, pack, self._pack(pack))
+
+    def readable_blobs(self, pack: str) -> frozenset[str]:
+        self.open()
+        return packfile.readable(self._key, self._pack(pack))
+
+    def _pack(self, pack: str) -> bytes:
+        return self._setting.store.get(f"{self._setting.prefix}/data/{pack[:2]}/{pack}")
 
     def copy(self, source: RepositoryPort, snapshots: Sequence[str]) -> None:
         if snapshots:

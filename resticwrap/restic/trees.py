@@ -174,6 +174,74 @@ class TreeReader:
             found[tree] = AffectedPaths(known[root])
         return found
 
+    def unsound(self, trees: Iterable[str], packs: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+        lost, unnamed = set[str](), set[str]()
+        seen: set[bytes] = set()
+        stack = [bytes.fromhex(tree) for tree in trees]
+        while stack:
+            tree = stack.pop()
+            if tree in seen:
+                continue
+            seen.add(tree)
+            content: set[str] = set()
+            try:
+                if all(place.pack in packs for place in self._index.tree(tree)):
+                    lost.add(tree.hex())
+                for node in self._nodes_of(tree):
+                    content.update(node.content or ())
+                    if node.subtree:
+                        stack.append(bytes.fromhex(node.subtree))
+            except (Damaged, ObjectMissing):
+                lost.add(tree.hex())
+                if not self._names(tree):
+                    unnamed.add(tree.hex())
+                continue
+            places = self._index.packs_of(content)
+            unnamed |= content - places.keys()
+            lost |= {blob for blob in content if packs.issuperset(places.get(blob, ()))}
+        return frozenset(lost), frozenset(unnamed)
+
+    def _names(self, tree: bytes) -> bool:
+        try:
+            return bool(self._index.tree(tree))
+        except Damaged:
+            return False
+
+    def wanting(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, frozenset[str]]:
+        """As the port says. What lies below a tree that cannot be read is left out."""
+        known: dict[bytes, frozenset[str]] = {}
+        below: dict[bytes, tuple[set[str], list[bytes]]] = {}
+        found: dict[str, frozenset[str]] = {}
+        for root in trees:
+            stack = [bytes.fromhex(root)]
+            while stack:
+                tree = stack[-1]
+                if tree in known:
+                    stack.pop()
+                elif tree in below:
+                    stack.pop()
+                    own, subtrees = below.pop(tree)
+                    known[tree] = frozenset(own.union(*(known[one] for one in subtrees)))
+                else:
+                    below[tree] = self._wanted(tree, blobs)
+                    stack += [one for one in below[tree][1] if one not in known]
+            found[root] = known[bytes.fromhex(root)]
+        return found
+
+    def _wanted(self, tree: bytes, blobs: frozenset[str]) -> tuple[set[str], list[bytes]]:
+        """Of the blobs those that a folder itself needs, and its subfolders."""
+        own, subtrees = set[str](), list[bytes]()
+        if tree.hex() in blobs:
+            own.add(tree.hex())
+        try:
+            for node in self._nodes_of(tree):
+                own.update(blobs.intersection(node.content or ()))
+                if node.subtree:
+                    subtrees.append(bytes.fromhex(node.subtree))
+        except (Damaged, ObjectMissing):
+            pass
+        return own, subtrees
+
     def _survey(self, root: bytes, blobs: frozenset[str], known: "dict[bytes, _Hurt | None]") -> None:
         """Fill `known` for this tree and all below: None where nothing is hurt."""
         stack = [root]

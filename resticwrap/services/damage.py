@@ -81,7 +81,7 @@ class Damages:
             Damage(
                 kind="snapshot",
                 name=one.current_id,
-                advice=planning.advice("snapshot_missing", one.current_id, self._context.target_name, [domain]),
+                advice=self._advice("snapshot_missing", one.current_id, [domain]),
             )
             for domain, one in known
             if one.snapshot not in there
@@ -116,7 +116,10 @@ class Damages:
 
     def _damage(self, kind: str, name: str) -> Damage:
         domains = list(self._context.settings.domains)
-        return Damage(kind=kind, name=name, advice=planning.advice(kind, name, self._context.target_name, domains))  # type: ignore[arg-type]
+        return Damage(kind=kind, name=name, advice=self._advice(kind, name, domains))  # type: ignore[arg-type]
+
+    def _advice(self, kind: str, name: str, domains: Sequence[str]) -> tuple[str, ...]:
+        return planning.advice(kind, name, self._context.target_name, domains, self._repository.tier)
 
     def _costs(self, kinds: Mapping[str, str], snapshots: Sequence[Snapshot]) -> list[Damage]:
         """Of each damaged pack the snapshots and files that need what it holds and no sound pack holds."""
@@ -143,5 +146,5 @@ class Damages:
             files=len(paths),
             snapshots=tuple(snapshot.original for snapshot in hit),
             paths=tuple(show_path(path) for path in paths[:PATHS_NAMED]),
-            advice=planning.advice(kind, pack, self._context.target_name, domains),
+            advice=self._advice(kind, pack, domains),
         )

@@ -203,6 +203,8 @@ class _Verify:
         read = planning.bytes_of(bucket, rule.parts) if all(d.kind == "pack_damaged" for d in self.damages) else ()
         part = {pack: size for pack, (size, _) in listing.stored.items() if int(pack[:2], 16) in read}
         sizes = [size for pack, size in part.items() if pack not in self.frozen]
+        # A pack that no index names is not read: it counts among those that may be damaged unseen.
+        checked = [pack for pack in part if pack in listing.named and pack not in self.frozen]
         self._tell_frozen([size for pack, size in part.items() if pack in self.frozen])
         context.watcher.update(STORE, Progress(bytes_done=sum(sizes), files_done=len(sizes)))
         context.watcher.done(STORE, "ok" if not self.damages else "failed")
@@ -215,7 +217,12 @@ class _Verify:
         reads = {**reads, **dict.fromkeys(read, started)}
         self._cover(bucket, planning.by_first_byte(listing.stored, reads, self.frozen), reads)
         self.details = msgspec.structs.replace(
-            self.details, snapshots=len(snapshots), reads=read, read_at=started if read else None
+            self.details,
+            snapshots=len(snapshots),
+            reads=read,
+            read_at=started if read else None,
+            read_packs=len(checked),
+            detects=planning.claims(len(listing.stored), len(checked)),
         )
         context.watcher.update(SAMPLE, Progress())
         self.sampled += self._sample(snapshots)
@@ -313,6 +320,8 @@ class _Verify:
             sampled=tuple(self.sampled),
             proven=details.proven,
             notes=tuple(self.notes),
+            read_packs=details.read_packs,
+            detects=details.detects,
         )
 
     def _ask(self, question: Callable[[Catalog], T]) -> T | None:

@@ -1,0 +1,258 @@
+"""`rw repair` on real repositories that are really broken: what comes back, from where, and what is said of what does not.
+
+After each: bare restic reads all back, and a restore is compared with the data as it was.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from resticwrap.bootstrap import House
+from resticwrap.model.repair import RepairReport
+from resticwrap.services import backup, repair, tiering, verify
+from tests.conftest import MakeLab
+from tests.lab import RAW, Lab, tree
+
+
+def lab_of(make_lab: MakeLab, kind: str = "local", **more: Any) -> Lab:
+    """One domain of a few files, of which one has several blobs."""
+    lab = make_lab(kind, **more)
+    lab.domains = {"exams": lab.files("exams", RAW)}
+    lab.write_policies()
+    lab.fill("exams", 3, 20_000)
+    lab.write("exams/large.bin", secrets.token_bytes(3_000_000))
+    lab.write("exams/below/small.bin", secrets.token_bytes(500))
+    return lab
+
+
+def back_up(built: House) -> None:
+    context = built.context
+    done = backup.backup(context, backup.plan(context, "incremental", context.settings.domains))
+    assert done.job.outcome == "ok"
+
+
+def cold(built: House) -> None:
+    done = tiering.run(built.context, tiering.plan(built.context))
+    assert done.job.outcome == "ok", done
+
+
+def keys(built: House, folder: str, tier: str = "hot") -> list[str]:
+    return [item.key for item in built.store.list(f"{built.target.namespace}/{tier}/{folder}/")]
+
+
+def packs(built: House, trees: bool = False, tier: str = "hot") -> list[str]:
+    """The keys of the packs of data, or of those with trees."""
+    reader = built.context.repositories[tier].trees(no_cache=True)
+    data = reader.data_only_packs()
+    return [key for key in keys(built, "data", tier) if (key.rsplit("/", 1)[1] not in data) == trees]
+
+
+def flipped(built: House, key: str, at: int = 50) -> None:
+    content = bytearray(built.store.get(key))
+    content[at] ^= 1
+    built.store.put(key, bytes(content))
+
+
+def cut_short(built: House, key: str) -> None:
+    content = built.store.get(key)
+    built.store.put(key, content[: len(content) // 2])
+
+
+def deleted(built: House, key: str) -> None:
+    built.store.delete(key)
+
+
+def no_cache(lab: Lab) -> None:
+    lab.env["RESTIC_CACHE_DIR"] = str(lab.folder / f"cache-{secrets.token_hex(3)}")
+
+
+def whole(lab: Lab, before: Mapping[str, Any], *more: str) -> None:
+    """Bare restic reads all back, and its restore is what was there."""
+    lab.bare("check", "--read-data")
+    place = lab.folder / f"back-{secrets.token_hex(3)}"
+    lab.bare("restore", *(more or ("latest",)), "--target", str(place))
+    assert tree(place / "exams") == before
+
+
+def repaired(lab: Lab, **more: Any) -> RepairReport:
+    with lab.house() as built:
+        return repair.repair(built.context, "hot", **more)
+
+
+BREAKS: dict[str, Callable[[House, str], None]] = {"flip": flipped, "delete": deleted, "truncate": cut_short}
+
+
+@pytest.mark.parametrize("how", list(BREAKS))
+def test_the_live_source_brings_it_back(make_lab: MakeLab, how: str) -> None:
+    """All packs of data are broken, and the live source still has it all: the plan says so and changes nothing, the
+    run stores it again, and every object of the affected snapshot is compared."""
+    lab = lab_of(make_lab)
+    before = tree(lab.data / "exams")
+    with lab.house() as built:
+        back_up(built)
+        (original,) = (one.original for one in built.context.hot.snapshots())
+        for key in packs(built):
+            BREAKS[how](built, key)
+        stood = {key: built.store.get(key) for key in keys(built, "")}
+    no_cache(lab)
+    with lab.house() as built:
+        planned = repair.plan(built.context, "hot", full=True)
+        assert {key: built.store.get(key) for key in keys(built, "")} == stood
+        actions = [step.action for step in planned.steps]
+        assert actions[-2:] == ["back_up", "compare"] and "cut" not in actions
+        assert planned.affected == (original,) and {one.hope for one in planned.lost} <= {"live"}
+    report = repaired(lab, full=True)
+    assert report.ok and [one.ok for one in report.healed] == [True] * len(report.healed), report
+    assert original in {one.snapshot for one in report.healed} and not report.lost
+    assert [step.action for step in report.done][: len(actions) - 1] == actions[:-1]
+    whole(lab, before, original)
+    again = repaired(lab, full=True)
+    assert again.ok and not again.done
+
+
+def test_the_other_tier_brings_it_back(make_lab: MakeLab) -> None:
+    """The source has gone on, packs of data and of trees are lost: cold brings them back, no copy of a snapshot stays,
+    and hot is as it was."""
+    lab = lab_of(make_lab)
+    before = tree(lab.data / "exams")
+    with lab.house() as built:
+        back_up(built)
+        cold(built)
+        for file in (lab.data / "exams").rglob("*.bin"):
+            file.unlink()
+        back_up(built)
+        ids = [one.id for one in built.context.hot.snapshots()]
+        for key in (*packs(built), *packs(built, trees=True)[:1]):
+            deleted(built, key)
+    no_cache(lab)
+    report = repaired(lab)
+    assert report.ok and not report.lost, report
+    assert "copy" in [step.action for step in report.done]
+    with lab.house() as built:
+        assert [one.id for one in built.context.hot.snapshots()] == ids
+    whole(lab, before, ids[0])
+
+
+def test_nothing_is_left_of_it(make_lab: MakeLab) -> None:
+    """No copy anywhere: what is lost is named, nothing is cut, exit 20. With --allow-loss it is cut, said, and the
+    snapshot is partial, kept aside as it was, and neither parent nor proof of anything."""
+    lab = lab_of(make_lab)
+    with lab.house() as built:
+        back_up(built)
+        verify.verify(built.context, "hot", built.settings.schedule.verify, ())
+        (snapshot,) = built.context.hot.snapshots()
+        known = built.context.catalog().snapshots("main", "hot")[snapshot.original]
+        assert known.complete and known.proven_at
+        (lab.data / "exams" / "large.bin").unlink()
+        for key in packs(built):
+            deleted(built, key)
+    no_cache(lab)
+    printed = lab.rw("repair", code=20).out
+    assert "exams/large.bin" in printed and "--allow-loss" in printed
+    report = repaired(lab)
+    assert not report.ok and not report.cut and {one.path for one in report.lost} == {"exams/large.bin"}, report.lost
+    (lost,) = report.lost
+    assert (lost.domain, lost.size, lost.hope) == ("exams", 3_000_000, "none") and snapshot.original in lost.snapshots
+    with lab.house() as built:
+        assert snapshot.id in {one.id for one in built.context.hot.snapshots()}
+        assert built.context.catalog().snapshots("main", "hot")[snapshot.original].proven_at is None
+    assert lab.bare("check", check=False).returncode != 0
+    report = repaired(lab, allow_loss=True)
+    assert not report.ok and report.cut == (snapshot.original,) and report.lost == (lost,)
+    lab.bare("check", "--read-data")
+    with lab.house() as built:
+        assert snapshot.id not in {one.id for one in built.context.hot.snapshots()}
+        assert not built.context.catalog().snapshots("main", "hot")[snapshot.original].complete
+        assert any(snapshot.id in key for key in [one.key for one in built.store.list("resticwrap/hot-damaged/")])
+        events = built.context.catalog().evidence("main", kind="repair")
+        assert events[0].event.body["lost"] == 1 and "large.bin" not in str(events)
+        job = built.context.catalog().jobs("main", kind="repair")[0]
+        assert job.details["lost"][0]["path"] == "exams/large.bin"
+    assert repaired(lab).ok
+
+
+@pytest.mark.parametrize("kind", ["index", "lost index", "snapshot", "key"])
+def test_small_files(make_lab: MakeLab, kind: str) -> None:
+    """Damaged indexes are made anew; what restic's cache has comes back out of it; a key that nobody has is said."""
+    lab = lab_of(make_lab)
+    before = tree(lab.data / "exams")
+    with lab.house() as built:
+        back_up(built)
+        (snapshot,) = built.context.hot.snapshots()
+        folder = {"index": "index", "lost index": "index", "snapshot": "snapshots", "key": "keys"}[kind]
+        for key in keys(built, folder):
+            (deleted if kind == "lost index" else flipped)(built, key)
+    if kind != "snapshot":
+        no_cache(lab)
+    report = repaired(lab)
+    if kind == "key":
+        assert not report.ok and not report.done and report.left and "Nothing opens" in " ".join(report.notes)
+        return
+    assert report.ok, report
+    assert report.done[0].action == ("bring_back" if kind == "snapshot" else "rebuild_index")
+    assert snapshot.original in {one.snapshot for one in report.healed}
+    whole(lab, before, snapshot.id)
+
+
+class Killed(BaseException):
+    """As if by SIGKILL between two calls."""
+
+
+def test_killed_between_any_two_steps(make_lab: MakeLab) -> None:
+    """Killed at each of its acts in turn, the repository is never worse than before, and running it again heals it."""
+    acts = ("repair_packs", "repair_index", "copy", "forget", "backup")
+    at, healed = 0, False
+    lab = lab_of(make_lab)
+    before = tree(lab.data / "exams")
+    with lab.house() as built:
+        back_up(built)
+        cold(built)
+        lab.write("exams/later.bin", os.urandom(5000))
+        now = tree(lab.data / "exams")
+        back_up(built)
+        first, last = [one.id for one in built.context.hot.snapshots()]
+        (lab.data / "exams" / "large.bin").rename(lab.folder / "large.bin")
+        flipped(built, packs(built)[0])
+        for key in packs(built)[1:]:
+            deleted(built, key)
+    no_cache(lab)
+    seen = list[str]()
+    while not healed:
+        with lab.house() as built:
+            hot, count = built.context.hot, 0
+
+            def dying(name: str) -> Callable[..., Any]:
+                real = getattr(hot, name)
+
+                def act(*args: Any, **more: Any) -> Any:
+                    nonlocal count
+                    # Before an act the first time round, after it the next.
+                    if count == at // 2 and at % 2 == 0:
+                        seen.append(f"before {name}")
+                        raise Killed
+                    done = real(*args, **more)
+                    if count == at // 2:
+                        seen.append(f"after {name}")
+                        raise Killed
+                    count += 1
+                    return done
+
+                return act
+
+            for name in acts:
+                setattr(hot, name, dying(name))
+            try:
+                report = repair.repair(built.context, "hot", full=True)
+                healed = True
+            except Killed:
+                at += 1
+        with lab.house() as built:
+            assert {first, last} <= {one.id for one in built.context.hot.snapshots()}
+            assert at < 30
+    assert report.ok and not report.lost, report
+    assert len(seen) >= 4, seen
+    whole(lab, before, first)
+    whole(lab, now, last)
