@@ -74,14 +74,16 @@ def _plan(context: Context, look: Look, facts: Facts, tried: planning.Tried, all
 def _pending(context: Context, tier: str) -> dict[str, str]:
     """Original ids and trees of what earlier repairs of this tier found affected and did not find healed."""
     found: dict[str, str] = {}
+    cut = set[str]()
     for job in context.catalog().jobs(context.target_name, kind="repair", limit=100):
         if job.details.get("tier") == tier:
             if job.outcome == "ok":
                 break
+            cut.update(job.details.get("cut", ()))
             found |= {name: tree for name, tree in job.details.get("affected", {}).items() if name not in found}
-            for name in job.details.get("cut", ()):
-                found.pop(name, None)
-    return found
+    # What a forget removed since is nobody's to heal.
+    known = context.catalog().snapshots(context.target_name, tier)
+    return {name: tree for name, tree in found.items() if name not in cut and name in known}
 
 
 def repair(context: Context, tier: str, *, full: bool = False, allow_loss: bool = False) -> RepairReport:

@@ -354,7 +354,7 @@ def test_named_files_exist() -> None:
 
 
 def structs() -> Mapping[str, type[msgspec.Struct]]:
-    modules = (reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill)
+    modules = (reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill, repair)
     return {
         name: found
         for module in modules

@@ -52,6 +52,10 @@ SPACE = {
     "lost": int,
 }  # fmt: skip
 GROWTH = {"domain": str, "added": list, "per_day": NUMBER}
+REPAIR_PLAN = {
+    "target": str, "tier": str, "at": str, "bad": list, "steps": list, "affected": list, "lost": list,
+    "allow_loss": bool, "notes": list,
+}  # fmt: skip
 PRUNE_PLAN = {
     "target": str, "window": None, "open": bool, "opens": None, "seconds": NUMBER, "limit": str,
     "tiers": [{"tier": str, "packs": int, "stored": int, "max_unused": str, "cacheable_only": bool, "max_repack": None,
@@ -88,9 +92,14 @@ CONTRACT: dict[str, Any] = {
                   "snapshot": str, "error": str}],
         "days": [{"day": str, "domain": str, "jobs": int, "failed": int, "partial": int, "full": int, "added": int}],
     },
+    "repair": {
+        "job": JOB, "tier": str, "ok": bool, "plan": REPAIR_PLAN, "done": list, "healed": list, "lost": list,
+        "cut": list, "left": list, "notes": list,
+    },
+    "repair --dry-run": REPAIR_PLAN,
     "verify --share 1": {
         "job": JOB, "tier": str, "ok": bool, "share": str, "bucket": int, "seed": int, "coverage": COVERAGE,
-        "damages": list, "proven": list, "notes": list,
+        "damages": list, "proven": list, "notes": list, "read_packs": int, "detects": dict,
         "sampled": [{"domain": str, "snapshot": str, "path": str, "size": int, "ok": bool, "why": str}],
     },
     "status": {

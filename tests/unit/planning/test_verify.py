@@ -1,5 +1,7 @@
 """Which packs a verify reads: as restic counts them, and in a cycle that leaves nothing out."""
 
+import hashlib
+import math
 import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resticwrap.planning.verify import advice, by_first_byte, coverage, fitting, in_bucket, next_bucket, sample, shares
+from resticwrap.planning.verify import (
+    advice,
+    by_first_byte,
+    coverage,
+    detection,
+    fitting,
+    in_bucket,
+    next_bucket,
+    sample,
+    shares,
+)
 from tests.conftest import MakeLab
 from tests.unit.restic.scene import repository_of, request
 
@@ -123,7 +135,35 @@ def test_advice(kind: str) -> None:
     """Every damage has something to do, ends in reading everything back, and never shortens a snapshot."""
     steps = advice(kind, "abcdef", "main", ["exams"])
     assert steps[-1] == "rw verify --target main --share 1" or kind == "structure"
+    assert steps[0].startswith("rw repair --target main --dry-run")
     text = "\n".join(steps)
     assert "repair snapshots" not in text and "forget" not in text and "prune" not in text
     if kind.startswith("pack"):
         assert "data/ab/abcdef" in text and "rw backup --target main --type full --domain exams" in text
+
+
+@given(st.integers(1, 400), st.data())
+def test_detection_is_the_hypergeometric_one(packs: int, data: st.DataObject) -> None:
+    """The claim is exactly one less the ways to miss all, out of all ways to choose what is read."""
+    read, damaged = data.draw(st.integers(0, packs)), data.draw(st.integers(0, packs))
+    missed = math.comb(packs - damaged, read) / math.comb(packs, read)
+    assert detection(packs, read, damaged) == pytest.approx(1 - missed if damaged and read else 0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("damaged", [1, 5, 50])
+def test_a_verify_finds_as_often_as_it_claims(damaged: int) -> None:
+    """1,000 packs with random ids, and the parts that the real selection reads: over many repositories and the weeks of
+    a cycle, damage is found no less often than each run claims, but for the noise of so many draws."""
+    parts, found, claimed, variance, runs = 12, 0, 0.0, 0.0, 0
+    for seed in range(120):
+        ids = [hashlib.sha256(f"{seed} {damaged} {number}".encode()).digest() for number in range(1000)]
+        broken, reads = ids[:damaged], dict[int, datetime]()  # which ids come first is as random as they are
+        for week in range(parts):
+            bucket = next_bucket(reads, parts)
+            read = sum(in_bucket(one[0], bucket, parts) for one in ids)
+            reads |= {byte: NOW + timedelta(weeks=week) for byte in range(256) if in_bucket(byte, bucket, parts)}
+            chance = detection(len(ids), read, damaged)
+            found += any(in_bucket(one[0], bucket, parts) for one in broken)
+            claimed, variance, runs = claimed + chance, variance + chance * (1 - chance), runs + 1
+    assert found >= claimed - 3 * math.sqrt(variance), (found, claimed, runs)
+    assert found <= claimed + 3 * math.sqrt(variance), "and it claims no less than is true"

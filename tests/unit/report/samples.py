@@ -8,6 +8,7 @@ import msgspec
 from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.objects import Entry, ObjectRow
+from resticwrap.model.repair import BadObject, Healed, LostObject, RepairDone, RepairPlan, RepairReport, RepairStep
 from resticwrap.model.reports import (
     Astray,
     BackupPlan,
@@ -278,6 +279,7 @@ def verify(good: bool = True) -> VerifyReport:
         coverage=coverage, damages=() if good else damages, sampled=sampled,
         proven=tuple(hexes(n) for n in range(18)),
         notes=("2 packs were being written and are left for the next time.",),
+        read_packs=15, detects={1: 15 / 180, 5: 0.355, 50: 0.9923},
     )  # fmt: skip
 
 
@@ -579,4 +581,36 @@ def recover() -> RecoverReport:
             RecoveredTier(tier="hot", ok=False, lost=(hexes(7),), errors=2, messages=("pack: does not exist",)),
             RecoveredTier(tier="cold", ok=True, snapshots=180),
         ), notes=("2 versions were gone before they could be brought back.",),
+    )  # fmt: skip
+
+
+def repair_plan() -> RepairPlan:
+    lost = (
+        LostObject(domain="exams", path=LONG, size=5 << 20, snapshots=(hexes(1), hexes(2)), hope="tier"),
+        LostObject(domain="exams", path=NASTY, size=700, snapshots=(hexes(2),)),
+    )  # fmt: skip
+    return RepairPlan(
+        target="s3", tier="hot", at=NOW, bad=(
+            BadObject(kind="pack_damaged", name=hexes(5), size=16 << 20),
+            BadObject(kind="snapshot", name=hexes(6), sound="version"),
+        ), steps=(
+            RepairStep(action="bring_back", names=(hexes(6),), why="an older version of the bucket has it"),
+            RepairStep(action="salvage", names=tuple(hexes(n) for n in range(12)), why="what can be read", deletes=True),
+            RepairStep(action="cut", names=(hexes(2),), why="agreed", deletes=True),
+            RepairStep(action="compare", names=(hexes(1), hexes(2)), why="healed is what was compared"),
+        ), affected=(hexes(1), hexes(2)), lost=lost, allow_loss=True, notes=("Part of it is frozen.",),
+    )  # fmt: skip
+
+
+def repair() -> RepairReport:
+    return RepairReport(
+        job=msgspec.structs.replace(job(outcome="failed"), kind="repair", type=None), tier="hot", ok=False,
+        plan=repair_plan(), done=(
+            RepairDone(action="bring_back", names=(hexes(6),), ok=True),
+            RepairDone(action="copy", names=(hexes(7),), ok=False, why="The target refused it."),
+        ), healed=(
+            Healed(snapshot=hexes(1), domain="exams", objects=1200, size=1 << 30, ok=True),
+            Healed(snapshot=hexes(3), domain="exams", objects=9, size=100, ok=False, why="it is not there"),
+        ), lost=repair_plan().lost[1:], cut=(hexes(2),), left=(BadObject(kind="pack_missing", name=hexes(8)),),
+        notes=("Evidence waits to be written to the target.",),
     )  # fmt: skip

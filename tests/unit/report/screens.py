@@ -51,6 +51,8 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "prune": lambda console: text.prune(console, samples.prune(), zone=UTC),
     "recover_plan": lambda console: text.recover_plan(console, samples.recover_plan(), zone=UTC),
     "recover": lambda console: text.recover(console, samples.recover(), zone=UTC),
+    "repair_plan": lambda console: text.repair_plan(console, samples.repair_plan(), zone=UTC),
+    "repair": lambda console: text.repair(console, samples.repair(), zone=UTC),
     "error": lambda console: text.show_failure(console, PROBLEMS),
 }
 
