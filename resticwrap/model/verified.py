@@ -26,7 +26,8 @@ class VerifyDetails(Value, frozen=True):
     that were all read back at `read_at`: empty where damage kept them from being read. `packs` are sums by first byte
     in hexadecimal; with what has been read since they say how much is covered at any later time. `proven` are the
     original ids of the snapshots that were proven at `proven_at`. `frozen` are the packs of the part that were passed
-    over, for they must be thawed before they can be read, and `frozen_size` their bytes.
+    over, for they must be thawed before they can be read, and `frozen_size` their bytes. `read_packs` and `detects` are
+    those of the report.
     """
 
     tier: str
@@ -58,7 +59,8 @@ class VerifyDetails(Value, frozen=True):
 def verify_details(job: Job) -> VerifyDetails | None:
     """The details of a verify's job, None where it has none that can be read."""
     try:
-        return msgspec.convert(job.details, VerifyDetails)
+        # Out of JSON, where numbers that are keys are text.
+        return msgspec.convert(job.details, VerifyDetails, str_keys=True)
     except msgspec.ValidationError:
         return None
 

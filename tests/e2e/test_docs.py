@@ -28,6 +28,7 @@ from resticwrap.model import (
     job,
     objects,
     policy,
+    repair,
     reports,
     snapshot,
     swap,

@@ -595,7 +595,7 @@ def repair_plan() -> RepairPlan:
             BadObject(kind="snapshot", name=hexes(6), sound="version"),
         ), steps=(
             RepairStep(action="bring_back", names=(hexes(6),), why="an older version of the bucket has it"),
-            RepairStep(action="salvage", names=tuple(hexes(n) for n in range(12)), why="what can be read", deletes=True),
+            RepairStep(action="salvage", names=tuple(hexes(n) for n in range(12)), why="saved", deletes=True),
             RepairStep(action="cut", names=(hexes(2),), why="agreed", deletes=True),
             RepairStep(action="compare", names=(hexes(1), hexes(2)), why="healed is what was compared"),
         ), affected=(hexes(1), hexes(2)), lost=lost, allow_loss=True, notes=("Part of it is frozen.",),
