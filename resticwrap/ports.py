@@ -327,7 +327,9 @@ class Repository(Protocol):
     def snapshot(self, snapshot: str) -> Snapshot:
         """One snapshot by its full id. Raises ObjectMissing, Damaged."""
 
-    def entries(self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None) -> Iterator[Entry]:
+    def entries(
+        self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None, no_cache: bool = False
+    ) -> Iterator[Entry]:
         """Every node of a snapshot as `Trees.walk` gives them; by restic's own `find` where our reader fails."""
 
     def restore(

@@ -255,10 +255,12 @@ class ResticRepository:
             return False
         return True
 
-    def entries(self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None) -> Iterator[Entry]:
+    def entries(
+        self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None, no_cache: bool = False
+    ) -> Iterator[Entry]:
         count, last = 0, b""
         try:
-            for entry in self.trees().walk(tree, under, lost=lost):
+            for entry in self.trees(no_cache=no_cache).walk(tree, under, lost=lost):
                 count, last = count + 1, entry.path
                 yield entry
             return

@@ -4,32 +4,24 @@ A file that does not compare is renamed `….rw-damaged`: restic leaves one of f
 nobody should take it for the file.
 """
 
-import contextlib
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from resticwrap import errors
 from resticwrap.model.job import Job
-from resticwrap.model.objects import Entry, show_path
-from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
+from resticwrap.model.reports import RestoredDomain, RestoreReport
 from resticwrap.planning import inplace
-from resticwrap.ports import Lost, MissedItem, Progress
+from resticwrap.ports import Progress
 from resticwrap.services import interrupted, thaw
 from resticwrap.services.choosing import LOST, Choice, Wish, choose, notes_of
 from resticwrap.services.compare import compare, excused
 from resticwrap.services.context import Context
+from resticwrap.services.fetching import NAMED, entries, fetch_and_check
 from resticwrap.services.leftovers import clear_stage, dead_stages, stage_of
-
-DAMAGED = b".rw-damaged"
-NOT_RESTORED = frozenset({"socket", "irregular"})
-"""What restic does not bring back: it means nothing without the process that made it."""
-WRONG_CONTENT = frozenset({"size", "content"})
-NAMED = 500
 
 
 def restore(context: Context, wish: Wish, to: Path, how: thaw.Thawing | None = None) -> RestoreReport:
@@ -185,25 +177,7 @@ def _one(context: Context, job: Job, choice: Choice, to: Path) -> tuple[Restored
     """Restore one domain. What the repository has lost of it is in `unreadable`, and why (first) beside it: what came
     back all the same is put in its place. And a note on owners that could not be set."""
     stage = stage_of(to, job) / choice.domain
-    unreadable: list[str] = []
-    trouble: errors.Failure | None = None
-    try:
-        unreadable += [f"{item.item}: {item.message}" for item in fetch(context, choice, stage)]
-    except LOST as error:
-        if isinstance(error, errors.ResticFailed) and error.killed:
-            raise  # that says nothing of the repository: the same command again finishes it
-        trouble = error
-        unreadable.append(f"/: {error.message}")
-    found = Checked()
-
-    def lost(path: bytes, error: errors.Failure) -> None:
-        unreadable.append(f"/{show_path(path)}/: {error.message}")
-
-    try:
-        check(context, choice, os.fsencode(stage), found, lost=lost)
-    except LOST as error:
-        trouble = trouble or error
-        unreadable.append(f"/: {error.message}")
+    found = fetch_and_check(context, choice, stage)
     place = to / choice.domain
     staged = os.path.join(os.fsencode(stage), choice.root)
     if os.path.lexists(staged):
@@ -218,65 +192,7 @@ def _one(context: Context, job: Job, choice: Choice, to: Path) -> tuple[Restored
         compared=found.files,
         tier=choice.tier,
         mismatches=tuple(found.wrong),
-        unreadable=tuple(dict.fromkeys(unreadable))[:NAMED],
+        unreadable=tuple(dict.fromkeys(found.unreadable))[:NAMED],
     )
     note = inplace.strangers(choice.domain, found.foreign, found.first_foreign) if found.foreign else ""
-    return restored, trouble, note
-
-
-def fetch(context: Context, choice: Choice, stage: Path) -> Sequence[MissedItem]:
-    """Restore a choice below `stage`, as it stands in the snapshot. Returns what restic could not restore whole."""
-    stage.mkdir(mode=0o700)
-    result = context.repositories[choice.tier].restore(
-        choice.snapshot.id,
-        stage,
-        choice.paths,
-        on_progress=lambda progress: context.watcher.update(choice.domain, progress),
-    )
-    return result.failed
-
-
-def entries(context: Context, choice: Choice, lost: Lost | None = None) -> Iterator[Entry]:
-    """What a choice must bring back. The folders on the way to a wanted path are not part of it."""
-    repository = context.repositories[choice.tier]
-    for under in choice.paths or (choice.root,):
-        for entry in repository.entries(choice.snapshot.id, choice.snapshot.tree, under, lost=lost):
-            if entry.kind not in NOT_RESTORED:
-                yield entry
-
-
-@dataclass
-class Checked:
-    """How many files were compared, what was wrong, how many bytes were right, as far as a comparison came."""
-
-    files: int = 0
-    size: int = 0
-    wrong: list[Mismatch] = field(default_factory=list)
-    foreign: int = 0
-    first_foreign: str = ""
-    """What belongs to users or groups that this process may not set: as it should be but for that."""
-
-
-def check(context: Context, choice: Choice, place: bytes, found: Checked, *, lost: Lost) -> None:
-    """Compare all of a choice with what lies below `place`, and count it in `found`. Folders that the repository has
-    lost are told to `lost`.
-
-    A file with wrong content is renamed so that nobody takes it for the real one.
-    """
-    trees = context.repositories[choice.tier].trees()
-    for entry, mismatch in compare(trees, entries(context, choice, lost), place, choice.domain, owners=True, cut=True):
-        context.heed()
-        found.files += entry.kind == "file"
-        if mismatch is not None and excused(entry, mismatch):
-            found.foreign += 1
-            found.first_foreign = found.first_foreign or f"{mismatch.path} ({mismatch.why})"
-            mismatch = None
-        if mismatch is None:
-            found.size += entry.size
-            continue
-        if len(found.wrong) < NAMED:
-            found.wrong.append(mismatch)
-        path = os.path.join(place, entry.path)
-        if mismatch.what in WRONG_CONTENT:
-            with contextlib.suppress(OSError):
-                os.rename(path, path + DAMAGED)
+    return restored, found.trouble, note

@@ -20,9 +20,10 @@ from resticwrap.services import backup, interrupted, thaw
 from resticwrap.services.choosing import Choice, Wish, choose, notes_of, root_of
 from resticwrap.services.compare import compare, excused, may_own
 from resticwrap.services.context import Context
+from resticwrap.services.fetching import NOT_RESTORED, entries
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Work
-from resticwrap.services.restore import NOT_RESTORED, entries, live_root, planned
+from resticwrap.services.restore import live_root, planned
 from resticwrap.services.unsaved import unsaved
 
 LOCK = "in-place restore"
