@@ -328,9 +328,10 @@ class Repository(Protocol):
         """One snapshot by its full id. Raises ObjectMissing, Damaged."""
 
     def entries(
-        self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None, no_cache: bool = False
+        self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None, trees: Trees | None = None
     ) -> Iterator[Entry]:
-        """Every node of a snapshot as `Trees.walk` gives them; by restic's own `find` where our reader fails."""
+        """Every node of a snapshot as `Trees.walk` gives them, read by `trees` where that is given; by restic's own
+        `find` where our reader fails."""
 
     def restore(
         self,
@@ -340,8 +341,14 @@ class Repository(Protocol):
         *,
         no_cache: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
+        on_file: Callable[[bytes], None] | None = None,
     ) -> RestoreResult:
-        """Restore a snapshot, or only the `include` paths (from the snapshot's root), below `to`."""
+        """Restore a snapshot, or only the `include` paths (from the snapshot's root), below `to`.
+
+        `on_file` is told, while others are still restored, of files (by their path in the snapshot) that have all
+        their bytes; mode, owner and time come at the end. Not of all: of none that is empty, a second name of a file,
+        not whole, or named in other bytes than UTF-8.
+        """
 
     def check(self, *, bucket: int | None, parts: int) -> CheckResult:
         """Structure check from the store, not from the cache, without a lock; with `bucket` (1 to `parts`) also read

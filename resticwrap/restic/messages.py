@@ -35,11 +35,13 @@ class Status(_Message, frozen=True):
 
 
 class VerboseStatus(_Message, frozen=True):
-    """`verbose_status` of backup: one item that is new or modified. Folders end with a slash."""
+    """`verbose_status`: of backup one item that is new or modified, where folders end with a slash; of restore one
+    that is `restored`."""
 
     action: str = ""
     item: str = ""
     data_size: int = 0
+    size: int = 0
 
 
 class BackupSummary(_Message, frozen=True):

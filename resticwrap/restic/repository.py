@@ -132,13 +132,16 @@ class ResticRepository:
         *,
         no_cache: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
+        on_file: Callable[[bytes], None] | None = None,
     ) -> RestoreResult:
         command: list[str | bytes] = ["restore", "--target", str(to)]
+        if on_file is not None:
+            command.append("-vv")
         if no_cache:
             command.append("--no-cache")
         for path in include:
             command += ["--include", b"/" + _literal(path)]
-        stream = _Stream("restore", messages.RestoreSummary, on_progress or (lambda _: None))
+        stream = _Stream("restore", messages.RestoreSummary, on_progress or (lambda _: None), on_file)
         result, heard = self._runner.run([*command, snapshot], accept=frozenset({0, 1}), on_line=stream.line)
         if result.code != exits.OK:
             if self._setting.free(to) < NO_ROOM:
@@ -256,11 +259,11 @@ class ResticRepository:
         return True
 
     def entries(
-        self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None, no_cache: bool = False
+        self, snapshot: str, tree: str, under: bytes = b"", *, lost: Lost | None = None, trees: Trees | None = None
     ) -> Iterator[Entry]:
         count, last = 0, b""
         try:
-            for entry in self.trees(no_cache=no_cache).walk(tree, under, lost=lost):
+            for entry in (self.trees() if trees is None else trees).walk(tree, under, lost=lost):
                 count, last = count + 1, entry.path
                 yield entry
             return
@@ -327,8 +330,14 @@ class ResticRepository:
 class _Stream(Generic[messages.M]):
     """Reads a streaming command's stdout: progress on the way, and the summary without which it has failed."""
 
-    def __init__(self, command: str, kind: type[messages.M], on_progress: Callable[[Progress], None]) -> None:
-        self._command, self._kind, self._on_progress = command, kind, on_progress
+    def __init__(
+        self,
+        command: str,
+        kind: type[messages.M],
+        on_progress: Callable[[Progress], None],
+        on_file: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self._command, self._kind, self._on_progress, self._on_file = command, kind, on_progress, on_file
         self.last: messages.M | None = None
         self.new_files = 0
         self.new_bytes = 0
@@ -342,6 +351,9 @@ class _Stream(Generic[messages.M]):
                 if item.action in ("new", "modified") and not item.item.endswith("/"):
                     self.new_files += 1
                     self.new_bytes += item.data_size
+                # Folders, links and second names come with no size, once all files have their bytes.
+                elif item.action == "restored" and item.size and self._on_file is not None:
+                    self._on_file(item.item.lstrip("/").encode())
             case "summary":
                 self.last = messages.decode(line, self._kind)
                 # A quick run ends before it has told of any progress.

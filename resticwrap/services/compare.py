@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Literal
 
@@ -15,6 +16,8 @@ from resticwrap.ports import Trees
 What = Literal["missing", "kind", "link", "mode", "size", "content", "unreadable", "time", "owner"]
 BATCH = 2000
 PIECE = 1 << 20
+Proven = Callable[[int, Entry, os.stat_result], bool]
+"""Whether the bytes of the entry of this number were compared well already, and lie there still."""
 
 
 def compare(
@@ -26,6 +29,7 @@ def compare(
     modes: bool = True,
     owners: bool = False,
     cut: bool = False,
+    proven: Proven = lambda *_: False,
 ) -> Iterator[tuple[Entry, Mismatch | None]]:
     """Every entry with what is wrong with it below `place` (None: it is as backed up).
 
@@ -37,16 +41,17 @@ def compare(
     bytes than were kept, since restic up to 0.19.1 counts the piece at which it first met the end twice (measured: one
     in five of such files). Its restore fills that up with zeros, which nobody ever wrote. They are cut off.
     """
-    source = iter(entries)
+    source = enumerate(entries)
     while batch := list(islice(source, BATCH)):
-        split = {blob for entry in batch if len(entry.content) > 1 for blob in entry.content}
+        split = {blob for _, entry in batch if len(entry.content) > 1 for blob in entry.content}
         lengths = trees.blob_lengths(split) if split else {}
-        for entry in batch:
+        for number, entry in batch:
             path = os.path.join(place, entry.path) if entry.path else place
             size = kept_size(entry, lengths)
             if cut and size < entry.size:
                 _cut(path, entry.size, size)
-            yield entry, _difference(entry, size, path, lengths, modes, owners, domain)
+            before = partial(proven, number, entry)
+            yield entry, _difference(entry, size, path, lengths, modes, owners, domain, before)
 
 
 def kept_size(entry: Entry, lengths: Mapping[str, int]) -> int:
@@ -72,7 +77,14 @@ def _cut(path: bytes, told: int, kept: int) -> None:
 
 
 def _difference(
-    entry: Entry, size: int, path: bytes, lengths: Mapping[str, int], modes: bool, owners: bool, domain: str
+    entry: Entry,
+    size: int,
+    path: bytes,
+    lengths: Mapping[str, int],
+    modes: bool,
+    owners: bool,
+    domain: str,
+    proven: Callable[[os.stat_result], bool],
 ) -> Mismatch | None:
     def wrong(what: What, why: str) -> Mismatch:
         return Mismatch(domain=domain, path=show_path(entry.path), what=what, why=why)
@@ -89,7 +101,7 @@ def _difference(
         if found.st_size != size:
             return wrong("size", f"has {found.st_size} bytes, had {size}")
         try:
-            if not same_content(entry, path, lengths):
+            if not proven(found) and not same_content(entry, path, lengths):
                 return wrong("content", "has other content")
         except OSError as error:
             return wrong("unreadable", f"cannot be read: {error.strerror}")
@@ -115,15 +127,27 @@ def excused(entry: Entry, mismatch: Mismatch | None) -> bool:
     return mismatch is not None and mismatch.what == "owner" and not may_own(entry)
 
 
-def same_content(entry: Entry, path: bytes, lengths: Mapping[str, int]) -> bool:
-    """Whether a file's bytes are the entry's blobs, in order and to the last byte."""
-    with open(path, "rb") as file:
+def same_content(
+    entry: Entry,
+    path: bytes,
+    lengths: Mapping[str, int],
+    *,
+    heed: Callable[[], None] = lambda: None,
+    seen: Callable[[os.stat_result], None] = lambda _: None,
+) -> bool:
+    """Whether a file's bytes are the entry's blobs, in order and to the last byte.
+
+    `heed` is called once for every piece that is read. `seen` gets what the file that was read is, before it is.
+    """
+    with open(path, "rb", buffering=0) as file:
+        seen(os.fstat(file.fileno()))
         for blob in entry.content:
             length = entry.size if len(entry.content) == 1 else lengths.get(blob)
             if length is None:
                 return False
             digest = hashlib.sha256()
             while length > 0 and (piece := file.read(min(length, PIECE))):
+                heed()
                 digest.update(piece)
                 length -= len(piece)
             if length or digest.hexdigest() != blob:

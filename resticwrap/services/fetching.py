@@ -13,7 +13,8 @@ from pathlib import Path
 from resticwrap import errors
 from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.reports import Mismatch
-from resticwrap.ports import Lost
+from resticwrap.ports import Lost, Trees
+from resticwrap.services.beside import Beside
 from resticwrap.services.choosing import LOST, Choice
 from resticwrap.services.compare import compare, excused
 from resticwrap.services.context import Context
@@ -53,21 +54,29 @@ def fetch_and_check(
 ) -> Checked:
     """Restore a choice below `stage`, which is made, as it stands in the snapshot, and compare all of it by content id.
 
-    With `no_cache` all bytes come from the target, trees and index too. `watch` gets the phases `download` (restic's
-    own run) and `compare` (what is compared after it). What the repository has lost is told in what is returned, and
+    Files are compared beside the download, as restic finishes them. With `no_cache` all bytes come from the target,
+    trees and index too. `watch` gets the phases `download` (restic's own run, with what is compared beside it) and
+    `compare` (what was left to compare after it). What the repository has lost is told in what is returned, and
     what came back all the same lies there; only what says nothing of the repository is raised.
     """
     watch = watch or Stopwatch(context.clock)
     found = Checked()
+    place = os.fsencode(stage)
     stage.mkdir(mode=0o700)
-    with watch.phase("download"):
-        _fetch(context, choice, stage, found, no_cache)
-    with watch.phase("compare"):
-        _check(context, choice, os.fsencode(stage), found, no_cache)
+    trees = context.repositories[choice.tier].trees(no_cache=no_cache)
+    beside = Beside(lambda: _walk(choice, trees), trees, place)
+    try:
+        with watch.phase("download"):
+            _fetch(context, choice, stage, found, no_cache, beside)
+        with watch.phase("compare"):
+            beside.finish(context.heed)
+            _check(context, choice, place, found, trees, beside)
+    finally:
+        beside.abandon()
     return found
 
 
-def _fetch(context: Context, choice: Choice, stage: Path, found: Checked, no_cache: bool) -> None:
+def _fetch(context: Context, choice: Choice, stage: Path, found: Checked, no_cache: bool, beside: Beside) -> None:
     """Restore; what restic could not restore whole is told in `found`."""
     try:
         result = context.repositories[choice.tier].restore(
@@ -76,6 +85,7 @@ def _fetch(context: Context, choice: Choice, stage: Path, found: Checked, no_cac
             choice.paths,
             no_cache=no_cache,
             on_progress=lambda progress: context.watcher.update(choice.domain, progress),
+            on_file=beside.tell,
         )
     except LOST as error:
         if isinstance(error, errors.ResticFailed) and error.killed:
@@ -86,26 +96,36 @@ def _fetch(context: Context, choice: Choice, stage: Path, found: Checked, no_cac
         found.unreadable += [f"{item.item}: {item.message}" for item in result.failed]
 
 
-def entries(context: Context, choice: Choice, lost: Lost | None = None, *, no_cache: bool = False) -> Iterator[Entry]:
-    """What a choice must bring back. The folders on the way to a wanted path are not part of it."""
+def entries(
+    context: Context, choice: Choice, lost: Lost | None = None, *, trees: Trees | None = None
+) -> Iterator[Entry]:
+    """What a choice must bring back, always in the same order. The folders on the way to a wanted path are not part of
+    it."""
     repository = context.repositories[choice.tier]
-    tree = choice.snapshot.tree
     for under in choice.paths or (choice.root,):
-        for entry in repository.entries(choice.snapshot.id, tree, under, lost=lost, no_cache=no_cache):
+        for entry in repository.entries(choice.snapshot.id, choice.snapshot.tree, under, lost=lost, trees=trees):
             if entry.kind not in NOT_RESTORED:
                 yield entry
 
 
-def _check(context: Context, choice: Choice, place: bytes, found: Checked, no_cache: bool) -> None:
+def _walk(choice: Choice, trees: Trees) -> Iterator[Entry]:
+    """The same by our own reader alone, passing over what cannot be read."""
+    for under in choice.paths or (choice.root,):
+        for entry in trees.walk(choice.snapshot.tree, under, lost=lambda *_: None):
+            if entry.kind not in NOT_RESTORED:
+                yield entry
+
+
+def _check(context: Context, choice: Choice, place: bytes, found: Checked, trees: Trees, beside: Beside) -> None:
     """Compare all of a choice with what lies below `place`, and count it in `found`."""
 
     def lost(path: bytes, error: errors.Failure) -> None:
         found.unreadable.append(f"/{show_path(path)}/: {error.message}")
 
-    trees = context.repositories[choice.tier].trees(no_cache=no_cache)
-    wanted = entries(context, choice, lost, no_cache=no_cache)
+    wanted = entries(context, choice, lost, trees=trees)
+    compared = compare(trees, wanted, place, choice.domain, owners=True, cut=True, proven=beside.proven)
     try:
-        for entry, mismatch in compare(trees, wanted, place, choice.domain, owners=True, cut=True):
+        for entry, mismatch in compared:
             context.heed()
             _count(found, entry, mismatch, place)
     except LOST as error:
