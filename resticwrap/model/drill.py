@@ -119,6 +119,8 @@ class DrillDetails(Value, frozen=True):
     estimates: tuple[Estimate, ...] = ()
     failures: tuple[str, ...] = ()
     """What went wrong besides objects that did not compare; sentences without names of files."""
+    scratch: str = ""
+    """Where it restored to: what a killed drill left there is cleaned up by the next one. Stays on this machine."""
 
     @property
     def ok(self) -> bool:

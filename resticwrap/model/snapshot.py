@@ -11,6 +11,8 @@ TierName = Literal["hot", "cold"]
 TIERS: tuple[TierName, ...] = ("hot", "cold")
 """Hot first: where backups go, and where restores look first."""
 
+CANARY = "_canary"
+"""The domain of the small random object that drills are tried on. It is no domain of the policy."""
 
 NAME = r"^[a-z_][a-z0-9_-]{0,63}$"
 """What names of domains and targets look like: always one name of a folder, never a path."""

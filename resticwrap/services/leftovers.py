@@ -69,7 +69,7 @@ def clear_scratch(context: Context) -> None:
     """Remove the folders of killed verifies: restored data should not lie about. As `dead_stages`."""
     for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}verify_*"):
         job_id = path.name.removeprefix(SCRATCH).rsplit("-", 1)[0]
-        if _ours(path) and _ended(context, job_id):
+        if _ours(path) and ended(context, job_id):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -81,7 +81,7 @@ def _ours(path: Path) -> bool:
     return status.st_uid == os.geteuid()
 
 
-def _ended(context: Context, job_id: str) -> bool:
+def ended(context: Context, job_id: str) -> bool:
     """Whether a job by that id is recorded here, and not as running. Of a job of elsewhere nobody here can say."""
     recorded = _recorded(context, job_id)
     return recorded is not None and recorded.outcome != "running"
