@@ -30,6 +30,7 @@ from resticwrap.services.inplace import InPlace
 from resticwrap.services.recording import Recorder
 from resticwrap.sources.files import FilesSource
 from resticwrap.storage import BucketManifests, open_bucket, open_store
+from resticwrap.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from resticwrap.catalog.jobs import SqlCatalog
@@ -141,6 +142,7 @@ class House:
                 clock=self.clock,
                 note=self.watcher.note,
             ),
+            beside=lambda folder: self._repository("hot", locks, beside=folder),
             machine=socket.gethostname(),
             pid=os.getpid(),
             processors=len(os.sched_getaffinity(0)),
@@ -151,8 +153,10 @@ class House:
             },
         )
 
-    def _repository(self, tier: str, locks: FlockLocks) -> ResticRepository:
-        target, access = self.target, self.store.restic_access
+    def _repository(self, tier: str, locks: FlockLocks, *, beside: Path | None = None) -> ResticRepository:
+        target = self.target
+        store = self.store if beside is None else LocalStore(beside.parent, beside.name)
+        access, namespace = store.restic_access, target.namespace if beside is None else beside.name
         written = [self.settings.cache_dir, Path(self.settings.env.get("TMPDIR", "/tmp"))]
         if isinstance(target, LocalTarget):
             written.insert(0, target.path)
@@ -162,11 +166,11 @@ class House:
                 target=self.target_name,
                 tier=tier,
                 url=access().url(tier),
-                prefix=f"{target.namespace}/{tier}",
+                prefix=f"{namespace}/{tier}",
                 access=access,
                 password=self.password,
                 cache_dir=self.settings.cache_dir,
-                store=self.store,
+                store=store,
                 locks=locks,
                 clock=self.clock,
                 cancel=self.cancel,

@@ -235,6 +235,14 @@ class PackBlob(Value, frozen=True):
     pack: str
 
 
+class BlobPlace(Value, frozen=True):
+    """Where the bytes of a blob lie in a pack, sealed as they are."""
+
+    pack: str
+    offset: int
+    length: int
+
+
 Lost = Callable[[bytes, errors.Failure], None]
 """Is told of a folder, by its path, of which the list cannot be read, and why."""
 
@@ -273,6 +281,9 @@ class Trees(Protocol):
 
     def packs_of(self, blobs: Iterable[str]) -> Mapping[str, Sequence[str]]:
         """Every pack that each of these data blobs lies in; a blob that the index does not name is left out."""
+
+    def places(self, blob: str) -> Sequence[BlobPlace]:
+        """Everywhere that a data blob lies. Reads the whole index through."""
 
     def needed_packs(self, trees: Iterable[str]) -> frozenset[str]:
         """Every pack that these trees of snapshots need. Each tree is read and hashed once. Raises Damaged where a blob
@@ -505,7 +516,13 @@ class Catalog(Protocol):
         """Newest first."""
 
     def history(
-        self, target: str, *, domains: Sequence[str] = (), since: Time | None = None, limit: int | None = None
+        self,
+        target: str,
+        *,
+        domains: Sequence[str] = (),
+        since: Time | None = None,
+        until: Time | None = None,
+        limit: int | None = None,
     ) -> Sequence[HistoryRow]:
         """Runs of domains, newest first, across backup jobs."""
 

@@ -121,11 +121,17 @@ class SqlCatalog(AgingTables, ProofTables):
     # Runs of domains
 
     def history(
-        self, target: str, *, domains: Sequence[str] = (), since: Time | None = None, limit: int | None = None
+        self,
+        target: str,
+        *,
+        domains: Sequence[str] = (),
+        since: Time | None = None,
+        until: Time | None = None,
+        limit: int | None = None,
     ) -> Sequence[HistoryRow]:
         query = (
             select(domain_runs)
-            .where(*_in_question(target, domains, since))
+            .where(*_in_question(target, domains, since), domain_runs.c.looked_at <= _until(until))
             .order_by(domain_runs.c.looked_at.desc(), domain_runs.c.job.desc(), domain_runs.c.position)
         )
         with self.database.reading() as connection:

@@ -13,8 +13,9 @@ LEVELS: tuple[Level, ...] = ("l1", "l2", "l3")
 """L1: single objects. L2: every domain as it stood at a time. L3: the whole system, from a recovery kit alone."""
 Phase = Literal["lock", "thaw", "download", "compare", "start", "healthy"]
 PHASES: tuple[Phase, ...] = ("lock", "thaw", "download", "compare", "start", "healthy")
-Reason = Literal["newest", "oldest", "largest", "random", "longest"]
-"""Why an object is in a sample; `longest` has gone longest without a drill."""
+Reason = Literal["newest", "oldest", "largest", "random", "longest", "whole"]
+"""Why an object is in a sample; `longest` has gone longest without a drill. `whole`: it came back with its whole
+domain, and is named since it did not compare."""
 
 
 class DrilledObject(Value, frozen=True):

@@ -138,7 +138,7 @@ def fitting(chosen: Sequence[Chosen], room: int) -> list[Chosen]:
 def digest(sample: Sequence[DrilledObject], domains: Sequence[DrilledDomain]) -> str:
     """sha256 over what was drilled: domain, snapshot, path and content id of each object, or the trees of domains that
     came back whole. So evidence names a sample without naming a file."""
-    lines = [f"{one.domain}\0{one.snapshot}\0{one.path}\0{one.content_id}" for one in sample]
+    lines = [f"{one.domain}\0{one.snapshot}\0{one.path}\0{one.content_id}" for one in sample if one.reason != "whole"]
     lines += [f"{one.domain}\0{one.snapshot}\0{one.tree}" for one in domains if one.whole]
     joined = "\n".join(sorted(lines))
     return hashlib.sha256(joined.encode("utf-8", "surrogateescape")).hexdigest() if lines else ""
@@ -168,7 +168,7 @@ class Rate(NamedTuple):
 
 def rate(job: str, details: DrillDetails) -> Rate | None:
     """What a drill measured; None where it went wrong, or where a sample was too small to say anything of a rate."""
-    seconds = details.phases.get("download", 0.0) + details.phases.get("compare", 0.0)
+    seconds = details.seconds - sum(details.phases.get(name, 0.0) for name in ("lock", "thaw", "start", "healthy"))
     size = sum(domain.size for domain in details.domains)
     objects = sum(domain.objects for domain in details.domains)
     if not details.ok or not objects or seconds <= 0:
@@ -195,7 +195,7 @@ def estimate(level: Level, sizes: Mapping[str, tuple[int, int]], by: Rate) -> li
         # A sample is mostly waiting for the first byte: what it says of objects would be hours for half a million.
         seconds = max(of_bytes, of_objects) if by.whole else of_bytes
         said = (
-            f"{by.bytes / 1e6:,.1f} MB/s" if not by.whole or of_bytes >= of_objects else f"{by.objects:,.0f} objects/s"
+            f"{by.bytes / 1e6:,.3g} MB/s" if not by.whole or of_bytes >= of_objects else f"{by.objects:,.0f} objects/s"
         )
         return Estimate(level=level, seconds=seconds, size=size, basis=f"{said} of {by.name}", domain=domain)
 

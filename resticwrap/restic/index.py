@@ -13,7 +13,7 @@ from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from resticwrap.errors import Damaged, Failure, ObjectMissing
-from resticwrap.ports import PackBlob
+from resticwrap.ports import BlobPlace, PackBlob
 from resticwrap.restic.crypto import OVERHEAD, MasterKey
 from resticwrap.restic.indexfile import Batch, OtherShape, split, whole
 from resticwrap.restic.repofiles import RepositoryFiles
@@ -153,6 +153,18 @@ class Index:
         table = self._data_table()
         at, rows = table.find(blob)
         return (at, rows[0][1], rows[0][2]) if rows else None
+
+    def places(self, blob: str) -> list[BlobPlace]:
+        """Everywhere that a data blob lies. Offsets of data are not kept in memory, so all index files are read."""
+        found: set[tuple[str, int, int]] = set()
+
+        def take(batches: Iterator[Batch]) -> None:
+            for pack, blobs in batches:
+                found.update((pack, one.offset, one.length) for one in blobs if one.id == blob and one.type == "data")
+
+        for name in self._names():
+            self._visit(name, take)
+        return [BlobPlace(pack=pack, offset=offset, length=length) for pack, offset, length in sorted(found)]
 
     def data_count(self) -> int:
         """One more than the largest number that `placed` tells."""

@@ -11,7 +11,7 @@ from typing import Literal, overload
 
 from resticwrap.errors import Damaged, Failure, ObjectMissing
 from resticwrap.model.objects import BlobSums, Change, Entry
-from resticwrap.ports import Lost, PackBlob
+from resticwrap.ports import BlobPlace, Lost, PackBlob
 from resticwrap.restic.crypto import OVERHEAD, MasterKey
 from resticwrap.restic.index import Index, Place
 from resticwrap.restic.nodes import (
@@ -112,6 +112,9 @@ class TreeReader:
 
     def packs_of(self, blobs: Iterable[str]) -> Mapping[str, Sequence[str]]:
         return self._index.packs_of(blobs)
+
+    def places(self, blob: str) -> Sequence[BlobPlace]:
+        return self._index.places(blob)
 
     def needed_packs(self, trees: Iterable[str]) -> frozenset[str]:
         """As the port says. Of a blob that lies in several packs all of them count as needed."""

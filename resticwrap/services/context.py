@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -104,6 +105,8 @@ class Context(Records):
     watcher: Watcher
     cancelled: Callable[[], bool]
     in_place: Callable[[Work], InPlace]
+    beside: Callable[[Path], Repository]
+    """A repository of the same keys that lies in a scratch folder of this machine, by the folder that holds it."""
     machine: str
     pid: int
     processors: int
