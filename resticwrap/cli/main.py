@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tier": ("tier", "group", "Copy to cold what it promises, prove it, label it."),
     "verify": ("verify", "command", "Read the store back and restore a sample."),
     "repair": ("repair", "command", "Bring back what damage took, and compare."),
+    "drill": ("drill", "group", "Rehearse restores with a stopwatch, and compare."),
     "forget": ("forget", "command", "Remove what neither policy nor pin keeps, with reasons."),
     "pin": ("pin", "command", "Keep snapshots whatever the policy says."),
     "unpin": ("pin", "unpin", "Release a pin."),

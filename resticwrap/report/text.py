@@ -6,6 +6,7 @@ rich itself is imported only when something is shown.
 from resticwrap.report.audit import audit, evidence, evidence_record
 from resticwrap.report.backup import backup, plan
 from resticwrap.report.console import console
+from resticwrap.report.drill import drill, drill_history, drill_plan
 from resticwrap.report.errors import show_failure
 from resticwrap.report.forget import forget
 from resticwrap.report.history import history
@@ -23,9 +24,9 @@ from resticwrap.report.tiering import tier, tier_plan
 from resticwrap.report.verify import verify
 
 __all__ = [
-    "audit", "backup", "console", "doctor", "evidence", "evidence_record",
-    "forget", "history", "init", "lifecycle_plan", "lifecycle_report",
-    "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
-    "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots", "stats",
-    "status", "tier", "tier_plan", "verify",
+    "audit", "backup", "console", "doctor", "drill", "drill_history", "drill_plan", "evidence",
+    "evidence_record", "forget", "history", "init", "lifecycle_plan", "lifecycle_report", "lifecycle_status",
+    "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan", "rebuild", "recover",
+    "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots", "stats", "status", "tier",
+    "tier_plan", "verify",
 ]  # fmt: skip

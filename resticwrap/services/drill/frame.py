@@ -88,7 +88,7 @@ def run(context: Context, order: Order, work: Work, canary: Canary | None = None
         tier=order.tier,
         scheduled=order.scheduled,
         repository=_pinned(context, order.tier),
-        seed=secrets.randbits(32) if order.seed is None else order.seed,
+        seed=fresh_seed() if order.seed is None else order.seed,
         declared_at=declared,
         objective=objective(context, order.level),
         scratch=str(places.base(order.scratch)),
@@ -103,6 +103,11 @@ def run(context: Context, order: Order, work: Work, canary: Canary | None = None
             _evidence(context, job, details, "interrupted" if isinstance(error, errors.Interrupted) else "failed",
                       error.kind)  # fmt: skip
             raise
+
+
+def fresh_seed() -> int:
+    """A seed of its own for a drill that was given none."""
+    return secrets.randbits(32)
 
 
 def refuse_future(context: Context, at: Time) -> None:
