@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "snapshots": ("snapshots", "command", "List the snapshots of a target."),
     "history": ("history", "command", "Jobs as a table, and a calendar of days by domain."),
     "ls": ("ls", "command", "List what a snapshot holds, with content ids."),
-    "restore": ("restore", "command", "Bring paths, domains or everything back, and compare."),
+    "restore": ("restore", "group", "Bring paths, domains or everything back, and compare."),
     "tier": ("tier", "group", "Copy to cold what it promises, prove it, label it."),
     "verify": ("verify", "command", "Read the store back and restore a sample."),
     "repair": ("repair", "command", "Bring back what damage took, and compare."),

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,6 +45,25 @@ def common(function: F) -> F:
     for option in reversed(OPTIONS):
         collect = option(collect)
     return collect  # type: ignore[return-value]
+
+
+class Fallback(click.Group):
+    """A group with a command of its own name: what does not begin with the name of a command is an argument of that
+    one. So `rw restore PATH` and `rw restore object …` live side by side."""
+
+    def __init__(self, default: click.Command) -> None:
+        super().__init__(name=default.name, help=default.help)
+        self.default = default
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in self.commands:
+            return super().make_context(info_name, args, parent, **extra)
+        return self.default.make_context(info_name, args, parent, **extra)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        return [*super().shell_complete(ctx, incomplete), *self.default.shell_complete(ctx, incomplete)]
 
 
 OPTIONS = (

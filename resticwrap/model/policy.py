@@ -26,6 +26,7 @@ from resticwrap.model.fields import (
     Secret,
     Size,
 )
+from resticwrap.model.snapshot import CANARY
 
 
 class Frozen(BaseModel):
@@ -466,6 +467,13 @@ class DomainsFile(Frozen):
         description="the host name that every snapshot carries, whatever the machine or container is called"
     )
     domains: Annotated[Mapping[Name, Domain], Field(min_length=1), *ReadOnly]
+
+    @field_validator("domains")
+    @classmethod
+    def _not_ours(cls, value: Mapping[str, Domain]) -> Mapping[str, Domain]:
+        if CANARY in value:
+            raise ValueError(f"{CANARY} is rw's own: drills are tried on it")
+        return value
 
 
 class TiersFile(Frozen):

@@ -4,6 +4,8 @@ from typing import Literal
 
 from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.base import Time, Value
+from resticwrap.model.drill import Level
+from resticwrap.model.drills import DueLevel
 from resticwrap.model.job import ErrorInfo, Job
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.thaw import Thawed, ThawPlan
@@ -291,6 +293,12 @@ class DomainStatus(Value, frozen=True):
     size: int
     stored: int
     proven_at: Time | None
+    rto: float = 0.0
+    drilled_at: Time | None = None
+    """When the newest drill that brought it back as it was began; of that are the next three."""
+    drill_level: Level | None = None
+    actual_rpo: float | None = None
+    actual_rto: float | None = None
 
 
 class TierStatus(Value, frozen=True):
@@ -317,6 +325,7 @@ class StatusReport(Value, frozen=True):
     tiers: tuple[TierStatus, ...]
     open_jobs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    drills: tuple[DueLevel, ...] = ()
 
 
 class UsedSpace(Value, frozen=True):

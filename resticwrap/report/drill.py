@@ -215,8 +215,9 @@ def drill_history(console: "Console", report: DrillHistory, *, zone: tzinfo | No
 
 def _row(page: Page, row: DrillRow) -> list[Part]:
     outcome = page.mark("late", "MISSED") if row.outcome == "ok" and not row.met else page.mark(row.outcome)
-    canary: Part = ("-", FAINT) if row.canary is None else page.mark("ok" if row.canary else "failed",
-                                                                     "caught" if row.canary else "NOT CAUGHT")  # fmt: skip
+    canary: Part = ("-", FAINT)
+    if row.canary is not None:
+        canary = page.mark("ok", "caught") if row.canary else page.mark("failed", "NOT CAUGHT")
     return [
         row.level.upper(), page.time(row.time), outcome, _worst(row.seconds if row.domains else None, row.objective),
         fmt.duration(row.objective), _worst(row.actual_rpo, row.rpo), _seconds(row.rpo),

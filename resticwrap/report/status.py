@@ -29,6 +29,7 @@ def status(console: "Console", report: StatusReport, *, zone: tzinfo | None = No
         head = page.lines
         page.lines = []
         _tiers(page, report)
+        _drills(page, report)
         for job in report.open_jobs:
             page.say(page.mark("running", "open job"), f" {job}")
         for note in report.notes:
@@ -78,6 +79,8 @@ def _domains(page: Page, report: StatusReport, shown: Sequence[DomainStatus]) ->
         Column("Size", right=True),
         Column("Stored", right=True, rank=4),
         Column("Proven", right=True, rank=1),
+        Column("Drill RPO", right=True, rank=3),
+        Column("RTO", right=True, rank=3),
     )
     page.table(columns, [_domain(page, report, domain) for domain in shown])
 
@@ -93,7 +96,30 @@ def _domain(page: Page, report: StatusReport, domain: DomainStatus) -> list[Part
         domain.domain, domain.priority, domain.layer, lag if domain.within else (lag, BAD), fmt.age(domain.rpo),
         state, (outcome, page.mark(outcome)[1]), fmt.count(domain.snapshots), fmt.count(domain.files),
         fmt.size(domain.size), fmt.size(domain.stored), proven,
+        _drilled(domain.actual_rpo, domain.rpo), _drilled(domain.actual_rto, domain.rto),
     ]  # fmt: skip
+
+
+def _drilled(actual: float | None, objective: float) -> Part:
+    """What the newest drill measured; one that missed its objective is marked without colours too."""
+    if actual is None:
+        return ("-", FAINT)
+    return fmt.duration(actual) if actual <= objective else (f"{fmt.duration(actual)}!", BAD)
+
+
+def _drills(page: Page, report: StatusReport) -> None:
+    """When each level was last drilled, and what is overdue, in a line."""
+    parts: list[Part] = []
+    for one in report.drills:
+        if one.due is None and one.last is None:
+            continue
+        when = "never" if one.last is None else page.time(one.last) if page.plain else f"{_ago(report, one.last)} ago"
+        said = f"{one.level.upper()} {when}"
+        if one.last_outcome not in (None, "ok"):
+            said += f", the newest {one.last_outcome}"
+        parts += ["; " if parts else "", page.mark("late", f"{said}, due") if one.overdue else said]
+    if parts:
+        page.say("drills: ", *parts)
 
 
 def _ago(report: StatusReport, time: datetime) -> str:

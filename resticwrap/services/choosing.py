@@ -7,11 +7,11 @@ where its original is.
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from resticwrap import errors
 from resticwrap.model.base import Time
-from resticwrap.model.snapshot import Snapshot, TierName
+from resticwrap.model.snapshot import CANARY, Snapshot, TierName
 from resticwrap.planning import restore as planning
 from resticwrap.ports import Repository
 from resticwrap.services import frost, manifest
@@ -35,6 +35,10 @@ class Wish:
     at: Time | None = None
     job: str | None = None
     tier: TierName | None = None
+    exact: Mapping[str, str] = field(default_factory=dict)
+    """By domain the id of its snapshot, where each domain has its own: then nothing else says which."""
+    notes: tuple[str, ...] = ()
+    """What whoever made the wish has to say."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +76,21 @@ def choose(context: Context, wish: Wish) -> list[Choice]:
     if wish.tier is not None:
         return _chosen(context, wish, stock(context, [wish.tier]))
     # The latest is in hot, where backups go to. What is named or dated may be in either, or in hot no more.
-    if wish.snapshot == "latest" and wish.at is None and wish.job is None:
+    if wish.snapshot == "latest" and wish.at is None and wish.job is None and not wish.exact:
         hot = stock(context, ["hot"])
         if wish.domains or not _left_out(context, wish, hot):
             with contextlib.suppress(errors.NotFound):
                 return _chosen(context, wish, hot)
-    both = _both(context)
+    two = both(context)
     try:
-        return _chosen(context, wish, both)
+        return _chosen(context, wish, two)
     except errors.NotFound as error:
-        raise errors.NotFound(" ".join((error.message, *both.notes)), hint=error.hint) from error
+        raise errors.NotFound(" ".join((error.message, *two.notes)), hint=error.hint) from error
 
 
-def _both(context: Context) -> Stock:
-    """Hot, and of cold what hot has not. Where cold cannot be looked into a note says so."""
+def both(context: Context) -> Stock:
+    """The snapshots of both tiers: hot, and of cold what hot has not. Where cold cannot be looked into a note says
+    so."""
     if "cold" not in context.pins():
         return stock(context, ["hot"])
     try:
@@ -97,8 +102,8 @@ def _both(context: Context) -> Stock:
 
 
 def stock(context: Context, tiers: Sequence[TierName]) -> Stock:
-    """The snapshots of these tiers; one that is in several counts for the first of them. Raises what keeps a tier from
-    being read."""
+    """The snapshots of these tiers, without the canary's; one that is in several counts for the first of them. Raises
+    what keeps a tier from being read."""
     found: list[Snapshot] = []
     of: dict[str, TierName] = {}
     for tier in tiers:
@@ -107,7 +112,7 @@ def stock(context: Context, tiers: Sequence[TierName]) -> Stock:
         before = {snapshot.original for snapshot in found}
         listed = context.repositories[tier].snapshots()
         for snapshot in planning.marked_first(listed) if tier == "cold" else listed:
-            if snapshot.original not in before:
+            if snapshot.original not in before and snapshot.domain != CANARY:
                 found.append(snapshot)
                 of[snapshot.id] = tier
     found.sort(key=lambda snapshot: (snapshot.time, snapshot.id))
@@ -142,7 +147,7 @@ def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
                 )
         if tier == "cold":
             said += planning.unmarked(domain, snapshot)
-        notes = (*among.notes, *((complete.note,) if complete.note else ()), *said)
+        notes = (*wish.notes, *among.notes, *((complete.note,) if complete.note else ()), *said)
         choices.append(Choice(domain, snapshot, root, paths, bool(complete(snapshot)), notes, tier))
     return choices
 
@@ -154,6 +159,8 @@ def notes_of(choices: Sequence[Choice]) -> tuple[str, ...]:
 
 def _wanted(context: Context, wish: Wish, among: Stock) -> dict[str, str]:
     """By domain, which snapshot: an id (or its beginning), or `latest`."""
+    if wish.exact:
+        return dict(wish.exact)
     if wish.job:
         return _of_job(context, wish)
     if wish.domains:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from resticwrap.model.aging import Held
-from resticwrap.model.snapshot import TIERS, Snapshot, TierName
+from resticwrap.model.snapshot import CANARY, TIERS, Snapshot, TierName
 from resticwrap.ports import KnownSnapshot
 from resticwrap.services.context import Context
 
@@ -20,7 +20,7 @@ OVER = frozenset({"failed", "accepted"})
 @dataclass(frozen=True)
 class Holdings:
     """The snapshots of both tiers, as the repositories themselves list them. `strangers` are not ours: nothing of what
-    `rw` does touches them."""
+    `rw` does touches them. The canary's are left out: they are no data, so no rule is about them."""
 
     held: Sequence[Held]
     strangers: int
@@ -41,7 +41,7 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
         for snapshot in context.repositories[tier].snapshots(no_cache=True):
             if snapshot.tags is None:
                 strangers += 1
-            else:
+            elif snapshot.tags.domain != CANARY:
                 found.setdefault((snapshot.original, snapshot.tree), []).append((tier, snapshot))
     catalog = context.known()
     known = {tier: catalog.snapshots(context.target_name, tier) for tier in TIERS}

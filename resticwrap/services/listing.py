@@ -12,6 +12,7 @@ from resticwrap.model.base import Time
 from resticwrap.model.job import Job
 from resticwrap.model.objects import Entry, content_id, path_b64, show_path
 from resticwrap.model.reports import HistoryJob, HistoryReport, ListedObject, SnapshotRow
+from resticwrap.model.snapshot import CANARY
 from resticwrap.model.swap import Journal
 from resticwrap.planning import inplace
 from resticwrap.ports import Catalog, Repository
@@ -25,7 +26,8 @@ OTHERS = ("restore", "verify", "copy", "forget", "prune", "recover")
 
 
 def snapshots(context: Context, tiers: Sequence[str], domains: Sequence[str]) -> list[SnapshotRow]:
-    """The snapshots that the repositories hold, oldest first, with what the catalogue knows of them."""
+    """The snapshots that the repositories hold, oldest first, with what the catalogue knows of them. The canary of the
+    drills is shown where it is asked for."""
     rows: list[SnapshotRow] = []
     seen: set[str | None] = set()
     for tier in tiers:
@@ -39,7 +41,7 @@ def snapshots(context: Context, tiers: Sequence[str], domains: Sequence[str]) ->
             known = {}
         for snapshot in context.repositories[tier].snapshots():
             seen.add(snapshot.domain)
-            if domains and snapshot.domain not in domains:
+            if snapshot.domain not in domains if domains else snapshot.domain == CANARY:
                 continue
             record = known.get(snapshot.original)
             rows.append(

@@ -19,7 +19,7 @@ from resticwrap.model.drill import DrillDetails
 from resticwrap.model.evidence import Evidence
 from resticwrap.model.job import DomainRun, Job, Latest, Manifest, Outcome, Pin
 from resticwrap.model.reports import RebuildReport
-from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.snapshot import CANARY, Snapshot
 from resticwrap.model.verified import VerifyDetails, VerifyRecord, verify_details
 from resticwrap.planning.backup import merged_latest
 from resticwrap.ports import Catalog
@@ -61,7 +61,7 @@ def rebuild(context: Context) -> RebuildReport:
     # First what is known, then the repositories, then the manifests: a backup that ends meanwhile goes the other way,
     # so nothing of it is taken for gone.
     known = {tier: set(catalog.snapshots(context.target_name, tier)) for tier in pins}
-    found = {tier: context.repositories[tier].snapshots() for tier in pins}
+    found = {tier: [one for one in context.repositories[tier].snapshots() if one.domain != CANARY] for tier in pins}
     read = _read(context, pins)
     complete = {(run.snapshot, run.tree) for job in read.backups for run in job.domains if run.complete}
     _none_read(context, read, found["hot"])

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from resticwrap import errors
 from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.base import Time
+from resticwrap.model.drill import DrillDetails
 from resticwrap.model.job import Job
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import Coverage, DomainStatus, HistoryRow, StatusReport, TierStatus
@@ -14,9 +17,11 @@ from resticwrap.planning import inplace
 from resticwrap.planning import verify as planning
 from resticwrap.ports import Catalog, DomainSums
 from resticwrap.services.context import Records
+from resticwrap.services.drill.history import drills, due
 
 VERIFIES_LOOKED_AT = 50
 JOBS_LOOKED_AT = 5
+DRILLS_LOOKED_AT = 100
 MEASURE = ("copy", "forget", "prune")
 """The kinds of jobs that say in their details how much the packs take that are `stored`, by tier."""
 
@@ -28,6 +33,7 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
     until = now + CLOCK_SLACK
     runs = catalog.last_runs(target, until)
     sums: dict[str, Mapping[str, DomainSums]] = {tier: catalog.sums(target, tier, until) for tier in TIERS}
+    drilled = drills(records, now, DRILLS_LOOKED_AT)
     wanted = records.settings.select_domains(domains)
     verifies = catalog.jobs(target, kind="verify", until=until, limit=VERIFIES_LOOKED_AT)
     others = [job for kind in MEASURE for job in catalog.jobs(target, kind=kind, until=until, limit=JOBS_LOOKED_AT)]
@@ -45,7 +51,8 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
         provider=records.target.provider,
         at=now,
         domains=tuple(
-            domain_status(name, domain, runs.get(name), sums["hot"].get(name), now) for name, domain in wanted.items()
+            with_drill(domain_status(name, domain, runs.get(name), sums["hot"].get(name), now), drilled)
+            for name, domain in wanted.items()
         ),
         tiers=tuple(
             tier_status(
@@ -61,7 +68,23 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
         ),
         open_jobs=tuple(job.id for job in open_jobs(records, catalog)),
         notes=tuple(notes),
+        drills=due(records.settings, drilled, now),
     )
+
+
+def with_drill(status: DomainStatus, drilled: Sequence[tuple[Job, DrillDetails]]) -> DomainStatus:
+    """With what the newest drill (they are newest first) that brought the domain back as it was measured."""
+    for job, details in drilled:
+        for one in details.domains:
+            if one.domain == status.domain and one.ok:
+                return msgspec.structs.replace(
+                    status,
+                    drilled_at=job.started_at,
+                    drill_level=details.level,
+                    actual_rpo=one.actual_rpo,
+                    actual_rto=one.actual_rto,
+                )
+    return status
 
 
 def kept_restores(records: Records) -> list[str]:
@@ -101,6 +124,7 @@ def domain_status(
         size=sums.size if sums else 0,
         stored=sums.added if sums else 0,
         proven_at=sums.proven_at if sums else None,
+        rto=domain.rto.total_seconds(),
     )
 
 

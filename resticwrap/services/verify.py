@@ -24,7 +24,7 @@ from resticwrap.model.job import Job
 from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.policy import VerifyRule
 from resticwrap.model.reports import Coverage, Damage, SampledFile, VerifyReport
-from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.snapshot import CANARY, Snapshot
 from resticwrap.model.verified import PackSums, VerifyDetails, VerifyRecord, verify_details
 from resticwrap.planning import verify as planning
 from resticwrap.ports import Catalog, CheckResult, Progress, Repository, Trees
@@ -355,7 +355,7 @@ class _Verify:
         complete |= self._ask(self._complete) or set()
         there: dict[str, Snapshot | None] = {}
         for snapshot in snapshots:
-            if snapshot.domain and (not self.domains or snapshot.domain in self.domains):
+            if snapshot.domain and snapshot.domain != CANARY and self._wanted(snapshot.domain):
                 there[snapshot.domain] = snapshot if snapshot.original in complete else there.get(snapshot.domain)
         unknown = sorted(domain for domain, snapshot in there.items() if snapshot is None)
         if unknown:
@@ -369,6 +369,9 @@ class _Verify:
             self.notes.append("The repository holds no snapshot of what was asked for, so nothing could be restored.")
         self.unproven = bool(unknown) and len(unknown) == len(there)
         return {domain: snapshot for domain, snapshot in there.items() if snapshot is not None}
+
+    def _wanted(self, domain: str) -> bool:
+        return not self.domains or domain in self.domains
 
     def _complete(self, catalog: Catalog) -> set[str]:
         """A copy has its original's id, and may be known by that alone."""

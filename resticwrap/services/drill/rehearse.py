@@ -113,7 +113,7 @@ def compared(
 
 
 class Manifests:
-    """Whether the manifests of jobs name the very trees that were restored. Each is read once; several threads may ask."""
+    """Whether the manifests of jobs name the very trees that were restored. Each is read once. For several threads."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
