@@ -196,9 +196,11 @@ def _sample(
     shares = planning.shares(count, {name: planning.last_drilled(of) for name, of in drilled.items()})
     if left := [name for name in domains if name not in shares]:
         found.notes.append(f"{len(left)} domains come round another time: there are fewer objects than domains.")
+    each = may // max(len(shares), 1)  # so that no large domain takes the room of the others
     for number, name in enumerate(domains):
         if name not in shares:
             continue
+        left_over = each
         try:
             newest = _newest(context, name, among, at)
         except errors.NotFound:
@@ -214,13 +216,13 @@ def _sample(
             if not sum(part):
                 continue
             try:
-                pick = _picked(context, asked, snapshot, part, known, seed + number, may, found)
+                pick = _picked(context, asked, snapshot, part, known, seed + number, left_over, found)
             except LOST as error:
                 _lost(name, error, found)
                 continue
             if pick is not None:
                 found.picks.append(replace(pick, source_time=looks.source_time(snapshot)))
-                may -= pick.size
+                left_over -= pick.size
 
 
 def _picked(
@@ -248,7 +250,8 @@ def _picked(
     chosen = planning.fitting(planning.choose(inside(), wanted, known, seed, room=may), may)
     if not chosen and counted:
         found.notes.append(f"{domain}: its {counted} files {UNFITTING}: give a larger place with --scratch.")
-        found.failures.append(f"{domain}: nothing of it {UNFITTING}.")
+        if not any(pick.domain == domain for pick in found.picks):
+            found.failures.append(f"{domain}: nothing of it {UNFITTING}.")
         return None
     if not chosen:  # a domain without files is its folder
         top = next(iter(repository.entries(snapshot.id, snapshot.tree, root)))
