@@ -19,7 +19,7 @@ from resticwrap.services import manifest
 from resticwrap.services.choosing import LOST
 from resticwrap.services.compare import excused
 from resticwrap.services.context import Context
-from resticwrap.services.restore import NOT_RESTORED
+from resticwrap.services.fetching import NOT_RESTORED
 
 NAMED = 20
 
