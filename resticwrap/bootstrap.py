@@ -19,15 +19,19 @@ from resticwrap.host.holders import ProcHolders
 from resticwrap.host.journals import FileJournals
 from resticwrap.host.locks import FlockLocks
 from resticwrap.host.space import HostSpace, free_bytes
-from resticwrap.model.policy import LocalTarget, Target
+from resticwrap.model.kit import Kit
+from resticwrap.model.policy import LocalTarget, S3Target, Target
 from resticwrap.ports import Bucket, Catalog, TargetStore, Watcher
 from resticwrap.restic.install import dotted, find_restic, known_version
 from resticwrap.restic.password import Password
 from resticwrap.restic.repository import ResticRepository
-from resticwrap.restic.runner import Limits, Setting
+from resticwrap.restic.runner import INHERITED, Limits, Setting
+from resticwrap.services import place as places
 from resticwrap.services.context import Context, Records
 from resticwrap.services.inplace import InPlace
+from resticwrap.services.place import Place
 from resticwrap.services.recording import Recorder
+from resticwrap.services.recovery_ports import Recovery, Sealing
 from resticwrap.sources.files import FilesSource
 from resticwrap.storage import BucketManifests, open_bucket, open_store
 from resticwrap.storage.local import LocalStore
@@ -45,6 +49,8 @@ class House:
     watcher: Watcher
     cancel: Cancel
     clock: Clock
+    placed: tuple[Place, Kit] | None = None
+    """Where this installation was laid down out of a kit: its secrets lie there, whatever the policies say."""
 
     @cached_property
     def target_name(self) -> str:
@@ -52,7 +58,8 @@ class House:
 
     @cached_property
     def target(self) -> Target:
-        return self.settings.target(self.target_option)
+        target = self.settings.target(self.target_option)
+        return target if self.placed is None else _as_placed(target, *self.placed)
 
     @cached_property
     def state(self) -> FolderState:
@@ -133,6 +140,7 @@ class House:
             clock=self.clock,
             watcher=self.watcher,
             cancelled=lambda: self.cancel.is_set,
+            recovery=self.recovery,
             in_place=lambda work: InPlace(
                 journals=self.journals,
                 exchanger=Exchange(),
@@ -151,6 +159,20 @@ class House:
                 "restic": dotted(version),
                 "python": sys.version.split()[0],
             },
+        )
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """What kits and the restore of a system need."""
+        from resticwrap.host.confine import HostCommands
+
+        return Recovery(
+            secrets=_Secrets(self),
+            sealing=sealing,
+            commands=HostCommands(self.cancel, self.clock),
+            elsewhere=lambda kit, root: elsewhere(
+                kit, root, self.settings.env, watcher=self.watcher, cancel=self.cancel, clock=self.clock
+            ),
         )
 
     def _repository(self, tier: str, locks: FlockLocks, *, beside: Path | None = None) -> ResticRepository:
@@ -181,6 +203,84 @@ class House:
                 note=self.watcher.note,
             )
         )
+
+
+def sealing() -> Sealing:
+    """How kits are encrypted."""
+    from resticwrap.host.sealing import AgeSealing
+
+    return AgeSealing()
+
+
+@dataclass(frozen=True)
+class _Secrets:
+    """The port `Secrets` of a house."""
+
+    house: House
+
+    def password(self) -> str:
+        return self.house.password()
+
+    @property
+    def file(self) -> Path | None:
+        return self.house.password.file
+
+    def credentials(self) -> Mapping[str, str]:
+        target = self.house.target
+        if not isinstance(target, S3Target) or target.credentials.access_key_id is not None:
+            return {}  # the policies name all of it
+        found = self.house.store.restic_access().env
+        names = {"access_key_id": "AWS_ACCESS_KEY_ID", "secret_access_key": "AWS_SECRET_ACCESS_KEY"}
+        if "AWS_SESSION_TOKEN" in found or not all(found.get(name) for name in names.values()):
+            return {}  # a machine's role, or keys that end within hours
+        return {field: found[name] for field, name in names.items()}
+
+
+def _as_placed(target: Target, place: Place, kit: Kit) -> Target:
+    """A target whose secrets and files lie in a place, and not where the policies say that they lie elsewhere."""
+    from pydantic import SecretStr
+
+    changed: dict[str, object] = {"password_file": place.password, "password_command": None}
+    changed |= {name: place.file(name) for name in kit.files}
+    if kit.credentials and isinstance(target, S3Target):
+        secret = {name: SecretStr(value) for name, value in kit.credentials.items()}
+        changed["credentials"] = target.credentials.model_copy(update=secret)
+    return target.model_copy(update=changed)
+
+
+OF_THE_MACHINE = (
+    *INHERITED, "RW_RESTIC", "XDG_CACHE_HOME", "XDG_DATA_HOME", "AWS_CA_BUNDLE", "SSL_CERT_FILE",
+)  # fmt: skip
+"""What an installation out of a kit takes from the environment: nothing that says which data, target or state."""
+
+
+@contextmanager
+def elsewhere(
+    kit: Kit, root: Path, env: Mapping[str, str], *, watcher: Watcher, cancel: Cancel, clock: Clock
+) -> Iterator[Context]:
+    """The installation that a kit makes below `root`, where `places.begin` has laid it down. Of `env` it takes what
+    belongs to the machine, and the variables that the kit says it lacks."""
+    place = Place(root)
+    lacks = kit.provider != "local" and kit.holds != "included"
+    own = {
+        name: value
+        for name, value in env.items()
+        if name in OF_THE_MACHINE or name in kit.needs or (lacks and name.startswith(("AWS_", "OSS_")))
+    }
+    own |= places.variables(place, kit)
+    built = House(
+        settings=settings.load(place.policies, own, kit.target),
+        target_option=kit.target,
+        watcher=watcher,
+        cancel=cancel,
+        clock=clock,
+        placed=(place, kit),
+    )
+    try:
+        yield built.context
+    finally:
+        if "catalog" in built.__dict__:
+            built.catalog.close()
 
 
 def limits_of(target: Target) -> Limits:

@@ -17,6 +17,7 @@ from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Tha
 from resticwrap.model.drill import Drilled
 from resticwrap.model.evidence import Chain, Event, Evidence
 from resticwrap.model.job import Job, Latest, Manifest, Pin
+from resticwrap.model.kit import KitRecord, RepositoryKey
 from resticwrap.model.objects import BlobSums, Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
 from resticwrap.model.snapshot import Snapshot, Tags
@@ -416,6 +417,15 @@ class Repository(Protocol):
     def clear_dead_locks(self) -> Sequence[LockInfo]:
         """Remove our own dead locks, one by one; returns them."""
 
+    def list_keys(self, password: str | None = None) -> Sequence[RepositoryKey]:
+        """Its keys, as the password sees them: `current` is the one that it opens. Raises WrongPassword."""
+
+    def add_key(self, new: str, password: str | None = None) -> str:
+        """Make a key that the password `new` opens; returns its id."""
+
+    def remove_key(self, key: str, password: str | None = None) -> None:
+        """Remove a key by its full id. restic refuses to remove the current one; one that is gone is no error."""
+
     def trees(self, *, no_cache: bool = False) -> Trees:
         """A reader of its trees. With `no_cache` all bytes come from the store."""
 
@@ -691,6 +701,11 @@ class StateFiles(Protocol):
 
     def arrived(self, target: str, event: Event) -> None:
         """The chain has it now; one that is not kept is no error."""
+
+    def kit(self, target: str) -> KitRecord | None:
+        """What is remembered of the last recovery kit; None where none was made."""
+
+    def put_kit(self, target: str, record: KitRecord) -> None: ...
 
 
 class Manifests(Protocol):

@@ -15,6 +15,7 @@ from resticwrap.errors import DiskFull, Failure
 from resticwrap.model.base import from_json, to_json
 from resticwrap.model.evidence import Chain, Event
 from resticwrap.model.job import Job, Latest, Manifest, Pin
+from resticwrap.model.kit import KitRecord
 from resticwrap.model.verified import VerifyRecord, Written
 
 PROGRESS = ".progress"
@@ -146,6 +147,13 @@ class FolderState:
         file = self._evidence(target) / f"{_plain(event.id)}.json"
         with self._guarded(file):
             file.unlink(missing_ok=True)
+
+    def kit(self, target: str) -> KitRecord | None:
+        """None also where the file does not make sense: then a new kit is asked for."""
+        return self._read(KitRecord, self._root / "kits" / f"{_plain(target)}.json")
+
+    def put_kit(self, target: str, record: KitRecord) -> None:
+        self._write(self._root / "kits" / f"{_plain(target)}.json", to_json(record))
 
     def _evidence(self, target: str) -> Path:
         return self._root / "evidence" / _plain(target)

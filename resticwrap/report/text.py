@@ -10,6 +10,7 @@ from resticwrap.report.drill import drill, drill_history, drill_plan
 from resticwrap.report.errors import show_failure
 from resticwrap.report.forget import forget
 from resticwrap.report.history import history
+from resticwrap.report.kit import keys, kit, system
 from resticwrap.report.lifecycle import lifecycle_plan, lifecycle_report, lifecycle_status
 from resticwrap.report.pins import pins
 from resticwrap.report.prune import prune, prune_plan
@@ -25,8 +26,8 @@ from resticwrap.report.verify import verify
 
 __all__ = [
     "audit", "backup", "console", "doctor", "drill", "drill_history", "drill_plan", "evidence",
-    "evidence_record", "forget", "history", "init", "lifecycle_plan", "lifecycle_report", "lifecycle_status",
-    "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan", "rebuild", "recover",
-    "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots", "stats", "status", "tier",
-    "tier_plan", "verify",
+    "evidence_record", "forget", "history", "init", "keys", "kit", "lifecycle_plan", "lifecycle_report",
+    "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
+    "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots",
+    "stats", "status", "system", "tier", "tier_plan", "verify",
 ]  # fmt: skip

@@ -122,6 +122,16 @@ class SnapshotJson(_Message, frozen=True):
     summary: SnapshotStats | None = None
 
 
+class KeyJson(_Message, frozen=True, rename="camel"):
+    """One element of `key list --json`, the one list of restic's in camel case."""
+
+    id: str
+    current: bool = False
+    user_name: str = ""
+    host_name: str = ""
+    created: str = ""
+
+
 class ConfigJson(_Message, frozen=True):
     """`cat config`."""
 

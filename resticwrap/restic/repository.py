@@ -10,9 +10,10 @@ from typing import Generic, cast
 
 from resticwrap import errors
 from resticwrap.model.job import Pin
+from resticwrap.model.kit import RepositoryKey
 from resticwrap.model.objects import Entry
 from resticwrap.model.reports import LockInfo
-from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.snapshot import Snapshot, TierName
 from resticwrap.model.swap import OWN_PREFIXES
 from resticwrap.ports import BackupRequest, BackupResult, CheckResult, Lost, Progress, RestoreResult, Trees
 from resticwrap.ports import Repository as RepositoryPort
@@ -238,6 +239,37 @@ class ResticRepository:
         for lock in dead:
             self.remove_lock(lock.id)
         return dead
+
+    def list_keys(self, password: str | None = None) -> Sequence[RepositoryKey]:
+        result, _ = self._runner.run(["key", "list", "--no-lock"], password=password)
+        listed = {key.id: key for key in messages.decode_list(result.stdout or b"null", messages.KeyJson)}
+        # restic up to 0.16 shortens ids, and some say which key is whose differently: the store has the whole names.
+        prefix = f"{self._setting.prefix}/keys/"
+        names = sorted(found.key.removeprefix(prefix) for found in self._setting.store.list(prefix))
+        whole = [(name, key) for name in names for key in listed.values() if name.startswith(key.id)]
+        return [
+            RepositoryKey(
+                tier=cast(TierName, self.tier),
+                id=name,
+                user=key.user_name,
+                host=key.host_name,
+                created=key.created,
+                current=key.current,
+            )
+            for name, key in whole
+        ]
+
+    def add_key(self, new: str, password: str | None = None) -> str:
+        before = {key.id for key in self.list_keys(password)}
+        self._runner.run(["key", "add"], password=password, new_password=new)
+        added = [key.id for key in self.list_keys(new) if key.current]
+        if not added or added[0] in before:
+            raise errors.ResticFailed("restic added no key that the new password opens.", hint="rw key list")
+        return added[0]
+
+    def remove_key(self, key: str, password: str | None = None) -> None:
+        if any(one.id == key for one in self.list_keys(password)):
+            self._runner.run(["key", "remove", key], password=password)
 
     def trees(self, *, no_cache: bool = False) -> Trees:
         self.open()

@@ -127,11 +127,14 @@ class Runner:
         wait: float | None = None,
         source: "Source | None" = None,
         deadline: float | None = None,
+        password: str | None = None,
+        new_password: str | None = None,
     ) -> tuple[process.Result, Heard]:
         """Run `restic COMMAND` and return its result when its exit code is in `accept`; else raise its typed error.
 
         A lock of somebody else is waited for, `wait` seconds or the policy's; our own dead locks are removed, those of
-        the `source` too. `deadline`: seconds for all of it, waiting too, instead of the policy's for a child.
+        the `source` too. `deadline`: seconds for all of it, waiting too, instead of the policy's for a child. `password`
+        stands for the target's; `new_password` is handed to `key add`, by a descriptor as well.
         """
         setting = self.setting
         started = setting.clock.monotonic()
@@ -140,7 +143,15 @@ class Runner:
         pauses = iter(LOCK_PAUSES)
         while True:
             left = None if deadline is None else max(started + deadline - setting.clock.monotonic(), 0.0)
-            result, heard = self._once(command, on_line=on_line, cwd=cwd, source=source, deadline=left)
+            result, heard = self._once(
+                command,
+                on_line=on_line,
+                cwd=cwd,
+                source=source,
+                deadline=left,
+                password=password,
+                new_password=new_password,
+            )
             if result.code in accept:
                 return result, heard
             if result.code != exits.LOCKED:
@@ -167,8 +178,11 @@ class Runner:
         cwd: bytes | Path | None,
         source: "Source | None",
         deadline: float | None,
+        password: str | None = None,
+        new_password: str | None = None,
     ) -> tuple[process.Result, Heard]:
-        setting, heard, password = self.setting, Heard(), self.setting.password()
+        setting, heard = self.setting, Heard()
+        password = password or setting.password()
         watch, access = _Watch(setting), setting.access()
 
         def on_stderr(line: bytes) -> None:
@@ -179,6 +193,11 @@ class Runner:
         with descriptor(password.encode()) as fd, ExitStack() as stack:
             # One for each repository that it locks: a lock is judged by the lease of its own repository.
             leases = [stack.enter_context(held(setting.locks.lease(url))) for url in urls]
+            fds, secrets = [fd], [password, *access.secrets]
+            if new_password is not None:
+                fds.append(stack.enter_context(descriptor(new_password.encode())))
+                secrets.append(new_password)
+                command = [*command, "--new-password-file", f"/dev/fd/{fds[-1]}"]
 
             def on_start(pid: int) -> None:
                 for lease in leases:
@@ -191,9 +210,9 @@ class Runner:
                 timeout=setting.limits.deadline if deadline is None else deadline,
                 grace=min(process.GRACE_SECONDS, setting.limits.grace),
                 cwd=cwd,
-                pass_fds=(fd, *(lease.fd for lease in leases)),
+                pass_fds=(*fds, *(lease.fd for lease in leases)),
                 nice=setting.limits.nice,
-                secrets=(password, *access.secrets),
+                secrets=secrets,
                 cancel=setting.cancel,
                 clock=setting.clock,
                 on_start=on_start,
@@ -204,7 +223,7 @@ class Runner:
             if result.code in LEFT_NO_LOCK and not heard.plain:
                 for lease in leases:
                     lease.remove()
-        heard.said = process.mask(heard.said, (password, *access.secrets))
+        heard.said = process.mask(heard.said, secrets)
         return result, heard
 
     def _global_options(self, access: ResticAccess) -> list[str]:

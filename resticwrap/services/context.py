@@ -29,6 +29,7 @@ from resticwrap.ports import (
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Journals, Work
 from resticwrap.services.recording import Recorder
+from resticwrap.services.recovery_ports import Recovery
 from resticwrap.settings import Settings
 
 T = TypeVar("T")
@@ -107,6 +108,7 @@ class Context(Records):
     in_place: Callable[[Work], InPlace]
     beside: Callable[[Path], Repository]
     """A repository of the same keys that lies in a scratch folder of this machine, by the folder that holds it."""
+    recovery: Recovery
     machine: str
     pid: int
     processors: int

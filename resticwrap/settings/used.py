@@ -1,0 +1,63 @@
+"""Which variables the policies use, and what they are worth here: what another machine must be told."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from resticwrap.settings.crosscheck import TARGETS
+from resticwrap.settings.loading import FILES
+from resticwrap.settings.tree import Item, PathOfKey, read
+from resticwrap.settings.variables import REFERENCE, Variables
+
+OF_HERE = frozenset({"RW_STATE_DIR", "RW_POLICIES", "RW_CATALOG_URL", "RESTIC_CACHE_DIR", "RESTIC_PASSWORD_FILE"})
+"""What says where things lie on this machine, and is another matter on another."""
+
+
+@dataclass(frozen=True, repr=False)
+class Used:
+    """`values` are those that have one, `secret` the names below `credentials` of the target. `literal`: credentials
+    stand in the policies themselves."""
+
+    values: Mapping[str, str]
+    secret: frozenset[str]
+    literal: bool
+
+
+def used(folder: Path, env: Mapping[str, str], target: str) -> Used:
+    """The variables of all policies but of what is inside of other targets than this one."""
+    variables = Variables(env, {})
+    values: dict[str, str] = {}
+    secret: set[str] = set()
+    literal = False
+    for file in FILES:
+        item, _ = read(folder, file)
+        if item is None:
+            continue
+        for path, text in _texts(item, ()):
+            if file == TARGETS and path[:1] == ("targets",) and path[1:2] != (target,):
+                continue
+            credential = file == TARGETS and path[2:3] == ("credentials",)
+            names = [match[1] for match in REFERENCE.finditer(text) if match[1] and match[1] not in OF_HERE]
+            literal = literal or (credential and not names and bool(text))
+            for name in names:
+                try:
+                    value = variables.value(name)
+                except ValueError:
+                    continue
+                if value is not None:
+                    values[name] = value
+                if credential:
+                    secret.add(name)
+    return Used(values, frozenset(secret), literal)
+
+
+def _texts(item: Item, path: PathOfKey) -> Iterator[tuple[PathOfKey, str]]:
+    value = item.value
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _texts(child, (*path, key))
+    elif isinstance(value, list):
+        for at, child in enumerate(value):
+            yield from _texts(child, (*path, at))
+    elif value is not None:
+        yield path, value
