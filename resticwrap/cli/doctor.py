@@ -28,8 +28,8 @@ def command(common: Common) -> None:
     """Check this machine and a target; say for each failure what to do.
 
     restic's version, credentials, clock, space, permissions, sources, whether the target answers, holds the pinned
-    repositories, is not on the disk of what it protects, whether locks were left behind, and whether the bucket has
-    lifecycle rules that would delete or freeze what lies there.
+    repositories, is not on the disk of what it protects, whether locks were left behind, whether the last recovery kit
+    still opens what it should, and whether the bucket has lifecycle rules that would delete or freeze what lies there.
     """
     from resticwrap.report import text
 
@@ -127,6 +127,11 @@ def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":
                 raise errors.OtherRepository(f"The {tier} repository is another one than was pinned.")
             yield doctor.ok(f"repository {tier}", f"{pin.repository_id[:8]} is the pinned one and opens")
 
+    def recovery() -> "Iterable[Check]":
+        from resticwrap.services import kit
+
+        return [doctor.recovery_kit(kit.examined(house.context), house.target_name)]
+
     def locks() -> "Iterable[Check]":
         found = [lock for tier in house.context.pins() for lock in house.context.repositories[tier].locks()]
         now = house.clock.now()
@@ -144,5 +149,6 @@ def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         ("password", password),
         ("repositories", repositories),
         ("locks", locks),
+        ("recovery kit", recovery),
         ("lifecycle rules", rules),
     ]

@@ -12,8 +12,8 @@ from resticwrap.model.snapshot import Priority, TierName
 class Kit(Value, frozen=True):
     """What the encrypted file holds. `policies` are the files of the policies folder by name; `variables` the values of
     those that they use; `credentials` what lets the storage client in where the policies do not name it. `holds`:
-    whether the kit has credentials at all; where they are `elsewhere`, `needs` are the variables to be set, and `where` says
-    where their values are. `files` are others that the target
+    whether the kit has credentials at all; where they are `elsewhere`, `needs` are the variables to be set, and
+    `where` says where their values are. `files` are others that the target
     names, by what names them (`ca_file`)."""
 
     made_at: Time

@@ -133,8 +133,8 @@ class Runner:
         """Run `restic COMMAND` and return its result when its exit code is in `accept`; else raise its typed error.
 
         A lock of somebody else is waited for, `wait` seconds or the policy's; our own dead locks are removed, those of
-        the `source` too. `deadline`: seconds for all of it, waiting too, instead of the policy's for a child. `password`
-        stands for the target's; `new_password` is handed to `key add`, by a descriptor as well.
+        the `source` too. `deadline`: seconds for all of it, waiting too, instead of the policy's for a child.
+        `password` stands for the target's; `new_password` is handed to `key add`, by a descriptor as well.
         """
         setting = self.setting
         started = setting.clock.monotonic()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from resticwrap import errors
 from resticwrap.model.base import Time
+from resticwrap.model.kit import KitState
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import Check, DoctorReport, LockInfo
 from resticwrap.model.swap import Journal
@@ -134,6 +135,18 @@ def locks(found: Sequence[LockInfo], now: Time, store_now: Time, target: str) ->
             hint=f"rw unlock --target {target}{' --stale' if stale else ''}",
         )
     ]
+
+
+def recovery_kit(state: KitState, target: str) -> Check:
+    """Whether there is a kit, and whether it opens what it should."""
+    if state.ok and state.exported_at is not None:
+        return ok("recovery kit", f"made on {state.exported_at:%Y-%m-%d}, and it opens what is there")
+    return Check(
+        name="recovery kit",
+        verdict="warn",
+        detail="; ".join(state.stale),
+        hint=f"rw kit export --target {target}   (and keep it, and its passphrase, away from this machine)",
+    )
 
 
 def private(what: str, path: Path) -> Check:

@@ -45,13 +45,15 @@ Elsewhere = Callable[[Kit, Path], AbstractContextManager[Context]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to come back, and how. `declared`: the instant of the failure, which RPO counts to. `confined`: in a
-    drill, where commands may write nowhere else and the target is only read."""
+    """What is to come back, and how; `room` bytes at most (None: what the disk has free). `declared`: the instant of
+    the failure, which RPO counts to. `confined`: in a drill, where commands may write nowhere else and the target is only
+    read."""
 
     declared: Time
     domains: tuple[str, ...] = ()
     start: bool = True
     confined: bool = False
+    room: int | None = None
     how: thaw.Thawing = field(default_factory=thaw.Thawing)
 
 
@@ -136,6 +138,7 @@ class _System:
         choices = {one.domain: self._choice(one) for one in left}
         frozen = thaw.plans(context, list(choices.values()), self.wanted.how)
         thaw.agree(frozen, self.wanted.how)
+        self._refuse_full(sum(one.snapshot.size or 0 for one in left))
         job = msgspec.structs.replace(
             context.new_job("restore"),
             details={"to": str(self.place.root), "system": True, **thaw.details(frozen)},
@@ -163,6 +166,15 @@ class _System:
         return msgspec.structs.replace(
             report, notes=(*report.notes, *([late] if late else []), *self._settle(job, report))
         )
+
+    def _refuse_full(self, size: int) -> None:
+        """Raises DiskFull before anything is downloaded that has no room."""
+        room = self.wanted.room if self.wanted.room is not None else shutil.disk_usage(self.place.root).free
+        if size > room:
+            raise errors.DiskFull(
+                f"{size:,} bytes are to be restored to {self.place.root}, where there is room for {room:,}.",
+                hint="Give a folder on a larger disk, or --domain for the most important ones.",
+            )
 
     def _pick(self) -> tuple[list[planning.Pick], list[str]]:
         """Which snapshots, out of both repositories and the newest manifests."""
