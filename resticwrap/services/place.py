@@ -85,12 +85,13 @@ def begin(place: Place, kit: Kit, mark: Mark) -> Mark:
             folder.mkdir(mode=0o700, exist_ok=True)
         if found is None:
             _write(place.mark, to_json(mark))
-        for name, text in kit.policies.items():
-            _write(place.policies / Path(name).name, text.encode())
-        for name, text in kit.files.items():
-            _write(place.file(Path(name).name), text.encode())
-        _write(place.password, f"{kit.password}\n".encode())
-        _write(place.environment, _environment(place, kit).encode())
+        laid = {place.policies / Path(name).name: text for name, text in kit.policies.items()}
+        laid |= {place.file(Path(name).name): text for name, text in kit.files.items()}
+        laid |= {place.password: f"{kit.password}\n", place.environment: _environment(place, kit)}
+        for file, text in laid.items():
+            # What is there may have been changed since, the password by `rw key rotate`: it is not put back.
+            if not os.path.lexists(file):
+                _write(file, text.encode())
     except OSError as error:
         raise errors.Failure(
             f"{place.root} cannot be restored to: {error.strerror}.", hint="Give another folder with --to."

@@ -45,9 +45,11 @@ Elsewhere = Callable[[Kit, Path], AbstractContextManager[Context]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to come back, and how; `room` bytes at most (None: what the disk has free). `declared`: the instant of
-    the failure, which RPO counts to. `confined`: in a drill, where commands may write nowhere else and the target is only
-    read."""
+    """What is to come back, and how; `room` bytes at most (None: what the disk has free).
+
+    `declared`: the instant of the failure, which RPO counts to. `confined`: in a drill, where commands may write
+    nowhere else and the target is only read.
+    """
 
     declared: Time
     domains: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ from resticwrap.model import (
     drill,
     evidence,
     job,
+    kit,
     objects,
     policy,
     repair,
@@ -355,7 +356,9 @@ def test_named_files_exist() -> None:
 
 
 def structs() -> Mapping[str, type[msgspec.Struct]]:
-    modules = (reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill, repair)
+    modules = (
+        reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill, repair, kit,
+    )
     return {
         name: found
         for module in modules

@@ -73,6 +73,23 @@ TIER_PLAN = {
 TIER_COPY = {
     "original": str, "domain": str, "host": str, "time": str, "type": str, "size": int, "action": str, "reasons": list,
 }  # fmt: skip
+KIT = {
+    "file": str, "digest": str, "size": int, "made_at": str, "by": str, "host": str, "target": str, "provider": str,
+    "namespace": str, "policies": list, "variables": list, "credentials": str, "needs": list, "where": str,
+    "repositories": dict, "keys": dict, "head": None, "versions": dict, "page": str, "notes": list,
+}  # fmt: skip
+SYSTEM = {
+    "target": str, "place": str, "job": str, "started_at": str, "declared_at": str, "mode": str, "phases": dict,
+    "seconds": NUMBER, "core_seconds": None, "started": None, "healthy": None, "missing": list, "failures": list,
+    "notes": list, "next": list,
+    "domains": [{"domain": str, "priority": str, "tier": str, "snapshot": str, "tree": str, "job": str, "time": str,
+                 "source_time": str, "rpo": NUMBER, "files": int, "size": int, "back": NUMBER, "place": str,
+                 "core": bool, "whole": bool, "manifest": bool, "failures": list, "resumed": bool}],
+}  # fmt: skip
+KEYS = {
+    "target": str, "action": str, "added": dict, "removed": dict, "password_file": None, "notes": list,
+    "keys": [{"tier": str, "id": str, "user": str, "host": str, "created": str, "current": bool}],
+}  # fmt: skip
 CONTRACT: dict[str, Any] = {
     "init": {
         "target": str, "repositories": {"hot": str, "cold": str}, "created": list, "adopted": list,
@@ -153,6 +170,11 @@ CONTRACT: dict[str, Any] = {
     "forget --dry-run": {"plan": PLAN, "job": None, "removed": list, "left": list, "looked": list, "notes": list},
     "forget": {"plan": PLAN, "job": JOB, "removed": list, "left": list, "looked": list, "notes": list},
     "forget --looked exams": {"plan": None, "job": JOB, "looked": list},
+    "key list": KEYS,
+    "key add --dry-run --new-password-file none": KEYS,
+    "key rotate --dry-run": KEYS,
+    "key remove 12345678 --dry-run": KEYS,
+    "kit export --dry-run": KIT,
     "catalog rebuild": {
         "target": str, "manifests": int, "jobs": int, "snapshots": int, "without_manifest": int, "skipped": list,
     },
@@ -170,8 +192,11 @@ ELSEWHERE: dict[str, Any] = {
                    "problem": None}],
     },
     "recover-deleted --dry-run": RECOVER_PLAN,
+    "kit export": KIT,
+    "kit show": KIT,
+    "kit restore": SYSTEM,
 }  # fmt: skip
-"""What needs more than a folder: `test_recover.py` compares it."""
+"""What needs more than a folder: `test_recover.py` and `test_kit.py` compare it."""
 LINES: dict[str, list[Any]] = {
     "ls": [
         {"domain": str, "snapshot": str, "path": str, "kind": str, "size": int, "mode": str, "mtime": str,

@@ -2,55 +2,67 @@
 
 import dataclasses
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from resticwrap import errors
 from resticwrap.bootstrap import House
 from resticwrap.model.job import Pin
-from resticwrap.model.kit import RepositoryKey
+from resticwrap.model.kit import KitRecord, RepositoryKey
 from resticwrap.ports import Repository
 from resticwrap.services import keys
 from resticwrap.services.context import Context
-from tests.broken import refused
 from tests.lab import PASSWORD, Lab
 
 
 def test_rotate(lab: Lab) -> None:
-    """The new password opens both, the old one neither; the evidence says so, and nobody can remove the last key."""
-    lab.fill("exams", 1)
-    lab.rw("backup")
-    report = lab.json("key", "rotate")
-    password = (lab.folder / "password").read_text().strip()
-    assert password != PASSWORD and (lab.folder / "password").stat().st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in lab.folder.iterdir() if path.name.startswith("password")) == ["password"]
-    assert [(key["tier"], key["current"]) for key in report["keys"]] == [("hot", True), ("cold", True)]
-    assert set(report["added"]) == set(report["removed"]) == {"hot", "cold"}
-    lab.rw("verify", "--share", "1")
-    error = refused(lab, "key", "remove", report["keys"][0]["id"], code=2, kind="UsageError")
-    assert "rw key rotate" in error["hint"]
-    env = {"RESTIC_PASSWORD_FILE": str(lab.folder / "before")}
-    (lab.folder / "before").write_text(PASSWORD)
-    refused(lab, "key", "list", code=12, kind="WrongPassword", env=env)
+    """The new password opens both, the old one neither; the evidence says so, and the last kit is out of date."""
     with lab.house() as built:
+        context = built.context
+        names = ("file", "digest", "policies", "salt", "variables", "password", "credentials")
+        known = {"exported_at": context.clock.now(), "repositories": {}, "keys": {}, **dict.fromkeys(names, "")}
+        context.state.put_kit("main", msgspec.convert(known, KitRecord))
+        report = keys.rotate(context)
+        password = (lab.folder / "password").read_text().strip()
+        assert password != PASSWORD and (lab.folder / "password").stat().st_mode & 0o777 == 0o600
+        assert [path.name for path in lab.folder.glob("password*")] == ["password"]
+        assert [(key.tier, key.current) for key in report.keys] == [("hot", True), ("cold", True)]
+        assert set(report.added) == set(report.removed) == {"hot", "cold"}
+        with pytest.raises(errors.WrongPassword):
+            context.hot.list_keys(PASSWORD)
         (event,) = [one.event for one in built.catalog.evidence("main", kind="key")]
         assert event.body["action"] == "rotated" and password not in str(event.body)
+        after = context.state.kit("main")
+        assert after is not None and "keys were rotated" in after.outdated[0]
+    lab.rw("backup", "--dry-run")
 
 
-def test_beside_a_command(lab: Lab) -> None:
-    """Where the password comes from a variable both open, and the old keys are removed by a person."""
-    (lab.folder / "second").write_text("a second password\n")
+def test_beside_a_command(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the password comes from a variable both open, and a person removes the old keys; never the current one."""
     del lab.env["RESTIC_PASSWORD_FILE"]
     lab.env["RESTIC_PASSWORD"] = PASSWORD
-    assert "--new-password-file" in refused(lab, "key", "rotate", code=2, kind="UsageError")["hint"]
-    report = lab.json("key", "rotate", "--new-password-file", str(lab.folder / "second"))
-    assert len(report["keys"]) == 4 and not report["removed"]
-    old = {key["tier"]: key["id"] for key in report["keys"] if key["current"]}
-    lab.env["RESTIC_PASSWORD"] = "a second password"
-    assert lab.json("key", "remove", old["hot"][:12])["removed"] == {"hot": [old["hot"]]}
+    (lab.folder / "second").write_text("a second password\n")
+    with lab.house() as built:
+        context, pair = _faked(built, lambda: None)
+        with pytest.raises(errors.UsageError, match="command or a variable"):
+            keys.rotate(context)
+        report = keys.rotate(context, lab.folder / "second")
+        assert len(report.keys) == 4 and not report.removed and "rw key remove" in report.notes[0]
+        (old,) = [key.id for key in report.keys if key.current and key.tier == "hot"]
+        with pytest.raises(errors.UsageError, match="opens"):
+            keys.remove(context, old)
+        assert PASSWORD in pair[0].passwords.values()
+        (new,) = [key.id for key in report.keys if not key.current and key.tier == "hot"]
+        monkeypatch.setattr(pair[0], "own", "a second password")
+        monkeypatch.setattr(pair[1], "own", "a second password")
+        assert keys.remove(context, old).removed == {"hot": (old,)}
+        with pytest.raises(errors.UsageError, match="opens"):
+            keys.remove(context, new)
 
 
 class Died(BaseException):
@@ -62,7 +74,8 @@ class Keys:
 
     def __init__(self, tier: str, real: Repository, dies: Callable[[], None]) -> None:
         self.tier, self._real, self._dies = tier, real, dies
-        self.passwords = {"0" * 64: PASSWORD}
+        self.passwords = {secrets.token_hex(32): PASSWORD}
+        self.own = PASSWORD
 
     def config_digest(self) -> str:
         return self._real.config_digest()
@@ -71,7 +84,7 @@ class Keys:
         return self._real.config()
 
     def list_keys(self, password: str | None = None) -> Sequence[RepositoryKey]:
-        password = password or PASSWORD
+        password = password or self.own
         if password not in self.passwords.values():
             raise errors.WrongPassword("no")
         return [
@@ -80,15 +93,17 @@ class Keys:
         ]
 
     def add_key(self, new: str, password: str | None = None) -> str:
-        assert (password or PASSWORD) in self.passwords.values()
+        assert (password or self.own) in self.passwords.values()
         self._dies()
-        key = f"{len(self.passwords) + 1:064x}"
+        key = secrets.token_hex(32)
         self.passwords[key] = new
         self._dies()
         return key
 
     def remove_key(self, key: str, password: str | None = None) -> None:
-        assert password in [own for one, own in self.passwords.items() if one != key], "restic refuses the current one"
+        assert (password or self.own) in [own for one, own in self.passwords.items() if one != key], (
+            "restic refuses the current one"
+        )
         self._dies()
         self.passwords.pop(key, None)
         self._dies()

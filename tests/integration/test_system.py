@@ -1,5 +1,7 @@
 """The whole system, rehearsed: started and asked, confined to its scratch place, and nothing that lives is touched."""
 
+import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -9,9 +11,19 @@ import pytest
 import yaml
 
 from resticwrap import errors
+from resticwrap.host.sealing import AgeSealing
 from resticwrap.model.drill import drill_details
+from resticwrap.services import kit as kits
+from resticwrap.services import system
 from resticwrap.services.drill import frame, l3
+from tests.handmade import cheap_age
 from tests.lab import Lab, tree
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sealed inside this process opens in no time, by the very code that opens every other kit."""
+    monkeypatch.setattr(AgeSealing, "seal", lambda _, plain, passphrase: cheap_age(plain, passphrase))
 
 
 def policy(lab: Lab, **system: Any) -> None:
@@ -118,3 +130,24 @@ def test_refused(lab: Lab, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> No
     report = drill(lab, scratch)
     assert not report.ok and "docker" in " ".join(report.drill.failures)
     assert [one.failed for one in report.drill.domains] == [0, 0]
+
+
+def test_started_for_good(lab: Lab, tmp_path: Path) -> None:
+    """After a disaster nothing is confined: the system goes on when rw has ended, and a second run finds it healthy and
+    starts nothing."""
+    lab.write("exams/one", "content")
+    policy(lab, **server(lab))
+    lab.rw("backup")
+    place = tmp_path / "place"
+    with lab.house() as built:
+        context = built.context
+        kit, wanted = kits.gather(context), system.Wanted(declared=built.clock.now())
+        reports = [system.restore(kit, place, wanted, context.recovery.elsewhere, built.clock) for _ in range(2)]
+    pid = int((place / "rw/start.pid").read_text())
+    try:
+        assert [(one.ok, one.started, one.healthy) for one in reports] == [(True, True, True), (True, None, True)]
+        assert reports[0].core_seconds is not None and reports[0].next
+        with socket.create_connection(("127.0.0.1", _port(lab)), 5):
+            pass
+    finally:
+        os.kill(pid, signal.SIGTERM)

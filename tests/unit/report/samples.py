@@ -6,7 +6,9 @@ from typing import Literal
 import msgspec
 
 from resticwrap.model.aging import SnapshotPin, Verdict
+from resticwrap.model.evidence import Head
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
+from resticwrap.model.kit import KeyReport, KitReport, RepositoryKey, SystemDomain, SystemReport
 from resticwrap.model.objects import Entry, ObjectRow
 from resticwrap.model.repair import BadObject, Healed, LostObject, RepairDone, RepairPlan, RepairReport, RepairStep
 from resticwrap.model.reports import (
@@ -468,6 +470,52 @@ def rebuild() -> RebuildReport:
     return RebuildReport(
         target="local", manifests=360, jobs=360, snapshots=5481, without_manifest=2,
         skipped=("backups/school/2026-07-30/x/backup_manifest.json: not a manifest",), pins=1,
+    )  # fmt: skip
+
+
+def kit(written: bool = True) -> KitReport:
+    return KitReport(
+        file="/media/usb/teaching.kit", digest=hexes(5) if written else "", size=9120, made_at=NOW, by="root",
+        host="school-1", target="s3", provider="s3", namespace="teaching",
+        policies=("domains.yaml", "recovery.yaml", "targets.yaml"), variables=("S3_BUCKET", "TEACHING_ROOT"),
+        credentials="elsewhere", needs=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        where=f"in the safe of the head's office {NASTY}", repositories={"hot": hexes(1), "cold": hexes(2)},
+        keys={"hot": (hexes(3),), "cold": (hexes(3), hexes(4))},
+        head=Head(installation="ab12cd34ef56ab78", seq=412, digest=hexes(6), at=NOW),
+        versions={"resticwrap": "0.1.0", "restic": "0.19.1"}, page="/media/usb/teaching.kit.txt" if written else "",
+        notes=("This machine is let in by a role, so the kit holds no credentials.",),
+    )  # fmt: skip
+
+
+def system(done: bool = True) -> SystemReport:
+    domains = tuple(
+        SystemDomain(
+            domain=name, priority=priority, tier="hot", snapshot=hexes(at), tree=hexes(at + 1), job=JOB, time=NOW,
+            source_time=NOW if at else None, rpo=252.0 if at else None, files=1200 * at, size=at << 28,
+            back=12.5 * (at + 1), place=f"/srv/recovered/system/{name}", core=priority == "P0", whole=bool(at),
+            manifest=bool(at) or None, failures=() if at else (f"{NASTY}: has other content",), resumed=at == 2,
+        )
+        for at, (name, _, priority) in enumerate(DOMAINS)
+    )  # fmt: skip
+    return SystemReport(
+        target="s3", place="/srv/recovered", job=JOB, started_at=NOW, declared_at=NOW,
+        mode="restored" if done else "planned", domains=domains,
+        phases={"download": 310.0, "compare": 120.0, "start": 0.4, "healthy": 6.2} if done else {},
+        seconds=410.0 if done else 0.0, core_seconds=96.0 if done else None, started=done or None,
+        healthy=done or None, missing=("session_index",), failures=("The start command ended with exit code 1.",),
+        notes=("preview_cache: no manifest tells of a complete look.",),
+        next=(". /srv/recovered/rw/secrets/environment && rw status", "mv -T /srv/recovered/system/exams /srv/exams"),
+    )  # fmt: skip
+
+
+def keys() -> KeyReport:
+    return KeyReport(
+        target="s3", action="rotated", keys=tuple(
+            RepositoryKey(tier=tier, id=hexes(at), user="root", host="school-1", created="2026-08-01 03:00:00",
+                          current=not at)
+            for tier in ("hot", "cold") for at in range(2)
+        ), added={"hot": hexes(0), "cold": hexes(0)}, removed={"hot": (hexes(1),)}, password_file="/etc/rw/password",
+        notes=("A rotation that was interrupted was finished; run it again for another one.",),
     )  # fmt: skip
 
 
