@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from resticwrap.bootstrap import House
     from resticwrap.model.drill import Level
     from resticwrap.model.drills import DrillPlan, DrillReport
+    from resticwrap.model.kit import SystemReport
     from resticwrap.model.snapshot import TierName
 
 CODES = "0 1 2 10 11 12 20 22 130"
@@ -75,6 +76,51 @@ def l2(common: Common, **asked: Any) -> None:
     Needs room for all of it, and is refused where there is none.
     """
     _drill(common, "l2", objects=None, **asked)
+
+
+@group.command(epilog=epilog("rw drill l3\nrw drill l3 --scratch /mnt/large --scheduled", CODES, code_20=FAILED))
+@common
+@click.option("--no-start", is_flag=True, help="Bring the data back, and start nothing.")
+@options
+def l3(common: Common, no_start: bool, **asked: Any) -> None:
+    """Bring the whole system back out of a recovery kit alone, into a scratch folder, and start it there.
+
+    By priority, P0 first, with a state directory, a cache and secrets of its own. The policy's start and health
+    commands run confined: they may write nowhere but into the scratch folder, and the drill fails where that cannot be
+    held.
+    """
+    from resticwrap.report import text
+
+    if asked.pop("dry_run"):
+        run(common, lambda house: _system_plan(common, house, asked), text.system, whole=True)
+    run(common, functools.partial(_run_l3, common, asked, not no_start), text.drill, code)
+
+
+def _run_l3(common: Common, asked: dict[str, Any], start: bool, house: "House") -> "DrillReport":
+    from resticwrap.services.drill import canary, frame, l3
+
+    if asked["scheduled"] and asked["no_canary"]:
+        raise click.UsageError("A scheduled drill always has the canary.")
+    order = frame.Order(
+        level="l3",
+        tier=asked["tier"],
+        scheduled=asked["scheduled"],
+        seed=asked["seed"],
+        failure_at=asked["failure_at"],
+        scratch=asked["scratch"],
+    )
+    tried = None if asked["no_canary"] else canary.trial(house.context)
+    return frame.run(house.context, order, l3.work(house.context, common.domains, start=start), tried)
+
+
+def _system_plan(common: Common, house: "House", asked: dict[str, Any]) -> "SystemReport":
+    from resticwrap.services import kit, system
+    from resticwrap.services.drill import place
+
+    context = house.context
+    folder = place.check(context, asked["scratch"]) / "rw-drill-planned"
+    wanted = system.Wanted(declared=asked["failure_at"] or house.clock.now(), domains=common.domains, confined=True)
+    return system.preview(kit.gather(context), folder, wanted, context.recovery.elsewhere, house.clock)
 
 
 def _drill(

@@ -11,6 +11,7 @@ import click
 from resticwrap import errors
 from resticwrap.cli.edge import TIME, run
 from resticwrap.cli.options import Common, Fallback, common, epilog
+from resticwrap.cli.system import command as system_command
 
 if TYPE_CHECKING:
     from resticwrap.bootstrap import House
@@ -154,6 +155,7 @@ def code(report: "RestoreReport") -> int:
 
 
 group = Fallback(command)
+group.add_command(system_command)
 
 
 @group.command(

@@ -1,5 +1,6 @@
 """A stopwatch for drills and restores: seconds by phase."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ class Stopwatch:
         self._clock = clock
         self._start = clock.monotonic()
         self.phases: dict[str, float] = {}
+        self._adding = threading.Lock()
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
@@ -27,7 +29,8 @@ class Stopwatch:
 
     def add(self, name: Phase, seconds: float) -> None:
         """Add to a phase what was measured elsewhere."""
-        self.phases[name] = self.phases.get(name, 0.0) + seconds
+        with self._adding:
+            self.phases[name] = self.phases.get(name, 0.0) + seconds
 
     @property
     def elapsed(self) -> float:

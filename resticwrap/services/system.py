@@ -27,12 +27,12 @@ from resticwrap.model.swap import BESIDE_PREFIX
 from resticwrap.planning import system as planning
 from resticwrap.ports import Progress
 from resticwrap.services import audit, frost, interrupted, thaw
-from resticwrap.services.choosing import LOST, NO_COLD, Choice, root_of
+from resticwrap.services.choosing import NO_COLD, Choice, root_of
 from resticwrap.services.context import Context
+from resticwrap.services.fetching import fetch_and_check
 from resticwrap.services.place import Mark, Place, begin, refuse_full, remember, repositories
 from resticwrap.services.rebuild import FETCHED_AT_ONCE, rebuild
 from resticwrap.services.recovery_ports import Running
-from resticwrap.services.restore import Checked, check, fetch
 from resticwrap.services.stopwatch import Stopwatch
 
 SIDE_BY_SIDE = 2
@@ -270,21 +270,8 @@ class _System:
         _clear(stage)
         if os.path.lexists(final):  # not known to be whole; but somebody may have begun to use it
             final.rename(f"{final}.before-{secrets.token_hex(4)}")
-        failures: list[str] = []
-        with self.watch.phase("download"):
-            try:
-                failures += [f"{item.item}: {item.message}" for item in fetch(context, choice, stage)]
-            except LOST as error:
-                if isinstance(error, errors.ResticFailed) and error.killed:
-                    raise
-                failures.append(error.message)
-        found = Checked()
-        with self.watch.phase("compare"):
-            try:
-                check(context, choice, os.fsencode(stage), found, lost=lambda _, error: failures.append(error.message))
-            except LOST as error:
-                failures.append(error.message)
-        failures += [f"{wrong.path}: {wrong.why}" for wrong in found.wrong]
+        found = fetch_and_check(context, choice, stage, watch=self.watch)
+        failures = [*found.unreadable, *(f"{wrong.path}: {wrong.why}" for wrong in found.wrong)]
         staged = os.path.join(os.fsencode(stage), choice.root)
         if os.path.lexists(staged):
             os.rename(staged, os.fsencode(final))

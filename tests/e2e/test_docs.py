@@ -357,7 +357,17 @@ def test_named_files_exist() -> None:
 
 def structs() -> Mapping[str, type[msgspec.Struct]]:
     modules = (
-        reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill, repair, kit,
+        reports,
+        job,
+        snapshot,
+        objects,
+        thaw,
+        tiering,
+        aging,
+        evidence,
+        drill,
+        repair,
+        kit,
     )
     return {
         name: found

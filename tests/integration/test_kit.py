@@ -17,9 +17,8 @@ from resticwrap.host.sealing import AgeSealing
 from resticwrap.model.base import to_json
 from resticwrap.model.kit import Kit
 from resticwrap.report.progress import QuietWatcher
-from resticwrap.services import doctor, system
+from resticwrap.services import doctor, fetching, system
 from resticwrap.services import kit as service
-from resticwrap.services import restore as restoring
 from tests.broken import refused
 from tests.conftest import MakeLab
 from tests.handmade import cheap_age
@@ -160,19 +159,19 @@ def test_goes_on_after_a_kill(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
         def restore(kit: Any = kit, place: Path = place) -> Any:
             return system.restore(kit, place, wanted, context.recovery.elsewhere, built.clock)
 
-        real = restoring.fetch
+        real = fetching.fetch_and_check
 
-        def dies(context: Any, choice: Any, stage: Path) -> Any:
+        def dies(context: Any, choice: Any, stage: Path, **more: Any) -> Any:
             if choice.domain == "profiles":
                 stage.mkdir()
                 (stage / "half").write_text("half")
                 raise KeyboardInterrupt
-            return real(context, choice, stage)
+            return real(context, choice, stage, **more)
 
-        monkeypatch.setattr(system, "fetch", dies)
+        monkeypatch.setattr(system, "fetch_and_check", dies)
         with pytest.raises(KeyboardInterrupt):
             restore()
-        monkeypatch.setattr(system, "fetch", real)
+        monkeypatch.setattr(system, "fetch_and_check", real)
         (place / "system/exams/made_by_the_system").write_text("work")
         (place / "rw/policies/gates.yaml").write_text("gates: {backup_within: 12h}\n")
         report = restore()
