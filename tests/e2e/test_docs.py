@@ -19,11 +19,12 @@ import yaml
 
 from resticwrap import errors, settings
 from resticwrap.cli.main import main
-from resticwrap.cli.options import common
+from resticwrap.cli.options import Fallback, common
 from resticwrap.model import (
     aging,
     assurance,
     drill,
+    drills,
     evidence,
     job,
     kit,
@@ -51,6 +52,8 @@ def leaves(group: click.Group = main, path: tuple[str, ...] = ()) -> Iterator[tu
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
+        if isinstance(command, Fallback):
+            yield " ".join((*path, name)), command.default
         if isinstance(command, click.Group):
             yield from leaves(command, (*path, name))
         else:
@@ -214,9 +217,13 @@ def parse(where: str, arguments: list[str]) -> None:
     path = ["rw"]
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         found = command.get_command(click.Context(command), arguments[0])
+        if found is None and isinstance(command, Fallback):
+            break
         assert found is not None, f"{where}: there is no `{' '.join(path)} {arguments[0]}`"
         command = found
         path.append(arguments.pop(0))
+    if isinstance(command, Fallback):
+        command = command.default
     if isinstance(command, click.Group) and not arguments:
         return
     missing = [param.name for param in command.params if param.required]
@@ -357,17 +364,7 @@ def test_named_files_exist() -> None:
 
 def structs() -> Mapping[str, type[msgspec.Struct]]:
     modules = (
-        reports,
-        job,
-        snapshot,
-        objects,
-        thaw,
-        tiering,
-        aging,
-        evidence,
-        drill,
-        repair,
-        kit,
+        reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill, repair, kit, drills,
     )
     return {
         name: found

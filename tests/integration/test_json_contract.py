@@ -5,6 +5,7 @@ A field may be added. One that is renamed, removed or changes its kind breaks so
 
 import json
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.conftest import MakeLab
@@ -89,6 +90,23 @@ SYSTEM = {
 KEYS = {
     "target": str, "action": str, "added": dict, "removed": dict, "password_file": None, "notes": list,
     "keys": [{"tier": str, "id": str, "user": str, "host": str, "created": str, "current": bool}],
+DUE = {"level": str, "last": None, "last_outcome": None, "due": None, "overdue": bool}
+DRILL_PLAN = {
+    "target": str, "level": str, "tier": str, "seed": int, "declared_at": str, "scratch": str, "room": int, "size": int,
+    "spread": NUMBER, "canary": bool, "notes": list, "failures": list,
+    "domains": [{"domain": str, "priority": str, "snapshot": str, "time": str, "source_time": str, "job": str,
+                 "objects": int, "size": int}],
+DRILL = {
+    "job": JOB, "ok": bool, "met": bool, "missed": list, "notes": list,
+    "drill": {
+        "level": str, "tier": str, "scheduled": bool, "repository": str, "seed": int, "declared_at": str,
+        "phases": dict, "sample": list, "digest": str, "spread": NUMBER, "objective": NUMBER, "seconds": NUMBER,
+        "canary": {"snapshot": str, "sound": bool, "caught": bool, "offset": int, "why": str}, "estimates": list,
+        "failures": list, "scratch": str,
+        "domains": [{"domain": str, "priority": str, "snapshot": str, "tree": str, "job": str, "source_time": str,
+                     "objects": int, "size": int, "failed": int, "actual_rpo": NUMBER, "actual_rto": NUMBER,
+                     "rpo": NUMBER, "rto": NUMBER, "manifest": bool, "whole": bool, "failures": list}],
+    },
 }  # fmt: skip
 CONTRACT: dict[str, Any] = {
     "init": {
@@ -123,7 +141,9 @@ CONTRACT: dict[str, Any] = {
         "target": str, "provider": str, "at": str, "open_jobs": list, "notes": list,
         "domains": [{"domain": str, "layer": str, "priority": str, "rpo": NUMBER, "rpo_lag": NUMBER, "within": bool,
                      "last_outcome": str, "last_looked_at": str, "snapshots": int, "files": int, "size": int,
-                     "stored": int, "proven_at": None}],
+                     "stored": int, "proven_at": None, "rto": NUMBER, "drilled_at": None, "drill_level": None,
+                     "actual_rpo": None, "actual_rto": None}],
+        "drills": [DUE],
         "tiers": [{"tier": str, "repository": str, "snapshots": int, "logical": int, "stored": int, "ratio": None,
                    "last_verify": None, "last_verify_ok": None, "coverage": None}],
     },
@@ -151,6 +171,20 @@ CONTRACT: dict[str, Any] = {
     "unlock": {"target": str, "locks": list},
     "restore --dry-run": {**RESTORE, "mode": str},
     "restore --to back": {**RESTORE, "job": {**JOB, "finished_at": str}},
+    "restore object exams a --to one": RESTORE,
+    "restore window --at NOW --to then": RESTORE,
+    "drill l1 --dry-run": {**DRILL_PLAN, "objects": [{"domain": str, "path": str, "snapshot": str, "size": int,
+                                                      "reason": str, "path_b64": None}]},
+    "drill l1": DRILL,
+    "drill l2": DRILL,
+    "drill show DRILL": DRILL,
+    "drill history": {
+        "target": str, "at": str, "due": [DUE], "estimates": list,
+        "rows": [{"job": str, "level": str, "tier": str, "time": str, "outcome": str, "scheduled": bool, "met": bool,
+                  "domains": int, "objects": int, "size": int, "seconds": NUMBER, "objective": NUMBER,
+                  "actual_rpo": NUMBER, "rpo": NUMBER, "actual_rto": NUMBER, "rto": NUMBER, "canary": bool,
+                  "error": str}],
+    },
     "policy check": {"ok": bool, "folder": str, "not_usable_yet": list},
     "policy show": {
         "folder": str, "state_dir": str, "cache_dir": str, "host": str, "default_target": str, "targets": dict,
@@ -240,6 +274,9 @@ def named(lab: Lab, command: str) -> str:
     """The command with the ids that a lab has now."""
     if "SNAPSHOT" in command:
         return command.replace("SNAPSHOT", lab.json("snapshots")[0]["snapshot"]["id"])
+    if "DRILL" in command:
+        return command.replace("DRILL", lab.json("drill", "history")["rows"][0]["job"])
+    command = command.replace("NOW", datetime.now(UTC).isoformat())
     return command.replace("PIN", lab.json("pin", "--list")["pins"][0]["id"]) if "PIN" in command else command
 
 
@@ -279,7 +316,7 @@ def test_a_failure_of_every_command(make_lab: MakeLab) -> None:
     for command in [*CONTRACT, *LINES]:
         if command == "policy schema":  # it describes the files, not anybody's
             continue
-        done = run(lab, command, "--policies", "nowhere", code=2)
+        done = run(lab, command.replace("NOW", "2026-01-01"), "--policies", "nowhere", code=2)
         fits(FAILURE, done.json, command)
         assert done.json["error"]["exit_code"] == 2 and done.json["error"]["hint"]
         assert done.err.startswith("error: ")

@@ -13,11 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from resticwrap.cli.main import COMMANDS, main
-from resticwrap.cli.options import CODES
+from resticwrap.cli.options import CODES, Fallback
 
 
 def walk(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
     """Every command that can be run, by its words."""
+    if isinstance(command, Fallback):
+        yield name, command.default
     if isinstance(command, click.Group):
         context = click.Context(command)
         for word in command.list_commands(context):

@@ -7,6 +7,16 @@ import msgspec
 
 from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.evidence import Head
+from resticwrap.model.drill import CanaryResult, DrillDetails, DrilledDomain, DrilledObject, Estimate, Reason
+from resticwrap.model.drills import (
+    DrillHistory,
+    DrillPlan,
+    DrillReport,
+    DrillRow,
+    DueLevel,
+    PlannedDrill,
+    PlannedObject,
+)
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.kit import KeyReport, KitReport, RepositoryKey, SystemDomain, SystemReport
 from resticwrap.model.objects import Entry, ObjectRow
@@ -63,6 +73,7 @@ from resticwrap.model.reports import (
 )
 from resticwrap.model.snapshot import Layer, Priority, Snapshot, Tags
 from resticwrap.model.tiering import BadPack, CopyDetails, PlannedCopy, TierCount, TierPlan, TierReport
+from resticwrap.planning import drill as planning
 
 NOW = datetime(2026, 7, 31, 14, 3, 5, tzinfo=UTC)
 NASTY = "answers/\x1b[31mred\x1b[0m\r\n[bold red]x[/] \u202egpj.exe \udcff"
@@ -85,7 +96,7 @@ def hexes(seed: int) -> str:
 
 
 def job(
-    kind: Literal["backup", "verify", "restore"] = "backup",
+    kind: Literal["backup", "verify", "restore", "drill"] = "backup",
     outcome: Literal["ok", "partial", "failed"] = "ok",
     domains: tuple[DomainRun, ...] = (),
     error: ErrorInfo | None = None,
@@ -285,6 +296,83 @@ def verify(good: bool = True) -> VerifyReport:
     )  # fmt: skip
 
 
+def drill(good: bool = True) -> DrillReport:
+    domains = tuple(
+        DrilledDomain(
+            domain=name, priority=priority, snapshot=hexes(n), tree=hexes(n + 50), job=JOB, source_time=NOW,
+            objects=12 * n + 1, size=3 ** (2 * n), failed=0 if good or n != 3 else 2,
+            actual_rpo=30.0 * n if good else 400.0 * n, actual_rto=2.5 * n, rpo=600, rto=1800,
+            manifest=(True, None, good)[n % 3], failures=() if good or n != 3 else ("2 of 37 differ: content",),
+        )
+        for n, (name, _, priority) in enumerate(DOMAINS)
+    )  # fmt: skip
+    reasons: tuple[Reason, ...] = ("longest", "newest", "largest", "oldest", "random")
+    sample = tuple(
+        DrilledObject(
+            domain=DOMAINS[n][0], path=(LONG, NASTY, "exams/E7.json")[n % 3], snapshot=hexes(n), size=7**n,
+            content_id="sha256:" + hexes(n), reason=reasons[n % 5], ok=good or n != 3,
+            why="" if good or n != 3 else "has other content",
+        )
+        for n in range(12)
+    )  # fmt: skip
+    details = DrillDetails(
+        level="l1", seed=90210, declared_at=NOW, phases={"lock": 0.02, "download": 3.2, "compare": 0.4},
+        domains=domains, sample=sample, digest=hexes(9), spread=0.0 if good else 240.0, objective=600.0,
+        seconds=4.1 if good else 700.0,
+        canary=CanaryResult(snapshot=hexes(3), sound=True, caught=good, offset=77, why="" if good else "Not told."),
+        estimates=(Estimate(level="l3", seconds=412.0, size=3 * 10**9, basis="7.3 MB/s of " + JOB),),
+        failures=() if good else ("notes: hot has no complete snapshot of it at or before the declared instant.",),
+    )  # fmt: skip
+    return DrillReport(
+        job=job("drill", "ok" if good else "failed"), drill=details, ok=good, met=good,
+        missed=() if good else planning.missed(details), notes=("Two domains come round another time.",),
+    )  # fmt: skip
+
+
+def drill_plan() -> DrillPlan:
+    told = drill().drill
+    return DrillPlan(
+        target="local", level="l1", tier="hot", seed=90210, declared_at=NOW, scratch="/var/tmp/scratch", room=10**10,
+        domains=tuple(
+            PlannedDrill(
+                domain=one.domain, priority=one.priority, snapshot=one.snapshot, time=NOW, source_time=NOW,
+                job=JOB, objects=one.objects, size=one.size,
+            )
+            for one in told.domains
+        ),
+        objects=tuple(
+            PlannedObject(domain=one.domain, path=one.path, snapshot=one.snapshot, size=one.size, reason=one.reason)
+            for one in told.sample
+        ),
+        size=123_456, notes=("One note.",), failures=("notes: nothing of it is there.",),
+    )  # fmt: skip
+
+
+def drill_history() -> DrillHistory:
+    rows = tuple(
+        DrillRow(
+            job=f"drill_202607{30 - n:02}T040000Z_abcdef", level="l2" if n % 7 == 3 else "l1", tier="hot",
+            time=NOW - timedelta(days=n), outcome="failed" if n == 4 else "ok", scheduled=True, met=n not in (2, 4),
+            domains=18, objects=20, size=10**9, seconds=30.0 * n, objective=600.0, actual_rpo=200.0 + 60 * n, rpo=600.0,
+            actual_rto=25.0 * n, rto=1800.0, canary=None if n == 1 else n != 4,
+        )
+        for n in range(15)
+    )  # fmt: skip
+    return DrillHistory(
+        target="local", at=NOW, rows=rows, due=DUE,
+        estimates=(Estimate(level="l3", seconds=412.0, size=3 * 10**9, basis="7.3 MB/s of " + JOB),),
+    )  # fmt: skip
+
+
+DUE = (
+    DueLevel(
+        level="l1", last=NOW - timedelta(days=1), last_outcome="failed", due=NOW + timedelta(days=6), overdue=False
+    ),
+    DueLevel(level="l2", last=NOW - timedelta(days=9), last_outcome="ok", due=None, overdue=False),
+    DueLevel(level="l3", last=NOW - timedelta(days=40), last_outcome="ok", due=NOW - timedelta(days=9), overdue=True),
+)
+
+
 def status(late: bool = True) -> StatusReport:
     domains = []
     for index, (name, layer, priority) in enumerate(DOMAINS):
@@ -306,6 +394,11 @@ def status(late: bool = True) -> StatusReport:
                 size=3 ** (index * 2),
                 stored=3**index,
                 proven_at=NOW - timedelta(days=index) if index % 5 else None,
+                rto=1800,
+                drilled_at=NOW - timedelta(days=index) if index % 4 else None,
+                drill_level="l1" if index % 4 else None,
+                actual_rpo=40.0 * index if index % 4 else None,
+                actual_rto=12.5 * index if index % 4 else None,
             )
         )
     coverage = Coverage(days=30, bytes_read=1_234_567_890, bytes_total=3_000_000_000, packs_read=74, packs_total=180)
@@ -323,6 +416,7 @@ def status(late: bool = True) -> StatusReport:
     return StatusReport(
         target="local", provider="local", at=NOW, domains=tuple(domains), tiers=tiers,
         open_jobs=(JOB,) if late else (), notes=("cold has no snapshots yet",) if late else (),
+        drills=DUE if late else (),
     )  # fmt: skip
 
 
