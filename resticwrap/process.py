@@ -5,12 +5,14 @@ through us), and its output is always drained: restic dies of SIGPIPE and leaves
 """
 
 import contextlib
+import fcntl
 import logging
 import os
 import selectors
 import shlex
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ TAIL_LINES = 50
 GRACE_SECONDS = 20.0
 """How long a child may take to clean up after SIGINT before it gets SIGKILL."""
 TICK_SECONDS = 0.2
+LEISURE_SECONDS = 0.02
+LARGE_PIPE = 1 << 20
+"""Bytes; what Linux allows anybody."""
 log = logging.getLogger(__name__)
 
 
@@ -82,12 +87,14 @@ def run(
     on_stdout: Callable[[bytes], None] | None = None,
     on_stderr: Callable[[bytes], None] | None = None,
     on_tick: Callable[[], None] | None = None,
+    leisurely: bool = False,
 ) -> Result:
     """Run a child to its end and say how it ended; a non-zero exit is for the caller to judge.
 
     `timeout` and `grace`, the time to clean up after SIGINT, are in seconds. `on_start` gets the pid, `on_stdout`
     and `on_stderr` whole lines without their end,
-    `on_tick` is called about five times a second; what any of them raises stops the child and is raised again.
+    `on_tick` is called at least five times a second; what any of them raises stops the child and is raised again.
+    `leisurely`: the child says a lot in small pieces, which are read together, fifty times a second.
 
     The command and its exit code are logged (`-v`) with secrets masked; a `private` one by its name alone.
 
@@ -123,7 +130,7 @@ def run(
     try:
         if on_start is not None:
             on_start(child.pid)
-        for _ in _pump(child, out, err):
+        for _ in _pump(child, out, err, leisurely):
             if cancel is not None:
                 cancel.check()
             if clock.monotonic() - started > timeout:
@@ -183,9 +190,12 @@ class _Lines:
         return self.whole().decode("utf-8", "replace")
 
 
-def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> Iterable[None]:
+def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines, leisurely: bool = False) -> Iterable[None]:
     """Drain both pipes until they and the child have ended; yields at least five times a second."""
     assert child.stdout is not None and child.stderr is not None
+    if leisurely:
+        with contextlib.suppress(OSError):  # a smaller pipe only makes the child wait
+            fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, LARGE_PIPE)
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ, out)
         selector.register(child.stderr, selectors.EVENT_READ, err)
@@ -193,7 +203,7 @@ def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> Iterabl
         while selector.get_map():
             ready = selector.select(TICK_SECONDS)
             for key, _ in ready:
-                data = os.read(key.fd, 1 << 18)
+                data = os.read(key.fd, LARGE_PIPE)
                 if data:
                     key.data.feed(data)
                 else:
@@ -204,6 +214,8 @@ def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines) -> Iterabl
                 break
             # Asked before the next look at the pipes: what it wrote last may have come after this one.
             gone = child.poll() is not None
+            if leisurely and not gone:
+                time.sleep(LEISURE_SECONDS)
             yield
     out.end()
     err.end()

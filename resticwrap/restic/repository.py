@@ -29,6 +29,8 @@ OWN_STAGING = tuple(f"{prefix}*" for prefix in OWN_PREFIXES)
 GLOB = frozenset(b"\\*?[")
 INIT_WAIT = 60.0
 IDS_AT_ONCE = 1000
+VERBOSE = b'{"message_type":"verbose_status"'
+"""How a line begins that is told of every file."""
 
 
 class ResticRepository:
@@ -143,7 +145,9 @@ class ResticRepository:
         for path in include:
             command += ["--include", b"/" + _literal(path)]
         stream = _Stream("restore", messages.RestoreSummary, on_progress or (lambda _: None), on_file)
-        result, heard = self._runner.run([*command, snapshot], accept=frozenset({0, 1}), on_line=stream.line)
+        result, heard = self._runner.run(
+            [*command, snapshot], accept=frozenset({0, 1}), on_line=stream.line, leisurely=on_file is not None
+        )
         if result.code != exits.OK:
             if self._setting.free(to) < NO_ROOM:
                 raise errors.DiskFull(
@@ -375,6 +379,12 @@ class _Stream(Generic[messages.M]):
         self.new_bytes = 0
 
     def line(self, line: bytes) -> None:
+        if self._on_file is not None and line.startswith(VERBOSE):
+            item = messages.decode(line, messages.VerboseStatus)
+            # Folders, links and second names come with no size, once all files have their bytes.
+            if item.action == "restored" and item.size:
+                self._on_file(item.item.lstrip("/").encode())
+            return
         match messages.message_type(line):
             case "status":
                 self._on_progress(_progress(messages.decode(line, messages.Status)))
@@ -383,9 +393,6 @@ class _Stream(Generic[messages.M]):
                 if item.action in ("new", "modified") and not item.item.endswith("/"):
                     self.new_files += 1
                     self.new_bytes += item.data_size
-                # Folders, links and second names come with no size, once all files have their bytes.
-                elif item.action == "restored" and item.size and self._on_file is not None:
-                    self._on_file(item.item.lstrip("/").encode())
             case "summary":
                 self.last = messages.decode(line, self._kind)
                 # A quick run ends before it has told of any progress.

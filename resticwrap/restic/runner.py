@@ -129,12 +129,14 @@ class Runner:
         deadline: float | None = None,
         password: str | None = None,
         new_password: str | None = None,
+        leisurely: bool = False,
     ) -> tuple[process.Result, Heard]:
         """Run `restic COMMAND` and return its result when its exit code is in `accept`; else raise its typed error.
 
         A lock of somebody else is waited for, `wait` seconds or the policy's; our own dead locks are removed, those of
         the `source` too. `deadline`: seconds for all of it, waiting too, instead of the policy's for a child.
         `password` stands for the target's; `new_password` is handed to `key add`, by a descriptor as well.
+        `leisurely` is as for `process.run`.
         """
         setting = self.setting
         started = setting.clock.monotonic()
@@ -151,6 +153,7 @@ class Runner:
                 deadline=left,
                 password=password,
                 new_password=new_password,
+                leisurely=leisurely,
             )
             if result.code in accept:
                 return result, heard
@@ -180,6 +183,7 @@ class Runner:
         deadline: float | None,
         password: str | None = None,
         new_password: str | None = None,
+        leisurely: bool = False,
     ) -> tuple[process.Result, Heard]:
         setting, heard = self.setting, Heard()
         password = password or setting.password()
@@ -219,6 +223,7 @@ class Runner:
                 on_stdout=on_line,
                 on_stderr=on_stderr,
                 on_tick=watch.tick,
+                leisurely=leisurely,
             )
             if result.code in LEFT_NO_LOCK and not heard.plain:
                 for lease in leases:

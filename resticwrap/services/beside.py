@@ -8,6 +8,7 @@ reason, is compared when restic has ended: nothing is ever found wrong here.
 
 import os
 import threading
+import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ for what several files share."""
 
 BEHIND = 100_000
 """When so many files wait to be compared, the others are left to the end."""
+PAUSE = 0.02
 
 
 class Beside:
@@ -34,7 +36,6 @@ class Beside:
         self._trees = trees
         self._place = place
         self._told: deque[bytes] = deque()
-        self._wake = threading.Condition()
         self._ended = False
         self._abandoned = False
         self._pending: dict[bytes, tuple[int, Entry]] = {}
@@ -46,16 +47,12 @@ class Beside:
 
     def tell(self, path: bytes) -> None:
         """A file has all its bytes now. Returns at once; for restic's reader."""
-        with self._wake:
-            if len(self._told) < BEHIND:
-                self._told.append(path)
-                self._wake.notify()
+        if len(self._told) < BEHIND:
+            self._told.append(path)
 
     def finish(self, heed: Callable[[], None]) -> None:
         """Restic has ended: wait until all that it told of is compared. `heed` is called meanwhile and may raise."""
-        with self._wake:
-            self._ended = True
-            self._wake.notify()
+        self._ended = True
         while self._thread.is_alive():
             heed()
             self._thread.join(0.2)
@@ -89,10 +86,16 @@ class Beside:
 
     def _next(self) -> bytes | None:
         """The next file that restic told of; None where no more will come."""
-        with self._wake:
-            while not self._told and not self._ended and not self._abandoned:
-                self._wake.wait()
-            return self._told.popleft() if self._told and not self._abandoned else None
+        while not self._abandoned:
+            ended = self._ended  # looked at first: what was told before the end counts
+            try:
+                return self._told.popleft()
+            except IndexError:
+                if ended:
+                    return None
+            # Not woken for each file: two threads that hand the interpreter to and fro slow restic's reader down.
+            time.sleep(PAUSE)
+        return None
 
     def _walk_to(self, walk: Iterator[tuple[int, Entry]], path: bytes) -> tuple[int, Entry] | None:
         """Go on until that file is met; None where too many come before it: then it is looked at when it is met."""

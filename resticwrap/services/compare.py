@@ -139,20 +139,29 @@ def same_content(
 
     `heed` is called once for every piece that is read. `seen` gets what the file that was read is, before it is.
     """
-    with open(path, "rb", buffering=0) as file:
-        seen(os.fstat(file.fileno()))
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        seen(os.fstat(file))
+        if len(entry.content) == 1 and entry.size < PIECE:
+            whole = os.read(file, entry.size + 1)
+            # Where less comes than there is, it is read in pieces below.
+            if len(whole) == entry.size:
+                return hashlib.sha256(whole).hexdigest() == entry.content[0] and not os.read(file, 1)
+            os.lseek(file, 0, os.SEEK_SET)
         for blob in entry.content:
             length = entry.size if len(entry.content) == 1 else lengths.get(blob)
             if length is None:
                 return False
             digest = hashlib.sha256()
-            while length > 0 and (piece := file.read(min(length, PIECE))):
+            while length > 0 and (piece := os.read(file, min(length, PIECE))):
                 heed()
                 digest.update(piece)
                 length -= len(piece)
             if length or digest.hexdigest() != blob:
                 return False
-        return not file.read(1)
+        return not os.read(file, 1)
+    finally:
+        os.close(file)
 
 
 def _kind(mode: int) -> str:
