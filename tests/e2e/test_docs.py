@@ -364,7 +364,18 @@ def test_named_files_exist() -> None:
 
 def structs() -> Mapping[str, type[msgspec.Struct]]:
     modules = (
-        reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill, repair, kit, drills,
+        reports,
+        job,
+        snapshot,
+        objects,
+        thaw,
+        tiering,
+        aging,
+        evidence,
+        drill,
+        repair,
+        kit,
+        drills,
     )
     return {
         name: found

@@ -90,12 +90,14 @@ SYSTEM = {
 KEYS = {
     "target": str, "action": str, "added": dict, "removed": dict, "password_file": None, "notes": list,
     "keys": [{"tier": str, "id": str, "user": str, "host": str, "created": str, "current": bool}],
+}  # fmt: skip
 DUE = {"level": str, "last": None, "last_outcome": None, "due": None, "overdue": bool}
 DRILL_PLAN = {
     "target": str, "level": str, "tier": str, "seed": int, "declared_at": str, "scratch": str, "room": int, "size": int,
     "spread": NUMBER, "canary": bool, "notes": list, "failures": list,
     "domains": [{"domain": str, "priority": str, "snapshot": str, "time": str, "source_time": str, "job": str,
                  "objects": int, "size": int}],
+}  # fmt: skip
 DRILL = {
     "job": JOB, "ok": bool, "met": bool, "missed": list, "notes": list,
     "drill": {

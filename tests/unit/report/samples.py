@@ -6,7 +6,6 @@ from typing import Literal
 import msgspec
 
 from resticwrap.model.aging import SnapshotPin, Verdict
-from resticwrap.model.evidence import Head
 from resticwrap.model.drill import CanaryResult, DrillDetails, DrilledDomain, DrilledObject, Estimate, Reason
 from resticwrap.model.drills import (
     DrillHistory,
@@ -17,6 +16,7 @@ from resticwrap.model.drills import (
     PlannedDrill,
     PlannedObject,
 )
+from resticwrap.model.evidence import Head
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.kit import KeyReport, KitReport, RepositoryKey, SystemDomain, SystemReport
 from resticwrap.model.objects import Entry, ObjectRow
