@@ -139,6 +139,13 @@ class VerifyFailed(Failure):
     exit_code = VERIFY_FAILED
 
 
+class GateClosed(Failure):
+    """The gate is closed: what has to be proven before this may go on is not."""
+
+    exit_code = GATE_CLOSED
+    advice = "rw gate --explain"
+
+
 class Interrupted(Failure):
     """SIGINT or SIGTERM: children were stopped and waited for."""
 

@@ -16,6 +16,7 @@ from resticwrap.model.base import Time, Value
 from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Thaw, ThawSpeed, Versioning
 from resticwrap.model.drill import Drilled
 from resticwrap.model.evidence import Chain, Event, Evidence
+from resticwrap.model.gate import BucketLook
 from resticwrap.model.job import Job, Latest, Manifest, Pin
 from resticwrap.model.kit import KitRecord, RepositoryKey
 from resticwrap.model.objects import BlobSums, Change, Entry, show_path
@@ -706,6 +707,11 @@ class StateFiles(Protocol):
         """What is remembered of the last recovery kit; None where none was made."""
 
     def put_kit(self, target: str, record: KitRecord) -> None: ...
+
+    def bucket_look(self, target: str) -> BucketLook | None:
+        """How the bucket's rules were when they were last looked at; None where that is not known."""
+
+    def put_bucket_look(self, target: str, look: BucketLook) -> None: ...
 
 
 class Manifests(Protocol):

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "recover-deleted": ("recover", "command", "Bring back what was deleted from a bucket."),
     "prune": ("prune", "command", "Clean out what no snapshot needs, in quiet hours."),
     "status": ("status", "command", "One screen: how safe is what."),
+    "gate": ("gate", "command", "May an upgrade or a prune go on, and why not."),
     "stats": ("stats", "command", "What is stored, how it grows, when it is full."),
     "doctor": ("doctor", "command", "Check this machine and the target."),
     "lifecycle": ("lifecycle", "group", "Plan, apply and look at the bucket's lifecycle rules."),

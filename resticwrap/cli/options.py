@@ -92,6 +92,7 @@ CODES = {
     11: "locked",
     12: "wrong password",
     20: "verify failed",
+    21: "gate closed",
     22: "target unreachable",
     130: "interrupted",
 }

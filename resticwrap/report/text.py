@@ -9,6 +9,7 @@ from resticwrap.report.console import console
 from resticwrap.report.drill import drill, drill_history, drill_plan
 from resticwrap.report.errors import show_failure
 from resticwrap.report.forget import forget
+from resticwrap.report.gate import gate
 from resticwrap.report.history import history
 from resticwrap.report.kit import keys, kit, system
 from resticwrap.report.lifecycle import lifecycle_plan, lifecycle_report, lifecycle_status
@@ -26,7 +27,7 @@ from resticwrap.report.verify import verify
 
 __all__ = [
     "audit", "backup", "console", "doctor", "drill", "drill_history", "drill_plan", "evidence",
-    "evidence_record", "forget", "history", "init", "keys", "kit", "lifecycle_plan", "lifecycle_report",
+    "evidence_record", "forget", "gate", "history", "init", "keys", "kit", "lifecycle_plan", "lifecycle_report",
     "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
     "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots",
     "stats", "status", "system", "tier", "tier_plan", "verify",

@@ -1,6 +1,7 @@
 """The lifecycle rules of a target's bucket: plan, put, take away, look whether they are in effect; and the guard that
 others call before they go on over a bucket."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import chain
@@ -11,6 +12,7 @@ import msgspec
 from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.bucket import ObjectLock, StoredObject, Versioning
+from resticwrap.model.gate import BucketLook
 from resticwrap.model.policy import BucketTarget
 from resticwrap.model.reports import (
     Check,
@@ -123,11 +125,15 @@ def refuse_unsafe(context: Context, problems: tuple[RuleProblem, ...]) -> None:
     """Raises UnsafeBucket where there are unsafe ones, naming each."""
     if not (bad := lifecycle.unsafe(problems)):
         return
-    told = "; ".join(f"rule {problem.rule} ({problem.selects}) {problem.effect}" for problem in bad)
+    told = "; ".join(_sentence(problem) for problem in bad)
     raise errors.UnsafeBucket(
         f"Lifecycle rules of the bucket are not safe for the repositories of target {context.target_name}: {told}.",
         hint=f"rw lifecycle status --target {context.target_name}   (it says for each what to do; nothing was changed)",
     )
+
+
+def _sentence(problem: RuleProblem) -> str:
+    return f"rule {problem.rule} ({problem.selects}) {problem.effect}"
 
 
 def problems_of(context: Context, bucket: Bucket, promised: int | None = None) -> tuple[RuleProblem, ...]:
@@ -149,16 +155,52 @@ def guard(context: Context) -> None:
     try:
         problems = problems_of(context, bucket)
     except errors.NoSuchCall as error:
+        _remember(context)
         context.watcher.note(f"There can be no lifecycle rules: {error.message}")
         return
     except errors.TargetRefused as error:
+        _remember(context, why=error.message)
         raise errors.UnsafeBucket(
             f"Nobody knows whether the bucket's lifecycle rules are safe: {error.message}",
             hint=f"{error.hint} To read them, {MAY_READ}.",
         ) from error
     except errors.LifecycleRefused as error:
+        _remember(context, why=error.message)
         raise errors.UnsafeBucket(error.message, hint=error.hint) from error
+    _remember(context, problems)
     refuse_unsafe(context, problems)
+
+
+def look(context: Context) -> str | None:
+    """Look at the bucket's rules, by one request, so that the gate knows of them. Returns what a person should know;
+    nothing of a folder. Raises Interrupted and nothing else: what calls it has work of its own."""
+    bucket = context.bucket()
+    if bucket is None:
+        return None
+    try:
+        problems = problems_of(context, bucket)
+    except errors.Interrupted:
+        raise
+    except errors.NoSuchCall:
+        _remember(context)
+        return None
+    except (errors.TargetRefused, errors.LifecycleRefused) as error:
+        _remember(context, why=error.message)
+        return f"The bucket's lifecycle rules are not known: {error.message}"
+    except errors.Failure as error:
+        return f"The bucket's lifecycle rules could not be looked at: {error.message}"
+    _remember(context, problems)
+    if bad := lifecycle.unsafe(problems):
+        return f"Lifecycle rules of the bucket are not safe: {'; '.join(_sentence(one) for one in bad)}."
+    return None
+
+
+def _remember(context: Context, problems: tuple[RuleProblem, ...] = (), *, why: str = "") -> None:
+    """For the gate. Where the state directory does not take it, the look before it stands, and grows old."""
+    unsafe = tuple(_sentence(problem) for problem in lifecycle.unsafe(problems))
+    seen = BucketLook(at=context.clock.now(), unsafe=unsafe, known=not why, why=why)
+    with contextlib.suppress(errors.Failure):
+        context.state.put_bucket_look(context.target_name, seen)
 
 
 def check(context: Context) -> list[Check]:
@@ -168,6 +210,7 @@ def check(context: Context) -> list[Check]:
         return []
     try:
         problems = problems_of(context, bucket, _promised(context, _versioning(bucket)[0]))
+        _remember(context, problems)
         made = _plan(context, bucket)
     except errors.NoSuchCall as error:
         return [Check(name=name, verdict="ok", detail=f"there can be none: {error.message}")]
@@ -208,6 +251,7 @@ def status(context: Context) -> LifecycleStatus:
     versioning = _asked(bucket.versioning, "whether the bucket keeps old versions", notes)
     # Of the rules as they are; those in the plan are of what they would be.
     problems = problems_of(context, bucket, _promised(context, versioning))
+    _remember(context, problems)
     known = _known(context, notes)
     transitions = context.settings.tiers.cold.transitions
     steps = [(step.days, step.storage_class) for step in getattr(transitions, layout.provider)]

@@ -28,7 +28,7 @@ from resticwrap.model.snapshot import CANARY, Snapshot
 from resticwrap.model.verified import PackSums, VerifyDetails, VerifyRecord, verify_details
 from resticwrap.planning import verify as planning
 from resticwrap.ports import Catalog, CheckResult, Progress, Repository, Trees
-from resticwrap.services import audit, frost, interrupted, manifest
+from resticwrap.services import audit, frost, interrupted, lifecycle, manifest
 from resticwrap.services.compare import compare
 from resticwrap.services.context import Context, side_by_side
 from resticwrap.services.damage import Damages, Listing
@@ -70,6 +70,7 @@ def verify(
         late = [
             _publish(context, report.job),
             context.recorder.close(report.job),
+            lifecycle.look(context),
             audit.tell(context, "verify", _proof(report), job=report.job.id),
         ]
     return msgspec.structs.replace(report, notes=(*report.notes, *(note for note in late if note)))
