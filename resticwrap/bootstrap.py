@@ -14,6 +14,7 @@ from resticwrap import __version__, errors, settings
 from resticwrap.cancel import Cancel
 from resticwrap.catalog.state import FolderState
 from resticwrap.clock import Clock, SystemClock
+from resticwrap.host.attend import HostCommands
 from resticwrap.host.exchange import Exchange
 from resticwrap.host.holders import ProcHolders
 from resticwrap.host.journals import FileJournals
@@ -21,7 +22,7 @@ from resticwrap.host.locks import FlockLocks
 from resticwrap.host.space import HostSpace, free_bytes
 from resticwrap.model.kit import Kit
 from resticwrap.model.policy import LocalTarget, S3Target, Target
-from resticwrap.ports import Bucket, Catalog, TargetStore, Watcher
+from resticwrap.ports import Bucket, Catalog, Commands, TargetStore, Watcher
 from resticwrap.restic.install import dotted, find_restic, known_version
 from resticwrap.restic.password import Password
 from resticwrap.restic.repository import ResticRepository
@@ -93,6 +94,10 @@ class House:
     def bucket(self) -> Bucket | None:
         """The administrative side of the store; None for a folder, which has none."""
         return open_bucket(self.target, self.settings.env, self.clock)
+
+    def commands(self, *, to_stderr: bool = False) -> Commands:
+        """What runs commands of the operator's."""
+        return HostCommands(self.settings.env, self.cancel, to_stderr=to_stderr)
 
     @cached_property
     def records(self) -> Records:

@@ -714,6 +714,14 @@ class StateFiles(Protocol):
     def put_bucket_look(self, target: str, look: BucketLook) -> None: ...
 
 
+class Commands(Protocol):
+    """Commands of the operator's, which are none of ours."""
+
+    def attend(self, command: Sequence[str], on_start: Callable[[int], None]) -> int:
+        """Run it to its end with the operator's environment, input and output; returns its exit code. `on_start` gets
+        its pid. A wish to stop reaches it as one SIGINT. Raises Failure where it cannot be started."""
+
+
 class Manifests(Protocol):
     """The manifests of backups in the target's store, and beside them the records of verifies."""
 

@@ -153,6 +153,56 @@ def run(
     return Result(code, out.whole(), mask(err.text(), secrets), clock.monotonic() - started)
 
 
+def attend(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cancel: Cancel,
+    stdout: int | None = None,
+    on_start: Callable[[int], None] | None = None,
+) -> int:
+    """Run a command of the operator's to its end, with our own input and output, and return its exit code; 128 and the
+    signal's number where one ended it.
+
+    When `cancel` is set it gets one SIGINT, it and all that it has started, and is waited for as long as it takes: what
+    it does is not ours to cut short. What `on_start` raises stops it likewise. Raises Failure where it cannot be
+    started.
+    """
+    cancel.check()
+    try:
+        # A session of its own: a terminal's Ctrl-C reaches it once, through us.
+        child = subprocess.Popen(list(argv), env=dict(env), stdout=stdout, start_new_session=True)
+    except OSError as error:
+        name = argv[0].rsplit("/", 1)[-1]
+        raise errors.Failure(
+            f"{name} could not be started: {error.strerror}.", hint=f"Is it installed? command -v {name}"
+        ) from error
+    log.info("[%d] %s", child.pid, argv[0].rsplit("/", 1)[-1])
+    try:
+        if on_start is not None:
+            on_start(child.pid)
+    except BaseException:
+        _interrupt(child.pid)
+        child.wait()
+        raise
+    told = False
+    while True:
+        try:
+            code = child.wait(TICK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if cancel.is_set and not told:
+                told = True
+                _interrupt(child.pid)
+            continue
+        log.info("[%d] exit code %d", child.pid, code)
+        return 128 - code if code < 0 else code
+
+
+def _interrupt(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGINT)
+
+
 class _Lines:
     """Collects one stream: hands whole lines on, or keeps them; never more than its bounds."""
 

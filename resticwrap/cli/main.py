@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "prune": ("prune", "command", "Clean out what no snapshot needs, in quiet hours."),
     "status": ("status", "command", "One screen: how safe is what."),
     "gate": ("gate", "command", "May an upgrade or a prune go on, and why not."),
+    "pre-upgrade": ("upgrade", "pre_upgrade", "Take a full, pinned snapshot for a release ticket."),
+    "upgrade": ("upgrade", "command", "Snapshot, gate, run a command, drill; or go back."),
     "stats": ("stats", "command", "What is stored, how it grows, when it is full."),
     "doctor": ("doctor", "command", "Check this machine and the target."),
     "lifecycle": ("lifecycle", "group", "Plan, apply and look at the bucket's lifecycle rules."),

@@ -12,10 +12,11 @@ TIERS = ("hot", "cold")
 @click.command(
     epilog=epilog(
         "rw prune --tier cold --dry-run",
-        "0 1 2 3 10 11 12 20 22 130",
+        "0 1 2 3 10 11 12 20 21 22 130",
         code_2="usage or policy error, or outside the window",
         code_3="ended by its deadline; the next one goes on",
         code_20="the index names packs that are not there",
+        code_21="gate closed: damage that a verify found is open",
     )
 )
 @common

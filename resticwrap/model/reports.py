@@ -6,6 +6,7 @@ from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.base import Time, Value
 from resticwrap.model.drill import Level
 from resticwrap.model.drills import DueLevel
+from resticwrap.model.gate import GateReport
 from resticwrap.model.job import ErrorInfo, Job
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.thaw import Thawed, ThawPlan
@@ -326,6 +327,7 @@ class StatusReport(Value, frozen=True):
     open_jobs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     drills: tuple[DueLevel, ...] = ()
+    gate: GateReport | None = None
 
 
 class UsedSpace(Value, frozen=True):

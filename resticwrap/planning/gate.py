@@ -298,7 +298,7 @@ Found = tuple[str, str, str, Time | None, bool]
 WELL: Mapping[ReasonKind, str] = {
     "proof": "It was proven.",
     "backup": "All domains were seen whole.",
-    "objective": "The newest drills kept what was promised.",
+    "objective": "No newest drill has missed an objective.",
     "damage": "No damage is open.",
     "bucket": "No lifecycle rule endangers what lies there.",
     "evidence": "Nothing speaks against the chain of evidence.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from resticwrap.model.reports import Coverage, DomainStatus, StatusReport, TierStatus
 from resticwrap.report import format as fmt
+from resticwrap.report.gate import line
 from resticwrap.report.layout import Column, Part
 from resticwrap.report.page import BAD, FAINT, GOOD, NAME, POOR, STRONG, Page
 
@@ -30,6 +31,7 @@ def status(console: "Console", report: StatusReport, *, zone: tzinfo | None = No
         page.lines = []
         _tiers(page, report)
         _drills(page, report)
+        _gate(page, report)
         for job in report.open_jobs:
             page.say(page.mark("running", "open job"), f" {job}")
         for note in report.notes:
@@ -48,6 +50,14 @@ def status(console: "Console", report: StatusReport, *, zone: tzinfo | None = No
         if tail and (everything or page.plain):
             page.blank()
         page.lines.extend(tail)
+
+
+def _gate(page: Page, report: StatusReport) -> None:
+    """One line: whether it is open, and the first reason why not."""
+    if report.gate is None:
+        return
+    mark, (word, why) = line(report.gate)
+    page.say("gate ", page.mark(mark, word), f": {why}" if why else "")
 
 
 def _fitting(domains: Sequence[DomainStatus], room: int) -> Sequence[DomainStatus]:

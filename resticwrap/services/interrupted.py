@@ -30,6 +30,8 @@ def close(context: Context) -> Sequence[Job]:
             remember(context, job)
             if job.domains:
                 _keep_manifest(context, job)
+        if job.kind == "upgrade":
+            context.watcher.note(f"{job.id} ended before its last step: rw upgrade --status says what was left")
 
     return context.close_interrupted(made_to_count)
 

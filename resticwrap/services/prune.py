@@ -16,7 +16,7 @@ from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import PlannedPrune, PrunedTier, PrunePlan, PruneReport
 from resticwrap.planning import prune as planning
 from resticwrap.ports import Repository
-from resticwrap.services import coldproof, frost, interrupted, lifecycle
+from resticwrap.services import coldproof, frost, gate, interrupted, lifecycle
 from resticwrap.services.context import Context, info
 from resticwrap.services.damage import Damages
 
@@ -39,8 +39,10 @@ def plan(context: Context, tiers: Sequence[str], now: Time, *, at_once: bool = F
 
 
 def dry_run(context: Context, tiers: Sequence[str], now: Time, *, at_once: bool = False) -> PrunePlan:
-    """The plan, and what restic says that it would do. Raises UnsafeBucket as a run would."""
+    """The plan, and what restic says that it would do. Raises UnsafeBucket and GateClosed as a run
+    would."""
     lifecycle.guard(context)
+    gate.refuse_damage(context, tiers)
     planned = plan(context, tiers, now, at_once=at_once)
 
     def told(one: PlannedPrune) -> PlannedPrune:
@@ -53,11 +55,13 @@ def dry_run(context: Context, tiers: Sequence[str], now: Time, *, at_once: bool 
 
 def prune(context: Context, tiers: Sequence[str], *, at_once: bool = False) -> PruneReport:
     """Prune these tiers, one after the other. Raises UsageError outside the window, CatalogUnavailable where there can
-    be no record, UnsafeBucket where the bucket's rules endanger what lies there; then nothing is done. What ails one
+    be no record, UnsafeBucket where the bucket's rules endanger what lies there, GateClosed over open damage of
+    these tiers; then nothing is done. What ails one
     tier is told of it, and keeps no other from its turn."""
     context.pins()
     interrupted.close(context)
     lifecycle.guard(context)
+    gate.refuse_damage(context, tiers)
     planned = plan(context, tiers, context.clock.now(), at_once=at_once)
     if not planned.open:
         assert planned.opens is not None

@@ -16,7 +16,7 @@ from resticwrap.ports import Catalog, StateFiles
 
 TIER: TierName = "hot"
 """Where backups write; the other tier is filled by copies."""
-COMMANDS = {"copy": "tier run", "recover": "recover-deleted"}
+COMMANDS = {"copy": "tier run", "recover": "recover-deleted", "upgrade": "upgrade --status"}
 """What a kind of job is run by, where that has another name."""
 WROTE: frozenset[DomainOutcome] = frozenset({"ok", "partial"})
 """The outcomes of a run that may have written a snapshot of its own."""

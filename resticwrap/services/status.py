@@ -16,6 +16,7 @@ from resticwrap.model.verified import VerifyDetails, verify_details
 from resticwrap.planning import inplace
 from resticwrap.planning import verify as planning
 from resticwrap.ports import Catalog, DomainSums
+from resticwrap.services import gate
 from resticwrap.services.context import Records
 from resticwrap.services.drill.history import drills, due
 
@@ -69,6 +70,7 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
         open_jobs=tuple(job.id for job in open_jobs(records, catalog)),
         notes=tuple(notes),
         drills=due(records.settings, drilled, now),
+        gate=gate.ask(records),
     )
 
 
