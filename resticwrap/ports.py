@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 from resticwrap import errors
 from resticwrap.model.aging import KnownPack, KnownRun, SnapshotPin
@@ -541,6 +541,12 @@ class Catalog(Protocol):
         """By domain: the newest run, however it ended, and the start of the newest complete look whose snapshot is
         known to be in hot (None: there is none)."""
 
+    def looks(self, target: str, since: Time, until: Time) -> "Sequence[KnownLook]":
+        """The looks of backup jobs that began at or after `since` and before `until`, oldest first."""
+
+    def first_looks(self, target: str) -> Mapping[str, Time]:
+        """By domain, when a backup job looked at it for the first time, however that ended."""
+
     def days(self, target: str, domains: Sequence[str], since: Time | None, tz: tzinfo) -> Sequence[HistoryDay]:
         """The runs of each day of `tz` and domain, oldest day first. No `domains`: all of them."""
 
@@ -623,6 +629,16 @@ class Catalog(Protocol):
 
     def drilled(self, target: str, domain: str) -> Mapping[bytes, Drilled]:
         """By path, when the objects of a domain were last drilled."""
+
+
+class KnownLook(NamedTuple):
+    """One look at a domain: many of them, so it is small."""
+
+    domain: str
+    at: Time
+    complete: bool
+    type: str
+    added: int
 
 
 class DomainSums(Value, frozen=True):

@@ -40,7 +40,7 @@ from resticwrap.model.base import Time, from_json
 from resticwrap.model.job import Job
 from resticwrap.model.reports import HistoryDay, HistoryRow
 from resticwrap.model.snapshot import Snapshot
-from resticwrap.ports import DomainSums, KnownSnapshot
+from resticwrap.ports import DomainSums, KnownLook, KnownSnapshot
 
 SHORTEST_PREFIX = 6
 LOOKS_AT = "hot"
@@ -202,6 +202,27 @@ class SqlCatalog(AgingTables, ProofTables):
                 domain=domain, at=from_micros(looked_at), job=job, snapshot=snapshot, new=new, changed=changed,
                 removed=removed, size=size,
             )  # fmt: skip
+
+    def looks(self, target: str, since: Time, until: Time) -> Sequence[KnownLook]:
+        """Oldest first."""
+        runs = domain_runs.c
+        query = (
+            select(runs.domain, runs.looked_at, runs.complete, runs.type, runs.added)
+            .where(*_in_question(target, (), since), runs.looked_at < to_micros(until))
+            .order_by(runs.looked_at, runs.domain)
+        )
+        with self.database.reading() as connection:
+            return [
+                KnownLook(domain, from_micros(at), complete, kind, added)
+                for domain, at, complete, kind, added in connection.execute(query)
+            ]
+
+    def first_looks(self, target: str) -> Mapping[str, Time]:
+        """By domain."""
+        runs = domain_runs.c
+        query = select(runs.domain, func.min(runs.looked_at)).where(runs.target == target).group_by(runs.domain)
+        with self.database.reading() as connection:
+            return {domain: from_micros(at) for domain, at in connection.execute(query)}
 
     def days(self, target: str, domains: Sequence[str], since: Time | None, tz: tzinfo) -> Sequence[HistoryDay]:
         """The runs of each day of `tz` and domain, oldest day first. No `domains`: all of them.

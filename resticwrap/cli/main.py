@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "pre-upgrade": ("upgrade", "pre_upgrade", "Take a full, pinned snapshot for a release ticket."),
     "upgrade": ("upgrade", "command", "Snapshot, gate, run a command, drill; or go back."),
     "stats": ("stats", "command", "What is stored, how it grows, when it is full."),
+    "report": ("report", "group", "The acceptance table, and the summary of a day."),
     "doctor": ("doctor", "command", "Check this machine and the target."),
     "lifecycle": ("lifecycle", "group", "Plan, apply and look at the bucket's lifecycle rules."),
     "unlock": ("unlock", "command", "Remove locks whose holder is known to be gone."),

@@ -29,7 +29,10 @@ def standing(target: str, job: str, left: UpgradeDetails, *, running: bool) -> t
     if left.rolled_back:
         return (
             "It failed, and everything was restored in place.",
-            (f"rw restore --accept {left.rollback}   (once all is well; --undo exchanges back)", *release),
+            (
+                f"rw restore --target {target} --accept {left.rollback}   (once all is well; --undo exchanges back)",
+                *release,
+            ),
         )
     if left.step in ("snapshot", "pin", "gate"):
         return f"{left.command} was not started, so live data is as it was.", release
@@ -39,12 +42,17 @@ def standing(target: str, job: str, left: UpgradeDetails, *, running: bool) -> t
             f"{left.command} was started{pid}, and how it ended is not known: look whether it still runs.",
             (*back, *release),
         )
+    if left.step == "rollback":
+        why = (
+            f"{left.command} ended with {left.exit_code}"
+            if left.exit_code
+            else f"The drill after {left.command} failed"
+        )
+        return f"{why}, and the way back was not gone to its end: rw status tells of what is open.", (*back, *release)
     if left.exit_code:
         return f"{left.command} ended with {left.exit_code}.", (*back, *release)
     if left.drill_ok is False:
         return f"{left.command} ended well, but the drill {left.drill} failed.", (*back, *release)
-    if left.step == "rollback":
-        return "It was being rolled back; the next backup or restore finishes or undoes that.", (*back, *release)
     if left.drill_ok is None:
         return f"{left.command} ended well, and no drill has shown yet that one can go back.", (
             f"rw drill l1 --target {target}",
