@@ -40,14 +40,14 @@ class Span(click.ParamType[timedelta]):
 
 @click.command(
     epilog=epilog(
-        "rw gate --explain\nrw gate --nagios\nrw gate --override --reason 'change 4711, agreed with the head' --for 2h",
-        "0 1 2 10 21 22 130",
+        "rw gate --explain\nrw gate --nagios\nrw gate --override --reason change-4711 --for 2h",
+        "0 1 2 3 10 21 22 130",
         code_0="open; with --nagios OK",
         code_1="nobody can tell; with --nagios WARNING",
-        code_2="usage or policy error; with --nagios CRITICAL (closed)",
+        code_2="usage or policy error; with --nagios CRITICAL",
+        code_3="only with --nagios: UNKNOWN, nobody can tell",
         code_21="closed",
     )
-    + "\n\b\nWith --nagios 3 is UNKNOWN: nobody can tell.\n"
 )
 @common
 @click.option("--explain", is_flag=True, help="Show everything that was looked at.")

@@ -56,7 +56,7 @@ def acceptance(common: Common, days: int, as_csv: bool) -> None:
     )
 
 
-@group.command(epilog=epilog("rw report daily | mail -s 'backups of today' ops@school.example", "0 1 2"))
+@group.command(epilog=epilog("rw report daily --date 2026-11-27", "0 1 2"))
 @common
 @click.option(
     "--date", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="Which day [default: today]."

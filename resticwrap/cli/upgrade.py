@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=epilog(
-        "rw pre-upgrade --reason 'release 4.2'",
+        "rw pre-upgrade --reason release-4.2",
         "0 1 2 3 10 11 12 22 130",
         code_3="partial: not every domain was seen whole, so nothing is pinned",
     )

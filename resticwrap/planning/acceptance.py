@@ -16,10 +16,10 @@ from resticwrap.model.job import Job
 from resticwrap.model.policy import ScheduledJob
 from resticwrap.planning.rhythm import moments
 
-COUNTED = (
-    "every slot of the schedule counts once for every domain, from its first backup on; it succeeded where a complete "
-    "incremental of its own began in it or half an interval beside it, so partial, failed and missed ones fail alike"
-)
+COUNTED = "by the schedule's slots, for each domain; one without its own failed"
+"""A slot succeeded where a complete incremental of its own began in it, or half an interval beside it. So partial,
+failed and missed ones fail alike. A domain counts from its first backup on, however that ended; one that never had any
+from the target's first."""
 Drills = Sequence[tuple[Job, DrillDetails]]
 """Oldest first."""
 ENDED = frozenset({"ok", "partial", "failed"})
@@ -162,7 +162,7 @@ def _weeks(
         objective=f"{_percent(share)} of a week's",
         actual="no whole week yet",
         verdict="unknown",
-        how="of the drills that ran, or that the schedule wanted if those are more; a week without any is missed",
+        how="of those that ran, or were due if more; a week without any is missed",
     )
     if not facts.first:
         return row
@@ -235,9 +235,9 @@ def _schemas(facts: Facts) -> AcceptanceRow:
         what="objects that carry schema_version",
         objective="every object",
         actual=f"not counted yet; {declared:,} of {total:,} lie in {len(facts.schemas)} of {len(facts.domains)} "
-        "domains whose version the manifests name",
+        "domains with a version",
         verdict="unknown",
-        how="manifests name the versions of a domain as the policy has them; this version opens no object",
+        how="versions are the policy's, by domain; no object is opened yet",
     )
 
 

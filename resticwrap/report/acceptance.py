@@ -94,8 +94,8 @@ def daily(console: "Console", report: DailyReport, *, zone: tzinfo | None = None
             _row(page, f"drill {drill.level}", mark, f"{took} ({drill.job})")
         if not report.drills:
             _row(page, "drills", "none")
-        mark, (word, _) = line(report.gate)
-        _row(page, "gate now", page.mark(mark, word))
+        state, (word, _) = line(report.gate)
+        _row(page, "gate now", page.mark(state, word))
         for reason in report.gate.reasons:
             _row(page, "", page.mark("failed" if reason.closes else "warn", reason.kind), f": {reason.sentence}")
         if report.head is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from resticwrap.model.reports import Coverage, DomainStatus, StatusReport, TierStatus
 from resticwrap.report import format as fmt
+from resticwrap.report import layout
 from resticwrap.report.gate import line
 from resticwrap.report.layout import Column, Part
 from resticwrap.report.page import BAD, FAINT, GOOD, NAME, POOR, STRONG, Page
@@ -57,7 +58,10 @@ def _gate(page: Page, report: StatusReport) -> None:
     if report.gate is None:
         return
     mark, (word, why) = line(report.gate)
-    page.say("gate ", page.mark(mark, word), f": {why}" if why else "")
+    verdict = page.mark(mark, word)
+    if page.width is not None:
+        why = layout.shorten(why, max(page.width - layout.cells(f"gate {verdict[0]}: "), 10), mark=page.ellipsis)
+    page.say("gate ", verdict, f": {why}" if why else "")
 
 
 def _fitting(domains: Sequence[DomainStatus], room: int) -> Sequence[DomainStatus]:

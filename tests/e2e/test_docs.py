@@ -21,11 +21,13 @@ from resticwrap import errors, settings
 from resticwrap.cli.main import main
 from resticwrap.cli.options import Fallback, common
 from resticwrap.model import (
+    acceptance,
     aging,
     assurance,
     drill,
     drills,
     evidence,
+    gate,
     job,
     kit,
     objects,
@@ -36,6 +38,7 @@ from resticwrap.model import (
     swap,
     thaw,
     tiering,
+    upgrade,
 )
 from tests import docs
 from tests.conftest import MakeLab
@@ -376,6 +379,9 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
         repair,
         kit,
         drills,
+        gate,
+        upgrade,
+        acceptance,
     )
     return {
         name: found

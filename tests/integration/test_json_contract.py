@@ -110,6 +110,15 @@ DRILL = {
                      "rpo": NUMBER, "rto": NUMBER, "manifest": bool, "whole": bool, "failures": list}],
     },
 }  # fmt: skip
+GATE = {
+    "target": str, "at": str, "open": bool, "reasons": list, "proof_within": NUMBER, "backup_within": NUMBER,
+    "proof_age": None, "backup_age": None, "rpo_lag": None, "rpo": None, "overrides": list, "notes": list,
+    "checked": [{"kind": str, "verdict": str, "sentence": str}],
+}  # fmt: skip
+UPGRADE = {
+    "step": str, "command": str, "snapshot_job": str, "pin": str, "gate_open": None, "exit_code": None, "drill": str,
+    "drill_ok": None, "rollback": str, "rolled_back": bool, "released": bool,
+}  # fmt: skip
 CONTRACT: dict[str, Any] = {
     "init": {
         "target": str, "repositories": {"hot": str, "cold": str}, "created": list, "adopted": list,
@@ -140,7 +149,7 @@ CONTRACT: dict[str, Any] = {
         "sampled": [{"domain": str, "snapshot": str, "path": str, "size": int, "ok": bool, "why": str}],
     },
     "status": {
-        "target": str, "provider": str, "at": str, "open_jobs": list, "notes": list,
+        "target": str, "provider": str, "at": str, "open_jobs": list, "notes": list, "gate": GATE,
         "domains": [{"domain": str, "layer": str, "priority": str, "rpo": NUMBER, "rpo_lag": NUMBER, "within": bool,
                      "last_outcome": str, "last_looked_at": str, "snapshots": int, "files": int, "size": int,
                      "stored": int, "proven_at": None, "rto": NUMBER, "drilled_at": None, "drill_level": None,
@@ -148,6 +157,25 @@ CONTRACT: dict[str, Any] = {
         "drills": [DUE],
         "tiers": [{"tier": str, "repository": str, "snapshots": int, "logical": int, "stored": int, "ratio": None,
                    "last_verify": None, "last_verify_ok": None, "coverage": None}],
+    },
+    "gate": GATE,
+    "pre-upgrade": {"job": JOB, "pin": PIN, "notes": list},
+    "upgrade --dry-run -- true": {"target": str, "command": str, "backup": dict, "steps": list, "gate": GATE},
+    "upgrade -- true": {
+        "job": JOB, "upgrade": UPGRADE, "verdict": str, "gate": GATE, "next": list, "notes": list,
+    },
+    "upgrade --status": {
+        "target": str, "released": list, "notes": list,
+        "left": [{"pin": PIN, "job": str, "at": str, "running": bool, "said": str, "next": list}],
+    },
+    "report acceptance": {
+        "target": str, "at": str, "time_zone": str, "since": str, "days": list, "notes": list,
+        "rows": [{"what": str, "objective": str, "actual": str, "verdict": str, "how": str}],
+    },
+    "report daily": {
+        "target": str, "day": str, "time_zone": str, "at": str, "added": int, "lag": None, "lag_domain": str,
+        "rpo": None, "drills": list, "gate": GATE, "head": None, "waiting": int, "notes": list,
+        "jobs": [{"kind": str, "ok": int, "partial": int, "failed": int, "interrupted": int, "running": int}],
     },
     "stats": {
         "target": str, "at": str, "time_zone": str, "days": list, "notes": list,
@@ -269,7 +297,8 @@ def fits(shape: Any, found: Any, where: str) -> None:
 
 def run(lab: Lab, command: str, *more: str, code: int | None = 0) -> Run:
     """A command with --json."""
-    return lab.rw(*command.split(), "--json", *more, code=code)
+    before, dashes, after = command.partition(" -- ")
+    return lab.rw(*before.split(), "--json", *more, *(["--", *after.split()] if dashes else []), code=code)
 
 
 def named(lab: Lab, command: str) -> str:

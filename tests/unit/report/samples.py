@@ -5,6 +5,14 @@ from typing import Literal
 
 import msgspec
 
+from resticwrap.model.acceptance import (
+    AcceptanceDay,
+    AcceptanceReport,
+    AcceptanceRow,
+    DailyDrill,
+    DailyJobs,
+    DailyReport,
+)
 from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.drill import CanaryResult, DrillDetails, DrilledDomain, DrilledObject, Estimate, Reason
 from resticwrap.model.drills import (
@@ -17,6 +25,7 @@ from resticwrap.model.drills import (
     PlannedObject,
 )
 from resticwrap.model.evidence import Head
+from resticwrap.model.gate import GateCheck, GateReason, GateReport, Override
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.kit import KeyReport, KitReport, RepositoryKey, SystemDomain, SystemReport
 from resticwrap.model.objects import Entry, ObjectRow
@@ -73,9 +82,19 @@ from resticwrap.model.reports import (
 )
 from resticwrap.model.snapshot import Layer, Priority, Snapshot, Tags
 from resticwrap.model.tiering import BadPack, CopyDetails, PlannedCopy, TierCount, TierPlan, TierReport
+from resticwrap.model.upgrade import (
+    PreUpgradeReport,
+    UpgradeDetails,
+    UpgradeLeft,
+    UpgradePlan,
+    UpgradeReport,
+    UpgradeStatus,
+)
 from resticwrap.planning import drill as planning
+from resticwrap.planning.upgrade import steps
 
 NOW = datetime(2026, 7, 31, 14, 3, 5, tzinfo=UTC)
+PIN = "pin_20260731T140305Z_3f9c2a"
 NASTY = "answers/\x1b[31mred\x1b[0m\r\n[bold red]x[/] \u202egpj.exe \udcff"
 """A name that colours, breaks the line, tries rich's markup, turns the direction round, and is no UTF-8."""
 LONG = "school-42/2026/" + "/".join(f"a-folder-with-a-long-name-{n}" for n in range(8)) + "/answer.json"
@@ -415,8 +434,96 @@ def status(late: bool = True) -> StatusReport:
     )  # fmt: skip
     return StatusReport(
         target="local", provider="local", at=NOW, domains=tuple(domains), tiers=tiers,
-        open_jobs=(JOB,) if late else (), notes=("cold has no snapshots yet",) if late else (),
+        open_jobs=(JOB,) if late else (), notes=("cold has no snapshots yet",) if late else (), gate=gate(late),
         drills=DUE if late else (),
+    )  # fmt: skip
+
+
+def gate(closed: bool = True) -> GateReport:
+    reasons = (
+        GateReason(
+            kind="damage", weight="block", subject="hot 3f9a1c20aa01", since=NOW,
+            sentence="Damage of hot is open since 2026-11-23 02:00 UTC: 1 damaged packs, 2 missing packs.",
+            hint="rw repair --target local --dry-run",
+        ),
+        GateReason(
+            kind="backup", weight="block", subject="exams", overridden="event_1",
+            sentence="exams has no complete backup within 24 hours: there is none.", hint="rw backup --domain exams",
+        ),
+        GateReason(kind="raw", weight="warn", subject=PIN, sentence=f"Raw data changed or vanished: {NASTY!r}"),
+    )  # fmt: skip
+    override = Override(
+        id="event_1", at=NOW, until=NOW + timedelta(hours=2), by="root@vm", reason="the disk is on its way",
+        keys=("backup exams",),
+    )  # fmt: skip
+    checked = (
+        GateCheck(kind="proof", verdict="ok", sentence="verify_20261123T010000Z_3fa9c1 went well."),
+        GateCheck(kind="damage", verdict="block", sentence="Damage of hot is open since 2026-11-23 02:00 UTC."),
+        GateCheck(kind="kit", verdict="off", sentence="The policy does not want it looked at."),
+    )
+    return GateReport(
+        target="local", at=NOW, open=not closed, reasons=reasons if closed else (), checked=checked,
+        proof_within=604800, backup_within=86400, proof_age=7200, backup_age=130, rpo_lag=130, rpo=300,
+        overrides=(override,) if closed else (), notes=("The target was asked too.",) if closed else (),
+    )  # fmt: skip
+
+
+def upgrade(verdict: str = "command_failed") -> UpgradeReport:
+    details = UpgradeDetails(
+        step="rollback", command="release.sh", reason="release 4.2", snapshot_job=JOB, pin=PIN, gate_open=True,
+        exit_code=4, drill="drill_20261123T010000Z_3fa9c1", drill_ok=False, rollback="restore_1", rolled_back=True,
+    )  # fmt: skip
+    job = Job(
+        id="upgrade_20261123T010000Z_3fa9c1", kind="upgrade", target="local", outcome="failed", started_at=NOW,
+        host="vm", pid=1, finished_at=NOW, error=ErrorInfo(kind="Failure", message="release.sh ended with 4."),
+    )  # fmt: skip
+    return UpgradeReport(
+        job=job, upgrade=details, verdict=verdict, gate=gate(closed=False),  # type: ignore[arg-type]
+        next=("rw restore --target local --accept restore_1   (--undo exchanges back)",), notes=("It failed.",),
+    )  # fmt: skip
+
+
+def upgrade_plan() -> UpgradePlan:
+    return UpgradePlan(
+        target="local", command="release.sh", backup=plan(), steps=steps("release.sh", rollback=True), gate=gate()
+    )
+
+
+def upgrade_status() -> UpgradeStatus:
+    held = upgrade()
+    (pin, *_) = pins().pins
+    left = UpgradeLeft(pin=pin, job=held.job.id, at=NOW, running=False, said="It failed.", next=held.next)
+    return UpgradeStatus(target="local", left=(left,), released=(pin,))
+
+
+def pre_upgrade(pinned: bool = True) -> PreUpgradeReport:
+    (pin, *_) = pins().pins
+    return PreUpgradeReport(job=backup().job, pin=pin if pinned else None, notes=("Evidence waits.",))
+
+
+def acceptance() -> AcceptanceReport:
+    rows = (
+        AcceptanceRow(
+            what="incrementals that succeeded, each day", objective="99 % of a day's", verdict="missed",
+            actual="1 of 2 days; worst 2026-11-22: 97.2 % (350 of 360)", how="by the schedule's slots",
+        ),
+        AcceptanceRow(what="L3 within 31 days: RTO", objective="30.0 min", actual="12.4 min (drill)", verdict="met"),
+        AcceptanceRow(what="replays compared", objective="every replay", actual="none yet", verdict="unknown"),
+    )  # fmt: skip
+    days = (
+        AcceptanceDay(day="2026-11-22", slots=360, succeeded=350, verdict="missed"),
+        AcceptanceDay(day="2026-11-23", slots=180, succeeded=180, verdict="met"),
+    )
+    return AcceptanceReport(target="local", at=NOW, time_zone="UTC", since=NOW, rows=rows, days=days)
+
+
+def daily() -> DailyReport:
+    return DailyReport(
+        target="local", day="2026-11-23", time_zone="UTC", at=NOW, added=3 * 10**9, lag=400.0, lag_domain="exams",
+        rpo=300.0, gate=gate(), waiting=1,
+        jobs=(DailyJobs(kind="backup", ok=359, failed=1), DailyJobs(kind="verify", ok=1)),
+        drills=(DailyDrill(job="drill_1", level="l1", ok=True, met=False, seconds=700.0),),
+        head=Head(installation="9f1c2b3a4d5e6f70", seq=41, digest="3f" * 32, at=NOW),
     )  # fmt: skip
 
 

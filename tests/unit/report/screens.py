@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from resticwrap.errors import PolicyError, Problem
-from resticwrap.report import text
+from resticwrap.report import acceptance, text, upgrade
 from tests.unit.report import samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -35,6 +35,15 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "drill_plan": lambda console: text.drill_plan(console, samples.drill_plan(), zone=UTC),
     "drill_history": lambda console: text.drill_history(console, samples.drill_history(), zone=UTC),
     "status": lambda console: text.status(console, samples.status(), zone=UTC),
+    "gate": lambda console: text.gate(console, samples.gate(), zone=UTC, explain=True),
+    "gate_open": lambda console: text.gate(console, samples.gate(closed=False), zone=UTC),
+    "upgrade": lambda console: upgrade.upgrade(console, samples.upgrade(), zone=UTC),
+    "upgrade_plan": lambda console: upgrade.plan(console, samples.upgrade_plan(), zone=UTC),
+    "upgrade_status": lambda console: upgrade.status(console, samples.upgrade_status(), zone=UTC),
+    "pre_upgrade": lambda console: upgrade.pre_upgrade(console, samples.pre_upgrade(), zone=UTC),
+    "pre_upgrade_bad": lambda console: upgrade.pre_upgrade(console, samples.pre_upgrade(pinned=False), zone=UTC),
+    "acceptance": lambda console: acceptance.acceptance(console, samples.acceptance(), zone=UTC),
+    "daily": lambda console: acceptance.daily(console, samples.daily(), zone=UTC),
     "doctor": lambda console: text.doctor(console, samples.doctor()),
     "lifecycle_plan": lambda console: text.lifecycle_plan(console, samples.lifecycle_plan()),
     "lifecycle_report": lambda console: text.lifecycle_report(console, samples.lifecycle_report()),
