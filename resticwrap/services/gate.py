@@ -19,7 +19,7 @@ from resticwrap.model.gate import GateReport, Override
 from resticwrap.planning import gate as planning
 from resticwrap.planning.opendamage import damages_of
 from resticwrap.ports import Catalog
-from resticwrap.services import audit, lifecycle
+from resticwrap.services import audit, kit, lifecycle
 from resticwrap.services.context import Context, Records
 
 VERIFIES_LOOKED_AT = 100
@@ -158,10 +158,18 @@ def _facts(
         newest_record=max(times, default=None),
         store_time=live.store_time,
         pins=catalog.pins(target),
-        kit=None,
+        kit=_kit(records),
         overrides=overrides(records, catalog, now),
         snapshot=snapshot,
     )
+
+
+def _kit(records: Records) -> str:
+    """What is wrong with the recovery kit; empty where nothing is."""
+    state = kit.state_of(records)
+    if state.exported_at is None:
+        return "There is no recovery kit of this target."
+    return f"The recovery kit is not good any more: {'; '.join(state.stale)}." if state.stale else ""
 
 
 def _repositories(records: Records) -> Mapping[str, str]:

@@ -4,7 +4,6 @@ Every step is in the job's record before it begins. Whatever ends an upgrade bef
 `status` says what was left and what to run.
 """
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +32,8 @@ from resticwrap.ports import Commands
 from resticwrap.services import audit, backup, gate, interrupted, pins, restoreplace
 from resticwrap.services.choosing import Wish
 from resticwrap.services.context import Context, Records, info
-from resticwrap.services.proving import prove
+from resticwrap.services.drill import levels
+from resticwrap.services.drill.frame import Order
 
 REASON = "before an upgrade"
 UPGRADES_LOOKED_AT = 100
@@ -46,6 +46,8 @@ class Rehearsed:
     job: str
     ok: bool
     why: str = ""
+    bad: tuple[str, ...] = ()
+    """The domains of which something did not come back as it was; all of them where the drill failed as a whole."""
 
 
 Drill = Callable[[Context, Job], Rehearsed]
@@ -116,9 +118,25 @@ def name_of(command: Sequence[str]) -> str:
 
 
 def sampled(context: Context, written: Job) -> Rehearsed:
-    """A drill that is a sample of every domain, restored out of the target and compared."""
-    bad = {name: why for name, why in prove(context, written, written, seed=secrets.randbits(32)).items() if why}
-    return Rehearsed(job=written.id, ok=not bad, why="; ".join(f"{name}: {why}" for name, why in sorted(bad.items())))
+    """An L1 drill of the very snapshots that a backup job left, with at least one object of every domain."""
+    snapshots = {run.domain: run.snapshot for run in written.domains if run.snapshot}
+    asked = levels.Asked(
+        order=Order(level="l1"),
+        domains=tuple(snapshots),
+        snapshots=snapshots,
+        objects=max(context.settings.recovery.drills.objects, len(snapshots)),
+    )
+    report = levels.drill(context, asked)
+    bad = [f"{one.domain}: {', '.join(one.failures) or 'not as it was'}" for one in report.drill.domains if not one.ok]
+    if report.drill.canary is not None and not report.drill.canary.ok:
+        bad.append(f"canary: {report.drill.canary.why}")
+    failed = tuple(one.domain for one in report.drill.domains if not one.ok)
+    return Rehearsed(
+        job=report.job.id,
+        ok=report.ok,
+        why="; ".join([*report.drill.failures, *bad]),
+        bad=() if report.ok else failed or tuple(snapshots),
+    )
 
 
 class _Upgrade:
@@ -171,12 +189,11 @@ class _Upgrade:
         return "ok"
 
     def _open(self, written: Job, missing: Sequence[str]) -> bool:
-        """Ask the gate, also for that snapshot: whole, and readable, which a sample of every domain shows."""
+        """Ask the gate, also for that snapshot: whole, and readable, which a drill of every domain shows."""
         context = self.context
-        came = {} if missing else prove(context, self.job, written, seed=secrets.randbits(32))
-        bad = {name: why for name, why in came.items() if why}
-        self.notes += [f"{name}: {why}" for name, why in sorted(bad.items())]
-        asked = SnapshotFacts(job=written.id, missing=missing, unproven=tuple(sorted(bad)))
+        came = Rehearsed(job="", ok=True) if missing else sampled(context, written)
+        self.notes += [came.why] if came.why else []
+        asked = SnapshotFacts(job=written.id, missing=missing, unproven=came.bad)
         self.gate = report = gate.ask(context, snapshot=asked)
         self._at(
             "gate",

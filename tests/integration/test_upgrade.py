@@ -26,6 +26,7 @@ def proven(lab: Lab) -> Lab:
     """Two domains, backed up and verified: the gate is open."""
     lab.write("exams/a.json", "old")
     lab.write("profiles/b.json", "old")
+    (lab.folder / "policies" / "gates.yaml").write_text("gates: {rules: {kit: 'off'}}\n")
     with lab.house() as built:
         context = built.context
         backup(context, plan(context, "full", context.settings.domains))

@@ -1,6 +1,6 @@
 """L1 and L2: what they restore is planned from what the repository holds, and a run executes that very plan."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -31,13 +31,15 @@ UNFITTING = "could not be in the sample for want of room"
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What somebody asks of a drill besides its frame. `objects` None: the policy's. `how`: who agrees to a thaw."""
+    """What somebody asks of a drill besides its frame. `objects` None: the policy's. `how`: who agrees to a thaw.
+    `snapshots`: by domain the one (its original id) that an L1 takes everything from."""
 
     order: Order
     domains: tuple[str, ...] = ()
     objects: int | None = None
     canary: bool = True
     how: thaw.Thawing = field(default_factory=thaw.Thawing)
+    snapshots: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -202,12 +204,12 @@ def _sample(
             continue
         left_over = each
         try:
-            newest = _newest(context, name, among, at)
+            newest = _named(asked, name, among) or _newest(context, name, among, at)
         except errors.NotFound:
             _absent(asked, name, found)
             continue
         wanted = planning.split(shares[name])
-        oldest = _oldest(name, among, newest)
+        oldest = newest if name in asked.snapshots else _oldest(name, among, newest)
         known = {path: one.at for path, one in drilled[name].items()}
         of_newest, of_oldest = wanted._replace(oldest=0), planning.Wanted(oldest=wanted.oldest)
         if oldest is newest:
@@ -268,6 +270,15 @@ def _drilled(context: Context, domain: str, found: Selection) -> dict[bytes, Dri
         note = f"{error.message} What has gone longest without a drill is not known."
         found.notes += [note] if note not in found.notes else []
         return {}
+
+
+def _named(asked: Asked, domain: str, among: Stock) -> Snapshot | None:
+    """The snapshot that was asked for; None where none was. Raises NotFound where it is not there."""
+    wanted = asked.snapshots.get(domain)
+    found = next((one for one in among.snapshots if one.original == wanted), None)
+    if wanted is not None and found is None:
+        raise errors.NotFound(f"Snapshot {wanted[:8]} of {domain} is not there any more.", hint="rw snapshots")
+    return found
 
 
 def _newest(context: Context, domain: str, among: Stock, at: Time | None) -> Snapshot:
