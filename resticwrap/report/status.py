@@ -88,13 +88,13 @@ def _domains(page: Page, report: StatusReport, shown: Sequence[DomainStatus]) ->
         Column("RPO", right=True),
         Column("State"),
         Column("Last", rank=3),
-        Column("Snaps", right=True, rank=2),
+        Column("Snaps", right=True, rank=3),
         Column("Files", right=True, rank=5),
-        Column("Size", right=True),
+        Column("Size", right=True, rank=2),
         Column("Stored", right=True, rank=4),
-        Column("Proven", right=True, rank=1),
-        Column("Drill RPO", right=True, rank=3),
-        Column("RTO", right=True, rank=3),
+        Column("Proven", right=True),
+        Column("Drill RPO", right=True, rank=1),
+        Column("RTO", right=True, rank=1),
     )
     page.table(columns, [_domain(page, report, domain) for domain in shown])
 

@@ -21,7 +21,7 @@ from resticwrap.services.choosing import Choice, Wish, choose, notes_of
 from resticwrap.services.context import Context, Records, check_domains
 
 JOBS_AT_MOST = 1000
-OTHERS = ("restore", "verify", "copy", "forget", "prune", "recover")
+OTHERS = ("restore", "verify", "drill", "copy", "forget", "prune", "recover")
 """The kinds of job besides backups that have a line of their own in the history."""
 
 
@@ -169,6 +169,8 @@ def _said(job: Job, restored: set[str]) -> str:
     match job.kind, details.get("mode"):
         case "verify", _:
             said = f"{details.get('tier', '')} repository"
+        case "drill", _:
+            said = f"{str(details.get('level', '')).upper()} of {details.get('tier', '')}"
         case "copy", _:
             said = f"{len(details.get('marked', ())):,} snapshots proven in cold"
         case "forget" | "prune" | "recover", _:

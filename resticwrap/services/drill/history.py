@@ -92,7 +92,7 @@ def due(settings: Settings, told: Sequence[tuple[Job, DrillDetails]], now: Time)
     within = {"l1": rule.due_l1, "l2": rule.due_l2, "l3": rule.due_l3}
 
     def of(level: Level) -> DueLevel:
-        own = [job for job, details in told if details.level == level]
+        own = [job for job, details in told if details.level == level and _counts(settings, details)]
         last = next((job.started_at for job in own if job.outcome == "ok"), None)
         span = within[level]
         at = None if span is None else last + span if last else now
@@ -105,3 +105,8 @@ def due(settings: Settings, told: Sequence[tuple[Job, DrillDetails]], now: Time)
         )
 
     return tuple(of(level) for level in LEVELS)
+
+
+def _counts(settings: Settings, details: DrillDetails) -> bool:
+    """An L2 of a few domains says nothing of all of them. One that failed counts as it is."""
+    return details.level != "l2" or not details.ok or settings.domains.keys() <= {one.domain for one in details.domains}

@@ -367,7 +367,8 @@ class _Done:
 
 
 def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Manifests) -> _Done:
-    """One domain: its picks one after the other, each in a folder of its own below the scratch place."""
+    """One domain: its picks one after the other, each in a folder of its own below the scratch place, which goes once
+    the watch has stopped."""
     name = picks[0].domain
     repository = context.repositories[begun.details.tier]
     policy = context.settings.domains[name]
@@ -399,7 +400,6 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
             for one, path in zip(pick.chosen, pick.paths, strict=True)
         ]
         notes += _said(name, pick, back)
-        places.remove(folder)
     newest = max(picks, key=lambda pick: pick.source_time)
     domain = DrilledDomain(
         domain=name,
