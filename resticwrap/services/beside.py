@@ -42,6 +42,8 @@ class Beside:
         self._ahead: set[bytes] = set()
         self._marks = array("q")
         self._inodes = array("Q")
+        self.counted = 0
+        """How many files were proven."""
         self._thread = threading.Thread(target=self._run, name="compare", daemon=True)
         self._thread.start()
 
@@ -65,13 +67,15 @@ class Beside:
     def proven(self, number: int, entry: Entry, found: os.stat_result) -> bool:
         """Whether that file's bytes were compared well, and it is still the same file: with the time that restic gave
         it, so that nobody has written to it since."""
-        return (
+        good = (
             number < len(self._marks)
             and self._marks[number] == _mark(entry)
             and self._inodes[number] == found.st_ino
             and entry.mtime is not None
             and abs(found.st_mtime_ns - round(entry.mtime.timestamp() * 1e6) * 1000) <= 1000
         )
+        self.counted += good
+        return good
 
     def _run(self) -> None:
         try:

@@ -31,7 +31,8 @@ NAMED = 500
 class Checked:
     """What came of a restore: how many files were compared, how many bytes were right, what was wrong.
 
-    `unreadable`: what the repository has lost of it, sentences. `trouble`: why, first; None where nothing stopped it.
+    `beside`: how many of the files were compared while others were still on their way. `unreadable`: what the
+    repository has lost of it, sentences. `trouble`: why, first; None where nothing stopped it.
     """
 
     files: int = 0
@@ -40,6 +41,7 @@ class Checked:
     foreign: int = 0
     first_foreign: str = ""
     """What belongs to users or groups that this process may not set: as it should be but for that."""
+    beside: int = 0
     unreadable: list[str] = field(default_factory=list)
     trouble: errors.Failure | None = None
 
@@ -71,6 +73,7 @@ def fetch_and_check(
         with watch.phase("compare"):
             beside.finish(context.heed)
             _check(context, choice, place, found, trees, beside)
+            found.beside = beside.counted
     finally:
         beside.abandon()
     return found
