@@ -7,13 +7,14 @@ where its original is.
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.snapshot import CANARY, Snapshot, TierName
 from resticwrap.planning import restore as planning
-from resticwrap.ports import Repository
+from resticwrap.ports import Repository, Trees
 from resticwrap.services import frost, manifest
 from resticwrap.services.completeness import Completeness
 from resticwrap.services.context import Context, check_domains
@@ -46,6 +47,8 @@ class Choice:
     """One domain's snapshot, the name of its root in the tree, and the wanted paths as they stand in the snapshot.
 
     `complete`: it is known to be. `notes`: what a person should know of the choice. `tier`: where it is taken from.
+    `trees`: the reader with which it was chosen, which has read the index; for one thread, and for as long as nobody
+    waits for anything in between.
     """
 
     domain: str
@@ -55,6 +58,7 @@ class Choice:
     complete: bool = True
     notes: tuple[str, ...] = ()
     tier: TierName = "hot"
+    trees: Trees | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def stock(context: Context, tiers: Sequence[TierName]) -> Stock:
         context.check_pin(tier)
         frost.preflight(context, tier)
         before = {snapshot.original for snapshot in found}
-        listed = context.repositories[tier].snapshots()
+        listed = _listed(context.repositories[tier])
         for snapshot in planning.marked_first(listed) if tier == "cold" else listed:
             if snapshot.original not in before and snapshot.domain != CANARY:
                 found.append(snapshot)
@@ -119,8 +123,24 @@ def stock(context: Context, tiers: Sequence[TierName]) -> Stock:
     return Stock(snapshots=found, tiers=of, complete=Completeness(context, *tiers))
 
 
+def _listed(repository: Repository) -> Sequence[Snapshot]:
+    """Its snapshots. Its trees are needed next: the key for them is got meanwhile, which takes as long as the list."""
+    with ThreadPoolExecutor(1, thread_name_prefix="open") as pool:
+        pool.submit(repository.open)  # what keeps it from being opened, the first reader of trees meets again
+        return repository.snapshots()
+
+
+def _reader(repository: Repository) -> Trees | None:
+    """One reader for all that is chosen there: each would read the index anew. None where the key cannot be had."""
+    try:
+        return repository.trees()
+    except LOST:
+        return None
+
+
 def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
     complete, now = among.complete, context.clock.now()
+    readers: dict[TierName, Trees | None] = {}
     choices = []
     for domain, name in _wanted(context, wish, among).items():
         snapshot = planning.choose(
@@ -137,10 +157,13 @@ def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
         said = planning.doubts(among.snapshots, domain, snapshot, wanted=name, at=wish.at, now=now, complete=complete)
         tier = among.tiers[snapshot.id]
         repository = context.repositories[tier]
-        root = root_of(repository, snapshot)
+        if tier not in readers:
+            readers[tier] = _reader(repository)
+        trees = readers[tier]
+        root = root_of(repository, snapshot, trees)
         paths = tuple(planning.inside(root, path) for path in wish.paths)
         for path, asked in zip(paths, wish.paths, strict=True):
-            if next(iter(repository.entries(snapshot.id, snapshot.tree, path)), None) is None:
+            if next(iter(repository.entries(snapshot.id, snapshot.tree, path, trees=trees)), None) is None:
                 raise errors.NotFound(
                     f"Snapshot {snapshot.original[:8]} of {domain} has no {asked}.",
                     hint=f"rw ls --domain {domain} --snapshot {snapshot.original[:8]}",
@@ -148,7 +171,7 @@ def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
         if tier == "cold":
             said += planning.unmarked(domain, snapshot)
         notes = (*wish.notes, *among.notes, *((complete.note,) if complete.note else ()), *said)
-        choices.append(Choice(domain, snapshot, root, paths, bool(complete(snapshot)), notes, tier))
+        choices.append(Choice(domain, snapshot, root, paths, bool(complete(snapshot)), notes, tier, trees))
     return choices
 
 
@@ -214,13 +237,13 @@ def _of_job(context: Context, wish: Wish) -> dict[str, str]:
     return {name: snapshot for name in wish.domains or runs if (snapshot := runs.get(name))}
 
 
-def root_of(repository: Repository, snapshot: Snapshot) -> bytes:
-    """The name of a snapshot's one root. Raises NotFound for an empty snapshot.
+def root_of(repository: Repository, snapshot: Snapshot, trees: Trees | None = None) -> bytes:
+    """The name of a snapshot's one root, read by `trees` where that is given. Raises NotFound for an empty snapshot.
 
     Where the tree cannot be read it is the name of what was backed up: what is lost is told when it is restored.
     """
     try:
-        for entry in repository.entries(snapshot.id, snapshot.tree):
+        for entry in repository.entries(snapshot.id, snapshot.tree, trees=trees):
             return entry.path
     except LOST:
         if snapshot.paths and (name := os.path.basename(snapshot.paths[0])):

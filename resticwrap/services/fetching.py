@@ -25,6 +25,8 @@ NOT_RESTORED = frozenset({"socket", "irregular"})
 """What restic does not bring back: it means nothing without the process that made it."""
 WRONG_CONTENT = frozenset({"size", "content"})
 NAMED = 500
+STALE = 60.0
+"""After so many seconds the index is read anew: a prune may have written it since, and it is little beside them."""
 
 
 @dataclass
@@ -65,13 +67,16 @@ def fetch_and_check(
     found = Checked()
     place = os.fsencode(stage)
     stage.mkdir(mode=0o700)
-    trees = context.repositories[choice.tier].trees(no_cache=no_cache)
+    repository, begun = context.repositories[choice.tier], context.clock.monotonic()
+    trees = repository.trees(no_cache=no_cache) if no_cache or choice.trees is None else choice.trees
     beside = Beside(lambda: _walk(choice, trees), trees, place)
     try:
         with watch.phase("download"):
             _fetch(context, choice, stage, found, no_cache, beside)
         with watch.phase("compare"):
             beside.finish(context.heed)
+            if context.clock.monotonic() - begun > STALE:
+                trees = repository.trees(no_cache=no_cache)
             _check(context, choice, place, found, trees, beside)
             found.beside = beside.counted
     finally:

@@ -4,6 +4,7 @@ A file that does not compare is renamed `….rw-damaged`: restic leaves one of f
 nobody should take it for the file.
 """
 
+import dataclasses
 import errno
 import os
 from collections.abc import Sequence
@@ -43,6 +44,9 @@ def restore(context: Context, wish: Wish, to: Path, how: thaw.Thawing | None = N
     notes: list[str] = []
     with context.running(job):
         thawed = thaw.bring(context, job, frozen)
+        if thawed:
+            # Hours went by: what read the index then does not know what a prune has written since.
+            choices = [dataclasses.replace(choice, trees=None) for choice in choices]
         context.watcher.begin(f"restore {job.id}", [choice.domain for choice in choices])
         try:
             _make_stage(stage_of(to, job))
