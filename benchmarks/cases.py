@@ -11,7 +11,7 @@ from statistics import median
 
 from benchmarks import data
 from benchmarks.measure import Pairs, Row, Sample, command
-from benchmarks.rig import Rig, bare, rw, rw_backup, rw_inside
+from benchmarks.rig import Rig, bare, bare_restore, restore_inside, rw, rw_backup, rw_inside, rw_restore
 from resticwrap.catalog.database import default_url
 from resticwrap.catalog.jobs import SqlCatalog
 from resticwrap.model.job import DomainRun, Job
@@ -134,6 +134,50 @@ def copy(rig: Rig) -> Iterator[Row]:
         rig.size(5, 1), partial(fresh, by_hand), partial(fresh, lambda lab: rw(lab, "tier", "run", "--quiet"))
     )
     yield Row("copy", what, pairs.ratio, "x", 1.1, pairs.details)
+
+
+def restore_large(rig: Rig) -> Iterator[Row]:
+    """Large files back, compared, against a bare restore that compares nothing."""
+    root = rig.new_folder("data") / "large"
+    size = rig.size(2 * GIB, 16 * data.MIB)
+    data.large(root, size)
+    yield from _restores(rig, "restore-large", f"restore of {size >> 20} MiB of large files", root)
+
+
+def restore_small(rig: Rig) -> Iterator[Row]:
+    """The same of small files."""
+    root, files = rig.new_folder("data") / "small", rig.size(100_000, 200)
+    data.small(root, files)
+    yield from _restores(rig, "restore-small", f"restore of {files:,} small files", root)
+
+
+def _restores(rig: Rig, name: str, what: str, root: Path) -> Iterator[Row]:
+    lab = rig.lab({root.name: root})
+    rw_backup(lab)
+    pairs = Pairs.take(rig.size(5, 1), lambda: bare_restore(lab, root.name), lambda: restore_inside(lab, root.name))
+    # At least 0.9 of the throughput is at most 1/0.9 of the time.
+    yield Row(name, f"{what}, compared", pairs.ratio, "x", 1 / 0.9, pairs.details)
+
+
+def restore_one(rig: Rig) -> Iterator[Row]:
+    """One object out of many, against a bare restore with --include."""
+    root, files = rig.new_folder("data") / "tiny", rig.size(500_000, 1_000)
+    data.tiny(root, files)
+    lab = rig.lab({root.name: root})
+    rw_backup(lab)
+    middle = files // 2 + 123
+    path = f"{middle // 500:05d}/answer_{middle:07d}.txt"
+    what = f"one object out of {files:,}, compared"
+    for name, way, run in (
+        ("restore-one-inside", "inside one process", restore_inside),
+        ("restore-one", "command line", rw_restore),
+    ):
+        pairs = Pairs.take(
+            rig.size(7, 1),
+            lambda: bare_restore(lab, root.name, path),
+            partial(run, lab, root.name, path),
+        )
+        yield Row(name, f"{what}, {way}", pairs.ratio, "x", 1.2, pairs.details)
 
 
 def start(rig: Rig) -> Iterator[Row]:
@@ -280,6 +324,9 @@ CASES: dict[str, Case] = {
     "history": Case(history, 1 << 28),
     "retention": Case(retention, 1 << 20),
     "unchanged": Case(unchanged, 1 << 29),
+    "restore_small": Case(restore_small, 4 * GIB),
+    "restore_large": Case(restore_large, 8 * GIB),
+    "restore_one": Case(restore_one, 6 * GIB),
     "copy": Case(copy, 4 * GIB),
     "eight": Case(eight, 1 << 30),
     "first": Case(first, 6 * GIB),

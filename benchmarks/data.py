@@ -31,6 +31,31 @@ def mixed(folder: Path, size: int, seed: int = 0) -> None:
                 out.write(_text(dice, text, part) if number % 2 else dice.randbytes(part))
 
 
+def large(folder: Path, size: int) -> None:
+    """`size` bytes in sixteen files, half of them incompressible and half like text."""
+    dice = random.Random(SEED)
+    text = _text_pool(dice)
+    folder.mkdir(parents=True)
+    for number in range(16):
+        with (folder / f"{number:02d}").open("wb") as out:
+            for start in range(0, size // 16, 8 * MIB):
+                part = min(8 * MIB, size // 16 - start)
+                out.write(_text(dice, text, part) if number % 2 else dice.randbytes(part))
+
+
+def small(folder: Path, files: int, *, per_folder: int = 500) -> None:
+    """Many files of 5 KiB in the mean, half of them incompressible and half like text."""
+    dice = random.Random(SEED)
+    text = _text_pool(dice)
+    for number in range(files):
+        below = folder / f"{number // per_folder:04d}"
+        if number % per_folder == 0:
+            below.mkdir(parents=True)
+        length = 200 + int(dice.expovariate(1 / 4800))
+        content = _text(dice, text, length) if number % 2 else dice.randbytes(length)
+        (below / f"{number:06d}").write_bytes(content)
+
+
 def tiny(folder: Path, files: int, *, per_folder: int = 500) -> None:
     """Many files of some 20 bytes each, all different."""
     for start in range(0, files, per_folder):

@@ -14,6 +14,8 @@ from typing import Any
 from benchmarks.measure import Sample, call, command
 from resticwrap.services import backup as service
 from resticwrap.services import repositories
+from resticwrap.services import restore as restoring
+from resticwrap.services.choosing import Wish
 from tests.lab import Lab, template
 
 NUMBERS = count(1)
@@ -130,6 +132,52 @@ def bare(lab: Lab, domain: str) -> Sample:
         env={**lab.env, **access.env},
         cwd=root.parent,
     )
+
+
+def rw_restore(lab: Lab, domain: str, path: str | None = None) -> Sample:
+    """`rw restore` of a domain, or of one path of it, into a new folder: everything is compared, too."""
+    to = lab.folder / f"back-{next(NUMBERS)}"
+    paths = [path] if path else []
+    try:
+        return rw(lab, "restore", *paths, "--quiet", "--domain", domain, "--to", str(to))
+    finally:
+        shutil.rmtree(to, ignore_errors=True)
+
+
+def restore_inside(lab: Lab, domain: str, path: str | None = None) -> Sample:
+    """The same inside this process; policies are read anew each time."""
+    to = lab.folder / f"back-{next(NUMBERS)}"
+
+    def work() -> None:
+        with lab.house() as house:
+            report = restoring.restore(house.context, Wish((domain,), (path,) if path else ()), to)
+        assert report.job.outcome == "ok", report
+
+    try:
+        return call(work)
+    finally:
+        shutil.rmtree(to, ignore_errors=True)
+
+
+def bare_restore(lab: Lab, domain: str, path: str | None = None) -> Sample:
+    """The `restic restore` that somebody would type, which compares nothing."""
+    to = lab.folder / f"back-{next(NUMBERS)}"
+    with lab.house() as house:
+        access = house.store.restic_access()
+    root = Path(lab.domains[domain]["source"]["root"]).name
+    try:
+        return command(
+            [
+                *(str(lab.restic), "-r", access.url("hot")),
+                *(word for option in access.options for word in ("-o", option)),
+                *("restore", "latest", "--target", str(to)),
+                *(("--include", f"/{root}/{path}") if path else ()),
+            ],
+            env={**lab.env, **access.env},
+            cwd=lab.folder,
+        )
+    finally:
+        shutil.rmtree(to, ignore_errors=True)
 
 
 def machine() -> dict[str, object]:

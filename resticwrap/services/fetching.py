@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from resticwrap import errors
@@ -69,7 +70,7 @@ def fetch_and_check(
     stage.mkdir(mode=0o700)
     repository, begun = context.repositories[choice.tier], context.clock.monotonic()
     trees = repository.trees(no_cache=no_cache) if no_cache or choice.trees is None else choice.trees
-    beside = Beside(lambda: _walk(choice, trees), trees, place)
+    beside = Beside(partial(_walk, choice, trees), trees, place)
     try:
         with watch.phase("download"):
             _fetch(context, choice, stage, found, no_cache, beside)
