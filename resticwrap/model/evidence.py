@@ -59,3 +59,5 @@ class Chain(Value, frozen=True):
 
     installation: str
     head: Head | None = None
+    event: str = ""
+    """The id of the head's event, which a crash may have left among those that wait."""

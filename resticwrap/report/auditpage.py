@@ -91,7 +91,8 @@ def _cells(one: Evidence, digest: str) -> list[str]:
     rpo, rto = _worst(body, "actual_rpo"), _worst(body, "actual_rto")
     return [
         one.installation, str(one.seq), digest, one.previous, event.id, iso(event.at, None), event.kind,
-        event.job, event.by, event.host, " ".join(f"{name}={version}" for name, version in sorted(event.versions.items())),
+        event.job, event.by, event.host,
+        " ".join(f"{name}={version}" for name, version in sorted(event.versions.items())),
         str(body.get("outcome", "")), str(body.get("repository", "")), " ".join(_snapshots(body)),
         str(_sampled(body)), str(body.get("digest", "")), _failures(body), str(body.get("repair", "")),
         "" if rpo is None else f"{rpo:.0f}", "" if rto is None else f"{rto:.1f}", to_json(body).decode(),
@@ -128,8 +129,8 @@ def page(export: AuditExport, zone: tzinfo | None) -> str:
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
         f"<title>Evidence of {_text(export.target)}</title><style>{STYLE}</style></head><body>",
         f"<h1>Evidence of restores: target {_text(export.target)}</h1>",
-        (f"<p>Made {_text(when(export.at))}, {_text(period)}; times in {_text(zone_name(times, zone))}. "
-        f"{len(export.records)} records here, {audit.records} in the chains, {audit.manifests} manifests compared.</p>"),
+        f"<p>Made {_text(when(export.at))}, {_text(period)}; times in {_text(zone_name(times, zone))}.</p>",
+        f"<p>{len(export.records)} records here, {audit.records} in all; {audit.manifests} manifests compared.</p>",
         verdict,
         _list([f"{one.kind}: chain {one.installation}, record {one.seq}: {one.message}" for one in audit.findings]),
         _list(audit.notes),

@@ -54,6 +54,8 @@ def record(
     event = _event(context, kind, body, job, context.versions, name)
     try:
         context.state.wait(context.target_name, event)
+    except errors.Interrupted:
+        raise
     except errors.Failure:
         # Full, say. In the target it is safe, also where the state directory cannot note that: the next one finds it.
         if _settled(context, [event]) is not None and not _in_target(context, event):
@@ -80,6 +82,11 @@ def settle(context: Context) -> str | None:
     except errors.Failure as error:
         return f"Evidence cannot be read here: {error.message}"
     return _settled(context, waiting) if waiting else None
+
+
+def once(name: str) -> str:
+    """The id of an event that has a name, and so happens once."""
+    return f"event_{hashlib.sha256(name.encode()).hexdigest()[:24]}"
 
 
 def head(records: Records) -> Head | None:
@@ -128,9 +135,8 @@ def _event(
     records: Records, kind: EvidenceKind, body: Mapping[str, Any], job: str, versions: Mapping[str, str], name: str
 ) -> Event:
     now = records.clock.now()
-    once = hashlib.sha256(name.encode()).hexdigest()[:24]
     return Event(
-        id=f"event_{once}" if name else f"event_{now:%Y%m%dT%H%M%SZ}_{secrets.token_hex(4)}",
+        id=once(name) if name else f"event_{now:%Y%m%dT%H%M%SZ}_{secrets.token_hex(4)}",
         kind=kind,
         at=now,
         by=user(),
@@ -145,7 +151,7 @@ def _settled(context: Context, waiting: Iterable[Event]) -> str | None:
     try:
         with context.locks.hold(f"evidence {context.target_name}", wait=LOCK_WAIT):
             chain = _chain(context)
-            there: set[str] = set()
+            there = {chain.event}
             for event in waiting:
                 while event.id not in there:
                     # What a crash, or an older state directory, left unremembered is taken up and not written twice.
@@ -219,7 +225,7 @@ def _put(context: Context, chain: Chain, event: Event) -> tuple[Chain, str]:
         body = context.store.get(where)
         there = _follows(where, body, wanted)
     head = Head(installation=chain.installation, seq=there.seq, digest=digest_of(body), at=there.event.at)
-    chain = msgspec.structs.replace(chain, head=head)
+    chain = msgspec.structs.replace(chain, head=head, event=there.event.id)
     context.state.put_chain(context.target_name, chain)
     _remember(context, [body])
     return chain, there.event.id

@@ -11,6 +11,8 @@ from resticwrap.model.job import DomainRun, Job
 from resticwrap.services import audit, pins
 from resticwrap.services.context import Context
 
+LOOKED_BACK = 100
+"""So many records are looked through for the one that a crash may have left; a second one would do no harm."""
 SHOWN = 5
 """How many objects a warning names."""
 
@@ -61,7 +63,12 @@ def _recorded(context: Context, job: Job, run: DomainRun, pin: str) -> str:
         "policy_changed": run.raw_policy,
         "pin": pin,
     }
-    return audit.tell(context, "raw_changed", body, job=job.id, name=f"raw_changed {_once(job, run)}") or ""
+    name = f"raw_changed {_once(job, run)}"
+    with contextlib.suppress(errors.CatalogUnavailable):
+        known = context.catalog().evidence(context.target_name, kind="raw_changed", limit=LOOKED_BACK)
+        if any(one.event.id == audit.once(name) for one in known):
+            return ""
+    return audit.tell(context, "raw_changed", body, job=job.id, name=name) or ""
 
 
 def _pinned(context: Context, pin: SnapshotPin) -> str:
