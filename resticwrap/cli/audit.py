@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from resticwrap.model.evidence import Evidence
 
 FROM_TARGET = click.option("--from-target", is_flag=True, help="Read the target itself and not the catalogue.")
+KINDS: tuple[str, ...] = get_args(EvidenceKind)
 BAD = "the evidence does not hold"
 
 
@@ -76,7 +77,7 @@ def verify(common: Common, manifests: int | None, heads: tuple[str, ...]) -> Non
 
 @group.command(epilog=epilog("rw audit log --kind drill --limit 10", "0 1 2 10 22 130"))
 @common
-@click.option("--kind", type=click.Choice(get_args(EvidenceKind)), help="Only evidence of this kind.")
+@click.option("--kind", type=click.Choice(KINDS), metavar="KIND", help=f"Only {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="So many at most; 0: all.")
 @FROM_TARGET
 def log(common: Common, kind: Any, limit: int, from_target: bool) -> None:

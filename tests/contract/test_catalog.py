@@ -1,5 +1,6 @@
 """What every catalogue does, whatever database it lies in."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,6 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from resticwrap.catalog.database import default_url
 from resticwrap.catalog.jobs import SqlCatalog
 from resticwrap.errors import NotFound
+from resticwrap.model.base import to_json
+from resticwrap.model.drill import Drilled
+from resticwrap.model.evidence import Event, Evidence
 from resticwrap.model.job import ErrorInfo, Job
 from resticwrap.ports import Catalog, KnownSnapshot
 from tests.unit.catalog.samples import START, a_job, a_run, a_snapshot, at, closed, job_values
@@ -322,3 +326,38 @@ def test_a_job_comes_back_as_it_was(catalog: SqlCatalog, job: Job) -> None:
     assert catalog.job(job.id) == job
     if job.kind == "backup" and job.domains:
         assert {row.domain for row in catalog.history(job.target)} >= {run.domain for run in job.domains}
+
+
+def a_record(seq: int, kind: str = "verify", installation: str = "a", **changes: object) -> Evidence:
+    event = Event(id=f"event_{seq}", kind=kind, at=at(seq), by="root", host="vm")  # type: ignore[arg-type]
+    one = Evidence(installation=installation, target="oss", seq=seq, previous="", event=event)
+    return msgspec.structs.replace(one, **changes)
+
+
+def test_evidence_stays_as_it_was_first(catalog: SqlCatalog) -> None:
+    """Newest first and by kind; by its very bytes, also those that a newer `rw` wrote; whatever comes later under the
+    same number changes nothing."""
+    strange = to_json(a_record(2)).replace(b'"previous":""', b'"previous":"","of_a_newer_rw":1')
+    catalog.put_evidence([a_record(0, "genesis"), a_record(1, "drill"), strange, a_record(0, installation="b")])
+    digests = dict(catalog.evidence_digests("oss"))
+    assert digests["a", 1] == a_record(1, "drill").digest()
+    assert digests["a", 2] == hashlib.sha256(strange).hexdigest() != a_record(2).digest()
+    catalog.put_evidence([a_record(1, "gate", previous="0"), to_json(a_record(2, "gate"))])
+    assert catalog.evidence_digests("oss") == digests
+    found = catalog.evidence("oss")
+    assert [(one.installation, one.seq) for one in found] == [("a", 2), ("a", 1), ("a", 0), ("b", 0)]
+    assert [one.seq for one in catalog.evidence("oss", kind="drill")] == [1]
+    assert [one.seq for one in catalog.evidence("oss", limit=1)] == [2]
+    assert (catalog.evidence("local"), dict(catalog.evidence_digests("local"))) == ([], {})
+    catalog.put_evidence([a_record(7)], target="local")
+    assert [one.seq for one in catalog.evidence("local")] == [7]
+
+
+def test_the_last_drill_of_each_object_is_known(catalog: SqlCatalog) -> None:
+    """By its raw name, also where one comes twice in one go."""
+    first = Drilled(domain="exams", path=b"a/\xff", at=at(1), ok=True)
+    again = msgspec.structs.replace(first, at=at(2), ok=False)
+    catalog.put_drilled("oss", [first, msgspec.structs.replace(first, path=b"b")])
+    catalog.put_drilled("oss", [first, again])
+    assert catalog.drilled("oss", "exams") == {b"a/\xff": again, b"b": msgspec.structs.replace(first, path=b"b")}
+    assert (catalog.drilled("oss", "other"), catalog.drilled("local", "exams")) == ({}, {})

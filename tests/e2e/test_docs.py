@@ -24,6 +24,7 @@ from resticwrap.model import (
     acceptance,
     aging,
     assurance,
+    audit,
     drill,
     drills,
     evidence,
@@ -367,21 +368,7 @@ def test_named_files_exist() -> None:
 
 def structs() -> Mapping[str, type[msgspec.Struct]]:
     modules = (
-        reports,
-        job,
-        snapshot,
-        objects,
-        thaw,
-        tiering,
-        aging,
-        evidence,
-        drill,
-        repair,
-        kit,
-        drills,
-        gate,
-        upgrade,
-        acceptance,
+        reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill, repair, kit, drills, gate, upgrade, acceptance, audit,
     )
     return {
         name: found

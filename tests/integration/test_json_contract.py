@@ -68,6 +68,16 @@ PLANNED = {
     "refused": list, "notes": list,
 }  # fmt: skip
 
+HEAD = {"installation": str, "seq": int, "digest": str, "at": str}
+AUDIT = {
+    "target": str, "at": str, "ok": bool, "findings": list, "records": int, "manifests": int, "waiting": int,
+    "notes": list,
+    "chains": [{"installation": str, "records": int, "head": HEAD, "own": bool, "witnessed": int, "witnesses": list}],
+}  # fmt: skip
+EVIDENCE = {
+    "installation": str, "target": str, "seq": int, "previous": str, "evidence_version": int,
+    "event": {"id": str, "kind": str, "at": str, "by": str, "host": str, "job": str, "versions": dict, "body": dict},
+}  # fmt: skip
 TIER_PLAN = {
     "target": str, "read_back": str, "copies": list, "counts": list, "unlabelled": None, "unknown": int,
 }  # fmt: skip
@@ -147,6 +157,12 @@ CONTRACT: dict[str, Any] = {
         "job": JOB, "tier": str, "ok": bool, "share": str, "bucket": int, "seed": int, "coverage": COVERAGE,
         "damages": list, "proven": list, "notes": list, "read_packs": int, "detects": dict,
         "sampled": [{"domain": str, "snapshot": str, "path": str, "size": int, "ok": bool, "why": str}],
+    },
+    "audit verify": AUDIT,
+    "audit log": [EVIDENCE],
+    "audit show 0": EVIDENCE,
+    "audit export": {
+        "target": str, "at": str, "since": None, "until": None, "records": [EVIDENCE], "audit": AUDIT, "digests": dict,
     },
     "status": {
         "target": str, "provider": str, "at": str, "open_jobs": list, "notes": list, "gate": GATE,

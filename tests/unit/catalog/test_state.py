@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from resticwrap.catalog.state import FolderState
 from resticwrap.errors import DiskFull, Failure
+from resticwrap.model.evidence import Chain, Event, Head
 from resticwrap.model.job import Job
 from resticwrap.model.verified import VerifyRecord
 from resticwrap.ports import StateFiles
@@ -199,3 +200,27 @@ def test_a_reader_never_sees_half_a_file(state: FolderState) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+def test_events_wait_until_they_arrived(state: FolderState, root: Path) -> None:
+    """Oldest first; one that is kept again is kept once; one that cannot be read is set aside and stays."""
+    later, first = (Event(id=f"event_{n}", kind="gate", at=at(n), by="root", host="vm") for n in (2, 1))
+    for event in (later, first, first):
+        state.wait("oss", event)
+    (root / "evidence" / "oss" / "event_3.json").write_text("{")
+    assert (state.waiting("oss"), state.waiting("local")) == ([first, later], [])
+    assert [file.suffix for file in (root / "evidence" / "oss").glob("event_3*")] == [".unreadable"]
+    state.arrived("oss", first)
+    state.arrived("oss", first)
+    assert state.waiting("oss") == [later]
+
+
+def test_a_chain_that_cannot_be_read_is_not_taken_for_none(state: FolderState, root: Path) -> None:
+    """A new one would hide that the old one was cut."""
+    assert state.chain("oss") is None
+    chain = Chain(installation="a", head=Head(installation="a", seq=3, digest="d" * 64, at=at(1)), event="event_1")
+    state.put_chain("oss", chain)
+    assert (state.chain("oss"), state.chain("local")) == (chain, None)
+    (root / "evidence" / "oss.json").write_text("{}")
+    with pytest.raises(Failure, match="cannot be read"):
+        state.chain("oss")

@@ -26,6 +26,8 @@ from resticwrap.model.drills import (
 )
 from resticwrap.model.evidence import Head
 from resticwrap.model.gate import GateCheck, GateReason, GateReport, Override
+from resticwrap.model.audit import AuditedChain, AuditExport, AuditFinding, AuditReport
+from resticwrap.model.evidence import Event, Evidence, Head
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.kit import KeyReport, KitReport, RepositoryKey, SystemDomain, SystemReport
 from resticwrap.model.objects import Entry, ObjectRow
@@ -863,3 +865,38 @@ def repair() -> RepairReport:
         ), lost=repair_plan().lost[1:], cut=(hexes(2),), left=(BadObject(kind="pack_missing", name=hexes(8)),),
         notes=("Evidence waits to be written to the target.",),
     )  # fmt: skip
+def audit(good: bool = True) -> AuditReport:
+    head = Head(installation="a1b2c3d4e5f60718", seq=12, digest=hexes(3), at=NOW)
+    findings = (
+        AuditFinding(kind="cut", installation="0f1e2d3c4b5a6978", seq=7, message="Record 7 is gone from the end; "
+                     f"the manifest {NASTY} knows record 7."),
+    return AuditReport(
+        target="local", at=NOW, ok=good, findings=() if good else findings, records=20, manifests=200, waiting=1,
+        chains=(
+            AuditedChain(installation="a1b2c3d4e5f60718", records=13, head=head, own=True, witnessed=12,
+                         witnesses=("the state directory", "the catalogue")),
+            AuditedChain(installation="0f1e2d3c4b5a6978", records=7, head=None),
+        ),
+        notes=("Only the newest 200 manifests were asked: --manifests all asks every one.",),
+def evidence() -> list[Evidence]:
+    body = {
+        "tier": "hot", "outcome": "ok", "seed": 7, "repository": hexes(1), "coverage": 0.25, "sampled": 6,
+        "digest": hexes(5), "damages": {"pack_missing": 2}, "snapshots": [hexes(2)], "failures": [f"=1+1 {NASTY}"],
+        "domains": [{"domain": "exams", "snapshot": hexes(4), "objects": 3, "failed": 1, "actual_rpo": 241.5,
+                     "actual_rto": 12.25}],
+    }  # fmt: skip
+    event = Event(id="event_1", kind="drill", at=NOW, by="root", host="vm", job="drill_1", versions={"restic": "0.19.1"},
+                  body=body)  # fmt: skip
+    odd = msgspec.structs.replace(
+        event, id="event_2", kind="override", by="=cmd()", body={"reason": f"@{NASTY}<script>"}
+    )
+    return [
+        Evidence(installation="a1b2c3d4e5f60718", target="local", seq=seq, previous=hexes(seq), event=one)
+        for seq, one in enumerate((event, odd))
+    ]
+def audit_export() -> AuditExport:
+    records = tuple(evidence())
+    digests = {f"{one.installation}:{one.seq}": one.digest() for one in records}
+    return AuditExport(
+        target="local", at=NOW, since=None, until=NOW, records=records, audit=audit(good=False), digests=digests
+    )
