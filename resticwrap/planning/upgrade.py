@@ -56,6 +56,7 @@ def standing(target: str, job: str, left: UpgradeDetails, *, running: bool) -> t
     if left.drill_ok is None:
         return f"{left.command} ended well, and no drill has shown yet that one can go back.", (
             f"rw drill l1 --target {target}",
+            *back,
             *release,
         )
     return f"{left.command} and the drill went well; only the pin is left.", release

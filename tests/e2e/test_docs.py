@@ -368,7 +368,22 @@ def test_named_files_exist() -> None:
 
 def structs() -> Mapping[str, type[msgspec.Struct]]:
     modules = (
-        reports, job, snapshot, objects, thaw, tiering, aging, evidence, drill, repair, kit, drills, gate, upgrade, acceptance, audit,
+        reports,
+        job,
+        snapshot,
+        objects,
+        thaw,
+        tiering,
+        aging,
+        evidence,
+        drill,
+        repair,
+        kit,
+        drills,
+        gate,
+        upgrade,
+        acceptance,
+        audit,
     )
     return {
         name: found
