@@ -14,6 +14,7 @@ from resticwrap.model.acceptance import (
     DailyReport,
 )
 from resticwrap.model.aging import SnapshotPin, Verdict
+from resticwrap.model.audit import AuditedChain, AuditExport, AuditFinding, AuditReport
 from resticwrap.model.drill import CanaryResult, DrillDetails, DrilledDomain, DrilledObject, Estimate, Reason
 from resticwrap.model.drills import (
     DrillHistory,
@@ -24,10 +25,8 @@ from resticwrap.model.drills import (
     PlannedDrill,
     PlannedObject,
 )
-from resticwrap.model.evidence import Head
-from resticwrap.model.gate import GateCheck, GateReason, GateReport, Override
-from resticwrap.model.audit import AuditedChain, AuditExport, AuditFinding, AuditReport
 from resticwrap.model.evidence import Event, Evidence, Head
+from resticwrap.model.gate import GateCheck, GateReason, GateReport, Override
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.kit import KeyReport, KitReport, RepositoryKey, SystemDomain, SystemReport
 from resticwrap.model.objects import Entry, ObjectRow
@@ -865,11 +864,14 @@ def repair() -> RepairReport:
         ), lost=repair_plan().lost[1:], cut=(hexes(2),), left=(BadObject(kind="pack_missing", name=hexes(8)),),
         notes=("Evidence waits to be written to the target.",),
     )  # fmt: skip
+
+
 def audit(good: bool = True) -> AuditReport:
     head = Head(installation="a1b2c3d4e5f60718", seq=12, digest=hexes(3), at=NOW)
     findings = (
         AuditFinding(kind="cut", installation="0f1e2d3c4b5a6978", seq=7, message="Record 7 is gone from the end; "
                      f"the manifest {NASTY} knows record 7."),
+    )  # fmt: skip
     return AuditReport(
         target="local", at=NOW, ok=good, findings=() if good else findings, records=20, manifests=200, waiting=1,
         chains=(
@@ -878,6 +880,9 @@ def audit(good: bool = True) -> AuditReport:
             AuditedChain(installation="0f1e2d3c4b5a6978", records=7, head=None),
         ),
         notes=("Only the newest 200 manifests were asked: --manifests all asks every one.",),
+    )  # fmt: skip
+
+
 def evidence() -> list[Evidence]:
     body = {
         "tier": "hot", "outcome": "ok", "seed": 7, "repository": hexes(1), "coverage": 0.25, "sampled": 6,
@@ -885,8 +890,9 @@ def evidence() -> list[Evidence]:
         "domains": [{"domain": "exams", "snapshot": hexes(4), "objects": 3, "failed": 1, "actual_rpo": 241.5,
                      "actual_rto": 12.25}],
     }  # fmt: skip
-    event = Event(id="event_1", kind="drill", at=NOW, by="root", host="vm", job="drill_1", versions={"restic": "0.19.1"},
-                  body=body)  # fmt: skip
+    event = Event(
+        id="event_1", kind="drill", at=NOW, by="root", host="vm", job="drill_1", versions={"restic": "0.19.1"}, body=body
+    )  # fmt: skip
     odd = msgspec.structs.replace(
         event, id="event_2", kind="override", by="=cmd()", body={"reason": f"@{NASTY}<script>"}
     )
@@ -894,6 +900,8 @@ def evidence() -> list[Evidence]:
         Evidence(installation="a1b2c3d4e5f60718", target="local", seq=seq, previous=hexes(seq), event=one)
         for seq, one in enumerate((event, odd))
     ]
+
+
 def audit_export() -> AuditExport:
     records = tuple(evidence())
     digests = {f"{one.installation}:{one.seq}": one.digest() for one in records}
