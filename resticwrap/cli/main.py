@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "unlock": ("unlock", "command", "Remove locks whose holder is known to be gone."),
     "manifest": ("manifest", "group", "Show what a job wrote."),
     "audit": ("audit", "group", "The evidence: check it, list it, hand it out."),
-    "kit": ("kit", "group", "The recovery kit: one file that opens everything on an empty machine."),
+    "kit": ("kit", "group", "The recovery kit: one file that opens everything."),
     "key": ("key", "group", "List, add, rotate and remove the repositories' keys."),
     "policy": ("policy", "group", "Check, show and describe the policies."),
     "catalog": ("catalog", "group", "Rebuild the catalogue from the target."),

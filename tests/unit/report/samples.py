@@ -891,7 +891,8 @@ def evidence() -> list[Evidence]:
                      "actual_rto": 12.25}],
     }  # fmt: skip
     event = Event(
-        id="event_1", kind="drill", at=NOW, by="root", host="vm", job="drill_1", versions={"restic": "0.19.1"}, body=body
+        id="event_1", kind="drill", at=NOW, by="root", host="vm", job="drill_1", body=body,
+        versions={"restic": "0.19.1"},
     )  # fmt: skip
     odd = msgspec.structs.replace(
         event, id="event_2", kind="override", by="=cmd()", body={"reason": f"@{NASTY}<script>"}

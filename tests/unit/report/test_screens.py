@@ -166,7 +166,7 @@ def test_a_verify_that_proved_nothing_says_so() -> None:
     assert "Nothing was proven" in shown
 
 
-@pytest.mark.parametrize("height", [12, 24, 40])
+@pytest.mark.parametrize("height", [14, 24, 40])
 def test_the_status_fits_one_screen(height: int) -> None:
     """Late domains are always shown; those that are well give way and are counted."""
     shown = draw(SCREENS["status"], height=height).splitlines()
