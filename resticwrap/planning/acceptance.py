@@ -70,16 +70,26 @@ def days_of(facts: Facts, share: float, days: int, zone: tzinfo, now: Time) -> t
 
 
 def matched(slots: Sequence[Time], looks: Sequence[Time], every: timedelta) -> list[bool]:
-    """Which slots (their beginnings) have a look of their own, that began within them or half an interval beside them.
-    Both sorted. The earliest fits first, which leaves the fewest slots empty."""
-    found, half = [], every / 2
-    at = bisect_left(looks, slots[0] - half) if slots else 0
+    """Which slots (their beginnings) have a look of their own: one that began within them, or one that another slot has
+    to spare and that began at most half an interval beside them, as a rhythm does that wavers about their borders.
+    Both sorted."""
+    found: list[bool] = []
+    spare: list[Time] = []
+    at = 0
     for slot in slots:
-        while at < len(looks) and looks[at] < slot - half:
-            at += 1
-        there = at < len(looks) and looks[at] < slot + every + half
-        at += there
-        found.append(there)
+        first = bisect_left(looks, slot, lo=at)
+        spare += looks[at:first]
+        at = bisect_left(looks, slot + every, lo=first)
+        spare += looks[first + 1 : at]
+        found.append(at > first)
+    spare += looks[at:]
+    half, at = every / 2, 0
+    for number, slot in enumerate(slots):
+        if found[number]:
+            continue
+        at = bisect_left(spare, slot - half, lo=at)
+        if at < len(spare) and spare[at] < slot + every + half:
+            found[number], at = True, at + 1
     return found
 
 

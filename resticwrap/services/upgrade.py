@@ -212,7 +212,6 @@ class _Upgrade:
         context.heed()
         self._at("command", command_at=context.clock.now())
         self._evidence({"step": "begun"}, strict=True)
-        context.watcher.note(f"running {self.details.command}")
         code = commands.attend(command, lambda pid: self._at("command", strict=False, pid=pid))
         self._at("command", strict=False, exit_code=code)
 
