@@ -3,14 +3,13 @@
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from resticwrap import errors
 from resticwrap.cli.edge import TIME, run
 from resticwrap.cli.options import Common, common, epilog
-from resticwrap.model.evidence import EvidenceKind
 
 if TYPE_CHECKING:
     from resticwrap.bootstrap import House
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from resticwrap.model.evidence import Evidence
 
 FROM_TARGET = click.option("--from-target", is_flag=True, help="Read the target itself and not the catalogue.")
-KINDS: tuple[str, ...] = get_args(EvidenceKind)
+KINDS = ("genesis", "verify", "drill", "gate", "override", "upgrade", "raw_changed", "repair", "kit", "key", "recover")
+"""Those of the model, which help and completion need not import."""
 BAD = "the evidence does not hold"
 
 
