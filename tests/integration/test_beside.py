@@ -118,7 +118,6 @@ def test_changed_after_it_compared_well(full: Lab) -> None:
         (exams / "exam_001.bin").write_bytes(secrets.token_bytes(1000))
         other = exams / "exam_002.bin"
         status = other.stat()
-        other.unlink()
         (exams / "new").write_bytes(secrets.token_bytes(1000))
         (exams / "new").rename(other)
         other.chmod(status.st_mode & 0o7777)

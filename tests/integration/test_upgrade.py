@@ -49,7 +49,8 @@ def failing(context: Any, written: Job) -> upgrade.Rehearsed:
 
 def held(built: House) -> list[str]:
     now = built.clock.now()
-    return [pin.id for pin in built.catalog.pins("main") if pin.holds(now)]
+    # Without those of raw data that changed, which a release, or going back on it, may well bring about.
+    return [pin.id for pin in built.catalog.pins("main") if pin.kind == "upgrade" and pin.holds(now)]
 
 
 def test_an_upgrade_that_goes_well(proven: Lab) -> None:
@@ -205,6 +206,7 @@ def test_the_gate_at_the_command_line(proven: Lab) -> None:
         events = [event for event in built.state.waiting("main") if event.kind == "gate"]
         assert [event.body["open"] for event in events] == [True, False]
     proven.write_policies()
+    time.sleep(1.1)  # the fixture proved it less than a second ago
     (proven.folder / "policies" / "gates.yaml").write_text("gates: {proof_within: 1s}\n")
     assert proven.rw("gate", code=21).out.count("closed (proof)") == 1
     assert proven.rw("gate", "--nagios", code=2).out.startswith("RESTICWRAP CRITICAL - ")

@@ -896,16 +896,7 @@ def evidence() -> list[Evidence]:
     )  # fmt: skip
     odd = msgspec.structs.replace(
         event, id="event_2", kind="override", by="=cmd()", body={"reason": f"@{NASTY}<script>"}
-        id="event_1",
-        kind="drill",
-        at=NOW,
-        by="root",
-        host="vm",
-        job="drill_1",
-        body=body,
     )
-    reason = {"reason": f"@{NASTY}<script>"}
-    odd = msgspec.structs.replace(event, id="event_2", kind="override", by="=cmd()", body=reason)
     return [
         Evidence(installation="a1b2c3d4e5f60718", target="local", seq=seq, previous=hexes(seq), event=one)
         for seq, one in enumerate((event, odd))
