@@ -63,6 +63,25 @@ def run(
     return subprocess.CompletedProcess(["rw", *arguments], code, read[out[0]], read[err[0]])
 
 
+def descriptor() -> int:
+    """The server's socket, for a child that runs `SHIM`; it inherits it by this number."""
+    return _server(os.getpid()).fileno()
+
+
+SHIM = """#!{python} -IS
+import json, os, socket, sys
+reader, writer = os.pipe()
+request = dict(arguments=sys.argv[1:], env=dict(os.environ), cwd=os.getcwd())
+socket.send_fds(socket.socket(fileno={descriptor}), [json.dumps(request).encode()], [1, 2, writer, 0])
+os.close(writer)
+with os.fdopen(reader, "rb") as told:
+    told.readline()
+    code = int(told.readline())
+os._exit(code if code >= 0 else 128 - code)
+"""
+"""A program that is `rw`, in a fork, for a shell that has the server's socket."""
+
+
 def _drain(descriptor: int, read: dict[int, bytes]) -> None:
     with os.fdopen(descriptor, "rb") as stream:
         read[descriptor] = stream.read()
@@ -99,7 +118,7 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the minders are waited for by nobody
     with socket.socket(fileno=descriptor) as requests:
         while True:
-            data, fds, _, _ = socket.recv_fds(requests, MESSAGE, 3)
+            data, fds, _, _ = socket.recv_fds(requests, MESSAGE, 4)
             if not data:
                 return
             if os.fork() == 0:
@@ -127,13 +146,15 @@ def _import_all() -> None:
 def _mind(request: dict[str, Any], fds: Sequence[int]) -> None:
     """Run the command in a child, tell its pid and then how it ended. Never returns."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    out, err, told = fds
+    out, err, told, *given = fds
     pid = os.fork()
     if pid == 0:
         os.close(told)
+        for stdin in given:
+            os.dup2(stdin, 0)
         _become(request, out, err)
-    os.close(out)
-    os.close(err)
+    for fd in (out, err, *given):
+        os.close(fd)
     os.write(told, f"{pid}\n".encode())
     _, status = os.waitpid(pid, 0)
     with contextlib.suppress(BrokenPipeError):
@@ -145,7 +166,7 @@ def _become(request: dict[str, Any], out: int, err: int) -> None:
     """Be `python -m resticwrap` with this environment, folder and output. Never returns."""
     os.dup2(out, 1)
     os.dup2(err, 2)
-    os.closerange(3, max((out, err)) + 1)
+    os.closerange(3, max((out, err)) + 3)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.environ.clear()

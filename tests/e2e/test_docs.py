@@ -41,9 +41,10 @@ from resticwrap.model import (
     tiering,
     upgrade,
 )
-from tests import docs
+from tests import docs, warm
 from tests.conftest import MakeLab
 from tests.handmade import cheap_key
+from tests.lab import PASSWORD, template
 
 RUNNABLE = [name for name in docs.DOCUMENTS if any(block.mark == "run" for block in docs.blocks(name))]
 STARTS_BARE = {"README.md"}
@@ -78,15 +79,20 @@ def own_options(command: click.Command) -> set[str]:
 class Desk:
     """A newcomer's home: a copy of the policies, the examples, `rw` and `restic` on the path, all in one folder."""
 
-    def __init__(self, folder: Path, restic: Path) -> None:
+    def __init__(self, folder: Path, restic: Path, *, quick: bool = False) -> None:
+        """`quick`: `rw` runs in forks that have the modules already."""
         self.folder = folder
+        self.passed = (warm.descriptor(),) if quick else ()
         shutil.copytree(docs.ROOT / "policies", folder / "policies")
         shutil.copytree(docs.ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
         binaries = folder / "bin"
         binaries.mkdir()
         (binaries / "restic").symlink_to(restic)
         (binaries / "python3").symlink_to(sys.executable)
-        (binaries / "rw").write_text(f'#!/bin/sh\nexec {sys.executable} -m resticwrap "$@"\n')
+        script = f'#!/bin/sh\nexec {sys.executable} -m resticwrap "$@"\n'
+        if quick:
+            script = warm.SHIM.format(python=sys.executable, descriptor=warm.descriptor())
+        (binaries / "rw").write_text(script)
         (binaries / "rw").chmod(0o755)
         self.env = {
             "PATH": f"{binaries}:/usr/bin:/bin",
@@ -118,9 +124,18 @@ class Desk:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=300,
+            pass_fds=self.passed,
         )
         parts = re.split(rf"\n{marker}(\d+)\n", done.stdout.decode())
         return [(int(code), output) for output, code in zip(parts[::2], parts[1::2], strict=False)]
+
+    def furnish(self, restic: Path) -> None:
+        """Repositories whose key opens in no time, and their password where `rw init` would keep it."""
+        shutil.copytree(template(restic), self.folder / "backups/teaching")
+        password = self.folder / "state/secrets/local.password"
+        password.parent.mkdir(parents=True, mode=0o700)
+        password.write_text(PASSWORD)
+        password.chmod(0o600)
 
     def cheapen(self) -> None:
         """Give both repositories a key that opens in no time, with the same password."""
@@ -156,11 +171,11 @@ def seen_by_nobody(step: docs.Step) -> docs.Step:
 @pytest.mark.parametrize("document", RUNNABLE)
 def test_examples_run(document: str, tmp_path: Path, restic_binary: Path) -> None:
     """Every example marked as runnable ends well and shows the lines that the document shows."""
-    desk = Desk(tmp_path, restic_binary)
+    desk = Desk(tmp_path, restic_binary, quick=document not in STARTS_BARE)
     if document not in STARTS_BARE:
         make = "python3 examples/teaching/make.py $TEACHING_ROOT"
+        desk.furnish(restic_binary)
         checked(desk, "setting up", [docs.Step(make, ()), docs.Step("rw init -q", ())])
-        desk.cheapen()
         days = ["rw backup -q", f"{make} --change 1", "rw backup -q"]
         checked(desk, "setting up", [docs.Step(command, ()) for command in days])
     for block in docs.blocks(document):
