@@ -16,6 +16,7 @@ from resticwrap.catalog.database import default_url
 from resticwrap.catalog.jobs import SqlCatalog
 from resticwrap.model.job import DomainRun, Job
 from resticwrap.model.snapshot import Snapshot, Tags
+from resticwrap.model.verified import PackSums, VerifyDetails
 from tests.lab import Lab
 from tests.servers.proxy import TcpProxy
 from tests.servers.weed import start_weed
@@ -198,6 +199,31 @@ def history(rig: Rig) -> Iterator[Row]:
         yield _alone(name, f"{' '.join(('rw history', *options))} over {snapshots:,} snapshots", samples, 1, "s", 1)
 
 
+def gate(rig: Rig) -> Iterator[Row]:
+    """The gate's answer out of a month's records, with a year of weekly verifies of both tiers."""
+    lab = Lab(rig.new_folder("lab"), rig.restic, {"provider": "local", "path": str(rig.folder / "nowhere")})
+    snapshots = rig.size(10_000, 100)
+    _fill_catalogue(lab, snapshots)
+    # Its repositories are nowhere, so there are reasons: they warn, for a command that is measured has to end with 0.
+    kinds = ("proof", "backup", "drill", "objective", "damage", "bucket", "evidence", "clock")
+    (lab.folder / "policies" / "gates.yaml").write_text(
+        f"rules: {dict.fromkeys(kinds, 'warn')}".join(("gates: {", "}"))
+    )
+    sums = {f"{byte:02x}": PackSums(packs=9, size=1 << 27) for byte in range(256)}
+    catalog = SqlCatalog(default_url(lab.state))
+    catalog.close_jobs(
+        Job(
+            id=f"verify_{number}", kind="verify", target="main", outcome="ok", host="lab", pid=1,
+            started_at=datetime.now(UTC) - timedelta(days=3 * number + 1),
+            details=VerifyDetails(tier="hot" if number % 2 else "cold", packs=sums, bucket=1).builtins(),
+        )
+        for number in range(rig.size(100, 2))
+    )  # fmt: skip
+    catalog.close()
+    samples = [rw(lab, "gate", "--explain") for _ in range(rig.size(7, 1))]
+    yield _alone("gate", f"rw gate --explain over {snapshots:,} snapshots", samples, 1, "s", 0.5)
+
+
 def retention(rig: Rig) -> Iterator[Row]:
     """Planning a forget: guards, both tiers and a quota."""
     snapshots, file = rig.size(70_000, 800), rig.new_folder("retention") / "told"
@@ -322,6 +348,7 @@ class Case:
 CASES: dict[str, Case] = {
     "start": Case(start, 0),
     "history": Case(history, 1 << 28),
+    "gate": Case(gate, 1 << 28),
     "retention": Case(retention, 1 << 20),
     "unchanged": Case(unchanged, 1 << 29),
     "restore_small": Case(restore_small, 4 * GIB),

@@ -153,6 +153,18 @@ def test_last_runs_know_the_last_complete_look(catalog: SqlCatalog) -> None:
     assert catalog.last_runs("local") == {}
 
 
+def test_looks_are_told_oldest_first(catalog: SqlCatalog) -> None:
+    """Those of a time, whole and partial; and when a domain was looked at for the first time, however that ended."""
+    for number, outcome in ((3, "ok"), (1, "failed"), (2, "partial")):
+        run = a_run(outcome=outcome, looked_at=at(number))
+        catalog.close_job(closed(a_job(f"job-{number}", started_at=at(number)), domains=(run,)))
+    assert [(look.at, look.complete) for look in catalog.looks("oss", at(1), at(3))] == [(at(1), False), (at(2), False)]
+    (look,) = catalog.looks("oss", at(3), at(4))
+    assert (look.domain, look.complete, look.type, look.added) == ("exams", True, "incremental", 700)
+    assert catalog.first_looks("oss") == {"exams": at(1)}
+    assert catalog.looks("local", at(0), at(9)) == [] and catalog.first_looks("local") == {}
+
+
 def test_a_look_counts_for_as_long_as_its_snapshot_is_there(catalog: SqlCatalog) -> None:
     """Where the newest one's is gone, the newest of the others counts; the history keeps them all."""
     for number, name in enumerate("abc", 1):

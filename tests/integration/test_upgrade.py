@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from resticwrap import errors
@@ -15,7 +16,7 @@ from resticwrap.bootstrap import House
 from resticwrap.clock import FixedClock, SystemClock
 from resticwrap.model.job import Job
 from resticwrap.model.upgrade import UpgradeReport
-from resticwrap.services import gate, upgrade
+from resticwrap.services import gate, prune, upgrade
 from resticwrap.services.backup import backup, plan
 from resticwrap.services.verify import verify
 from tests.lab import Lab, answer
@@ -211,3 +212,20 @@ def test_the_gate_at_the_command_line(proven: Lab) -> None:
     assert proven.rw("gate", code=21).out.count("closed (proof)") == 1
     assert proven.rw("gate", "--nagios", code=2).out.startswith("RESTICWRAP CRITICAL - ")
     assert proven.rw("gate", "--nagios", "--policies", "nowhere", code=3).out.startswith("RESTICWRAP UNKNOWN - ")
+
+
+def test_open_damage_stops_a_prune(proven: Lab) -> None:
+    """Of that tier, until it is cleared or somebody overrides it; other reasons that close the gate do not."""
+    with proven.house() as built:
+        (good,) = built.catalog.jobs("main", kind="verify")
+        assert prune.dry_run(built.context, ["hot"], built.clock.now(), at_once=True).tiers
+        bad = [{"kind": "pack_missing", "name": "ab" * 32}]
+        found = msgspec.structs.replace(good, id="verify_x", outcome="failed", started_at=built.clock.now())
+        built.catalog.close_job(msgspec.structs.replace(found, details={**good.details, "damages": bad}))
+        with pytest.raises(errors.GateClosed, match="missing packs"):
+            prune.prune(built.context, ["hot"], at_once=True)
+        with pytest.raises(errors.GateClosed):
+            prune.dry_run(built.context, ["hot"], built.clock.now(), at_once=True)
+        assert prune.dry_run(built.context, ["cold"], built.clock.now(), at_once=True).tiers
+        assert gate.override(built.records, "nothing of it is needed", timedelta(hours=1)).open
+        assert prune.dry_run(built.context, ["hot"], built.clock.now(), at_once=True).tiers

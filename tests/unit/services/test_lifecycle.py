@@ -17,7 +17,7 @@ from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Tha
 from resticwrap.model.job import Pin
 from resticwrap.model.policy import ColdTier, S3Target
 from resticwrap.report.progress import QuietWatcher
-from resticwrap.services import lifecycle
+from resticwrap.services import gate, lifecycle
 from resticwrap.services.context import Context
 from tests.lab import Lab
 
@@ -424,3 +424,30 @@ def test_a_folder(lab: Lab) -> None:
         assert status.ok and "folder" in status.notes[0]
         with pytest.raises(errors.UsageError, match="folder"):
             lifecycle.apply(house.context, planned)
+
+
+def test_what_was_seen_of_the_rules_is_remembered(lab: Lab) -> None:
+    """For the gate, which asks nobody: by the guard, which stops, and by a look, which goes on whatever it finds."""
+
+    def seen(context: Context) -> tuple[int, bool]:
+        look = context.state.bucket_look("main")
+        assert look is not None and look.at == NOW
+        return len(look.unsafe), look.known
+
+    bucket = MemoryBucket(rules(UNSAFE))
+    with over(lab, bucket) as context:
+        assert context.state.bucket_look("main") is None
+        with pytest.raises(errors.UnsafeBucket):
+            lifecycle.guard(context)
+        assert seen(context) == (1, True)
+        bucket.document = None
+        assert lifecycle.look(context) is None and seen(context) == (0, True)
+        bucket.document = rules(UNSAFE)
+        assert "not safe" in (lifecycle.look(context) or "") and seen(context) == (1, True)
+        bucket.refuses = frozenset({"lifecycle"})
+        assert "not known" in (lifecycle.look(context) or "") and seen(context) == (0, False)
+        bucket.refuses, bucket.lacks = frozenset(), frozenset({"lifecycle"})
+        assert lifecycle.look(context) is None and seen(context) == (0, True)
+    with over(lab, bucket) as context, lab.house() as built:
+        assert lifecycle.look(built.context) is None  # a folder
+        assert gate.ask(replace(context)).first is not None
