@@ -16,7 +16,7 @@ from resticwrap.model.base import Time, Value
 from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Thaw, ThawSpeed, Versioning
 from resticwrap.model.drill import Drilled
 from resticwrap.model.evidence import Chain, Event, Evidence
-from resticwrap.model.gate import BucketLook
+from resticwrap.model.gate import AuditLook, BucketLook
 from resticwrap.model.job import Job, Latest, Manifest, Pin
 from resticwrap.model.kit import KitRecord, RepositoryKey
 from resticwrap.model.objects import BlobSums, Change, Entry, show_path
@@ -728,6 +728,11 @@ class StateFiles(Protocol):
         """How the bucket's rules were when they were last looked at; None where that is not known."""
 
     def put_bucket_look(self, target: str, look: BucketLook) -> None: ...
+
+    def audit_look(self, target: str) -> AuditLook | None:
+        """What the last audit of the evidence said; None where there was none, or that is not known."""
+
+    def put_audit_look(self, target: str, look: AuditLook) -> None: ...
 
 
 class Commands(Protocol):

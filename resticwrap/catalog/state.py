@@ -14,7 +14,7 @@ from typing import TypeVar
 from resticwrap.errors import DiskFull, Failure
 from resticwrap.model.base import from_json, to_json
 from resticwrap.model.evidence import Chain, Event
-from resticwrap.model.gate import BucketLook
+from resticwrap.model.gate import AuditLook, BucketLook
 from resticwrap.model.job import Job, Latest, Manifest, Pin
 from resticwrap.model.kit import KitRecord
 from resticwrap.model.verified import VerifyRecord, Written
@@ -162,6 +162,13 @@ class FolderState:
 
     def put_bucket_look(self, target: str, look: BucketLook) -> None:
         self._write(self._root / "bucket" / f"{_plain(target)}.json", to_json(look))
+
+    def audit_look(self, target: str) -> AuditLook | None:
+        """None also where the file does not make sense."""
+        return self._read(AuditLook, self._root / "audit" / f"{_plain(target)}.json")
+
+    def put_audit_look(self, target: str, look: AuditLook) -> None:
+        self._write(self._root / "audit" / f"{_plain(target)}.json", to_json(look))
 
     def _evidence(self, target: str) -> Path:
         return self._root / "evidence" / _plain(target)

@@ -100,3 +100,11 @@ class BucketLook(Value, frozen=True):
     unsafe: tuple[str, ...] = ()
     known: bool = True
     why: str = ""
+
+
+class AuditLook(Value, frozen=True):
+    """`audit/{target}.json` of the state directory: what the last audit of the chain of evidence said. `fault`: what
+    does not hold, a sentence; empty where everything does."""
+
+    at: Time
+    fault: str = ""

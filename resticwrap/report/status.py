@@ -8,12 +8,14 @@ from resticwrap.model.reports import Coverage, DomainStatus, StatusReport, TierS
 from resticwrap.report import format as fmt
 from resticwrap.report import layout
 from resticwrap.report.gate import line
-from resticwrap.report.layout import Column, Part
+from resticwrap.report.layout import Column, Line, Part
 from resticwrap.report.page import BAD, FAINT, GOOD, NAME, POOR, STRONG, Page
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+LOW = 16
+"""On a terminal of fewer lines the gate gets none of its own."""
 PROMPT = 1
 """The shell's next prompt takes a line of the screen too."""
 
@@ -32,11 +34,11 @@ def status(console: "Console", report: StatusReport, *, zone: tzinfo | None = No
         page.lines = []
         _tiers(page, report)
         _drills(page, report)
-        _gate(page, report)
         for job in report.open_jobs:
             page.say(page.mark("running", "open job"), f" {job}")
         for note in report.notes:
             page.say(page.mark("warn", "note"), f": {note}")
+        _gate(page, report, head)
         tail = page.lines
         page.lines = head
         shown: Sequence[DomainStatus] = report.domains
@@ -53,12 +55,15 @@ def status(console: "Console", report: StatusReport, *, zone: tzinfo | None = No
         page.lines.extend(tail)
 
 
-def _gate(page: Page, report: StatusReport) -> None:
-    """One line: whether it is open, and the first reason why not."""
+def _gate(page: Page, report: StatusReport, head: list[Line]) -> None:
+    """One line: whether it is open, and the first reason why not. On a low screen the head says only whether."""
     if report.gate is None:
         return
-    mark, (word, why) = line(report.gate)
-    verdict = page.mark(mark, word)
+    sign, (word, why) = line(report.gate)
+    verdict = page.mark(sign, word)
+    if page.height is not None and page.height < LOW:  # the domains need the line
+        head[-1].extend([(", gate ", ""), verdict])
+        return
     if page.width is not None:
         why = layout.shorten(why, max(page.width - layout.cells(f"gate {verdict[0]}: "), 10), mark=page.ellipsis)
     page.say("gate ", verdict, f": {why}" if why else "")

@@ -182,7 +182,8 @@ def _waiting(records: Records) -> tuple[Sequence[Event], str]:
         records.state.chain(records.target_name)
     except errors.Failure as error:
         return (), error.message
-    return records.state.waiting(records.target_name), ""
+    audited = records.state.audit_look(records.target_name)
+    return records.state.waiting(records.target_name), audited.fault if audited else ""
 
 
 def overrides(records: Records, catalog: Catalog, now: Time) -> tuple[Override, ...]:

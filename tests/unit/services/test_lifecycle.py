@@ -14,6 +14,7 @@ from resticwrap.clock import FixedClock
 from resticwrap.model.aging import KnownPack
 from resticwrap.model.base import Time
 from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Thaw, ThawSpeed, Versioning
+from resticwrap.model.gate import AuditLook
 from resticwrap.model.job import Pin
 from resticwrap.model.policy import ColdTier, S3Target
 from resticwrap.report.progress import QuietWatcher
@@ -450,4 +451,8 @@ def test_what_was_seen_of_the_rules_is_remembered(lab: Lab) -> None:
         assert lifecycle.look(context) is None and seen(context) == (0, True)
     with over(lab, bucket) as context, lab.house() as built:
         assert lifecycle.look(built.context) is None  # a folder
-        assert gate.ask(replace(context)).first is not None
+        assert {reason.kind for reason in gate.ask(context).reasons} == {"proof", "backup"}
+        context.state.put_audit_look("main", AuditLook(at=NOW, fault="Record 7 was rewritten."))
+        assert "Record 7 was rewritten." in [reason.sentence for reason in gate.ask(context).reasons]
+        context.state.put_audit_look("main", AuditLook(at=NOW))
+        assert "evidence" not in {reason.kind for reason in gate.ask(context).reasons}
