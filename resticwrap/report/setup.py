@@ -185,7 +185,7 @@ TIERS = (
     Column("Keeps", least=30),
     Column("Storage class", least=16, rank=1),
 )
-RUN = ("backup", "verify", "copy", "forget", "prune")
+RUN = ("backup", "verify", "copy", "forget", "prune", "drill")
 """The kinds of jobs that there are commands for."""
 JOBS = (
     Column("Job", least=12, style=NAME),
