@@ -37,6 +37,7 @@ class Beside:
         self._place = place
         self._told: deque[bytes] = deque()
         self._ended = False
+        self._until = 0
         self._abandoned = False
         self._pending: dict[bytes, tuple[int, Entry]] = {}
         self._ahead: set[bytes] = set()
@@ -53,7 +54,10 @@ class Beside:
             self._told.append(path)
 
     def finish(self, heed: Callable[[], None]) -> None:
-        """Restic has ended: wait until all that it told of is compared. `heed` is called meanwhile and may raise."""
+        """Restic has ended just now: wait until all that it told of is compared. `heed` is called meanwhile and may
+        raise."""
+        if not self._ended:
+            self._until = time.time_ns()
         self._ended = True
         while self._thread.is_alive():
             heed()
@@ -66,11 +70,13 @@ class Beside:
 
     def proven(self, number: int, entry: Entry, found: os.stat_result) -> bool:
         """Whether that file's bytes were compared well, and it is still the same file: with the time that restic gave
-        it, so that nobody has written to it since."""
+        it, and not touched since restic ended, which nobody can hide by setting that time again. (Where the file
+        system's clock is ahead of ours, all is compared once more.)"""
         good = (
             number < len(self._marks)
             and self._marks[number] == _mark(entry)
             and self._inodes[number] == found.st_ino
+            and found.st_ctime_ns <= self._until
             and entry.mtime is not None
             and abs(found.st_mtime_ns - round(entry.mtime.timestamp() * 1e6) * 1000) <= 1000
         )

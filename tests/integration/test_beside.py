@@ -110,28 +110,48 @@ def test_wrong_bytes_are_found(full: Lab) -> None:
     assert (full.folder / "stage" / "exams" / "large.bin.rw-damaged").exists()
 
 
-def test_changed_after_it_compared_well(full: Lab) -> None:
-    """What was compared well and then written to, replaced or removed is found at the end."""
+def rewritten(file: Path) -> None:
+    """Other bytes in the same file, with the time set back to what it was."""
+    status = file.stat()
+    file.write_bytes(secrets.token_bytes(status.st_size))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    def meddle(stage: Path) -> None:
+
+def test_changed_after_it_compared_well(full: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was compared well and is then written to, replaced or removed is found at the end, also where the time of
+    the file is set back, and where it is another file of that name, size and time."""
+
+    def while_restic_ends(stage: Path) -> None:
         exams = stage / "exams"
         (exams / "exam_001.bin").write_bytes(secrets.token_bytes(1000))
-        other = exams / "exam_002.bin"
-        status = other.stat()
-        (exams / "new").write_bytes(secrets.token_bytes(1000))
-        (exams / "new").rename(other)
-        other.chmod(status.st_mode & 0o7777)
-        os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+        other, new = exams / "exam_002.bin", exams / "new"
+        new.write_bytes(secrets.token_bytes(1000))  # beside the other one, so that it gets another inode
+        new.chmod(other.stat().st_mode & 0o7777)
+        os.utime(new, ns=(other.stat().st_atime_ns, other.stat().st_mtime_ns))
+        new.rename(other)
         (exams / "exam_003.bin").unlink()
         (exams / "exam_004.bin").chmod(0)
 
-    with opened(full, late=meddle) as (context, choice):
+    def after(self: beside.Beside, heed: Callable[[], None]) -> None:
+        first = not self._ended
+        real(self, heed)
+        if first:
+            probe = full.folder / "probe"
+            while not probe.exists() or probe.stat().st_ctime_ns <= self._until:
+                probe.write_bytes(b"")  # the kernel's clock of files ticks some hundred times a second
+                probe.touch()
+            rewritten(full.folder / "stage" / "exams" / "exam_005.bin")
+
+    real = beside.Beside.finish
+    monkeypatch.setattr(beside.Beside, "finish", after)
+    with opened(full, late=while_restic_ends) as (context, choice):
         found = fetching.fetch_and_check(context, choice, full.folder / "stage")
     assert {mismatch.path[-7:-4]: mismatch.what for mismatch in found.wrong} == {
         "001": "content",
         "002": "content",
         "003": "missing",
         "004": "mode",
+        "005": "content",
     }
 
 
