@@ -437,7 +437,6 @@ def test_what_was_seen_of_the_rules_is_remembered(lab: Lab) -> None:
 
     bucket = MemoryBucket(rules(UNSAFE))
     with over(lab, bucket) as context:
-        assert context.state.bucket_look("main") is None
         with pytest.raises(errors.UnsafeBucket):
             lifecycle.guard(context)
         assert seen(context) == (1, True)
