@@ -13,7 +13,7 @@ from resticwrap.cli.options import Common, common, epilog
 
 @click.group()
 def group() -> None:
-    """The policies: targets, domains, tiers, schedule."""
+    """The policies: targets, domains, tiers, schedule, gates, recovery."""
 
 
 @group.command(epilog=epilog("rw policy check --target s3", "0 2", code_0="they hold", code_2="they do not"))
@@ -84,7 +84,9 @@ def _not_yet(name: str) -> None:
 @group.command(epilog=epilog("rw policy schema --file domains > domains.schema.json", "0 2"))
 @common
 @click.option(
-    "--file", type=click.Choice(["targets", "domains", "tiers", "schedule"]), help="Of one file [default: all]."
+    "--file",
+    type=click.Choice(["targets", "domains", "tiers", "schedule", "gates", "recovery"]),
+    help="Of one file [default: all].",
 )
 def schema(common: Common, file: Any) -> None:
     """Print the JSON Schema of the policy files, for editors."""

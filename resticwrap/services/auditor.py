@@ -4,6 +4,7 @@ Whoever can write to the bucket can write a chain anew; but not the heads of it 
 directory, in the catalogue, in the manifests, in the genesis of other chains, on paper.
 """
 
+import contextlib
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from resticwrap import errors
 from resticwrap.model.audit import AuditedChain, AuditExport, AuditReport
 from resticwrap.model.base import Time, from_json
 from resticwrap.model.evidence import Evidence, EvidenceKind, Head
+from resticwrap.model.gate import AuditLook
 from resticwrap.planning import audit as planning
 from resticwrap.planning.audit import Witness
 from resticwrap.services import audit
@@ -79,6 +81,10 @@ def _audited(
         notes.append("There is no evidence in this target, and nothing that would know of any.")
     if waiting:
         notes.append(f"{waiting} events wait in the state directory to be written: the next job of this target does.")
+    if not heads:  # one that was noted down wrong says nothing of the chain
+        fault = f"{len(findings)} records of evidence are not as they were: {findings[0].message}" if findings else ""
+        with contextlib.suppress(errors.Failure):
+            context.state.put_audit_look(context.target_name, AuditLook(at=context.clock.now(), fault=fault))
     return AuditReport(
         target=context.target_name,
         at=context.clock.now(),

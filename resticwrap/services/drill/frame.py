@@ -18,7 +18,7 @@ from resticwrap.model.drills import DrillReport
 from resticwrap.model.job import Job, Outcome
 from resticwrap.model.snapshot import TierName
 from resticwrap.planning import drill as planning
-from resticwrap.services import audit, interrupted
+from resticwrap.services import audit, interrupted, lifecycle
 from resticwrap.services.context import Context
 from resticwrap.services.drill import place as places
 from resticwrap.services.drill.place import Place
@@ -190,7 +190,7 @@ class _Drill:
         )
         self.notes += done.notes
         self._remember(done, now)
-        late = [_evidence(context, job, details, job.outcome), context.recorder.close(job)]
+        late = [_evidence(context, job, details, job.outcome), context.recorder.close(job), lifecycle.look(context)]
         return DrillReport(
             job=job,
             drill=details,
