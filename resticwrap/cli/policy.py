@@ -71,6 +71,8 @@ def show(common: Common) -> None:
             domains=domains,
             tiers=read.tiers,
             schedule=read.schedule,
+            gates=read.gates,
+            recovery=read.recovery,
         )
         for name in names:
             if name not in usable:

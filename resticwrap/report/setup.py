@@ -12,6 +12,7 @@ from resticwrap.report.page import BAD, FAINT, GOOD, NAME, POOR, STRONG, Page
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from resticwrap.model.assurance import Gates, RecoveryFile
     from resticwrap.model.policy import Domain, Keep, ScheduledJob, ScheduleFile, Target, Tiers
 
 
@@ -130,6 +131,8 @@ def policy(
     domains: "Mapping[str, Domain]",
     tiers: "Tiers",
     schedule: "ScheduleFile",
+    gates: "Gates",
+    recovery: "RecoveryFile",
 ) -> None:
     """The policies as they were understood. Never a credential: only whether there is one."""
     with Page(console) as page:
@@ -159,6 +162,17 @@ def policy(
             f"Times are in {schedule.time_zone}. A verify reads {verify.share} of the packs back and restores "
             f"{fmt.plural(verify.sample, 'file')}."
         )
+        wanted = recovery.objectives
+        page.say(
+            f"Objectives: L1 {_span(wanted.l1)}, L2 {_span(wanted.l2)}, L3 {_span(wanted.l3)}. An L1 restores "
+            f"{fmt.plural(recovery.drills.objects, 'object')}. The core is {', '.join(recovery.system.core)}"
+            f"{', and is started' if recovery.system.start else ''}. The kit lasts {_span(recovery.kit.max_age)}."
+        )
+        blocking = [name for name, weight in gates.rules if weight == "block"]
+        page.say(
+            f"The gate wants a proof within {_span(gates.proof_within)} and a backup within "
+            f"{_span(gates.backup_within)}. These close it: {', '.join(blocking) or 'none'}."
+        )
 
 
 TARGETS = (
@@ -185,8 +199,6 @@ TIERS = (
     Column("Keeps", least=30),
     Column("Storage class", least=16, rank=1),
 )
-RUN = ("backup", "verify", "copy", "forget", "prune", "drill")
-"""The kinds of jobs that there are commands for."""
 JOBS = (
     Column("Job", least=12, style=NAME),
     Column("Kind"),
@@ -241,5 +253,5 @@ def _keep(keep: "Keep") -> str:
 
 def _job(name: str, job: "ScheduledJob") -> list[Part]:
     when = f"every {_span(job.every)}" if job.every else job.cron or "-"
-    state: Part = ("off", FAINT) if not job.enabled else ("on", GOOD) if job.kind in RUN else ("not yet", POOR)
+    state: Part = ("on", GOOD) if job.enabled else ("off", FAINT)
     return [name, job.kind, job.type or job.level or "-", job.target, when, ", ".join(job.domains) or "all", state]

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from resticwrap.errors import Failure
+from resticwrap.model.assurance import Gates, RecoveryFile
 from resticwrap.model.policy import (
     ColdTier,
     Domain,
@@ -256,6 +257,8 @@ def test_policies_are_shown_without_secrets(tmp_path: Path) -> None:
             domains={"exams": Domain(layer="raw", priority="P0", source=FilesSource(root=Path("/srv/exams")))},
             tiers=Tiers(hot=HotTier(days=30, keep=keep), cold=ColdTier(days=180, keep=Keep(forever=True))),
             schedule=ScheduleFile(time_zone="Asia/Shanghai", jobs={"often": job}),
+            gates=Gates(),
+            recovery=RecoveryFile(),
         )  # fmt: skip
 
     shown = draw(show, terminal=False)
