@@ -104,7 +104,7 @@ def daily(console: "Console", report: DailyReport, *, zone: tzinfo | None = None
         else:
             _row(page, "evidence", "none yet")
         if report.waiting:
-            _row(page, "", f"{fmt.plural(report.waiting, 'event')} wait to be written")
+            _row(page, "", f"{fmt.plural(report.waiting, 'event')} not written yet")
         for note in report.notes:
             page.say(("note: ", STRONG), note)
 

@@ -80,7 +80,8 @@ def _audited(
     if not audited:
         notes.append("There is no evidence in this target, and nothing that would know of any.")
     if waiting:
-        notes.append(f"{waiting} events wait in the state directory to be written: the next job of this target does.")
+        those = "1 event waits" if waiting == 1 else f"{waiting} events wait"
+        notes.append(f"{those} in the state directory to be written: the next job of this target does.")
     if not heads:  # one that was noted down wrong says nothing of the chain
         fault = f"{len(findings)} records of evidence are not as they were: {findings[0].message}" if findings else ""
         with contextlib.suppress(errors.Failure):
