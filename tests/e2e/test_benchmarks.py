@@ -10,6 +10,7 @@ from benchmarks.measure import Row
 
 REPO = Path(__file__).parents[2]
 FIGURES = {
+    "gate",
     "start-version",
     "start-help",
     "history",
