@@ -73,7 +73,28 @@ def rotate(context: Context, new: Path | None = None) -> KeyReport:
         repositories = _repositories(context)
         if file is None:
             return _beside(context, repositories, new)
+        _refuse_shared(context, file)
         return _Rotation(context, repositories, file).run(new)
+
+
+def _refuse_shared(context: Context, file: Path) -> None:
+    """Raises UsageError where repositories of another target open with the same file: they would be locked for good."""
+    settings, real = context.settings, os.path.realpath(file)
+    named = settings.env.get("RESTIC_PASSWORD_FILE")
+    for name in settings.target_names:
+        if name == context.target_name or not context.state.pins(name):
+            continue
+        try:
+            other = settings.target(name)
+            own, command = other.password_file, other.password_command
+        except errors.UsageError:  # its variables are not set here: the file may well be its own too
+            own, command = None, None
+        theirs = own or (None if command or not named else Path(named))
+        if theirs is not None and os.path.realpath(theirs) == real:
+            raise errors.UsageError(
+                f"The password file {file} is that of target {name} too, whose keys would not be exchanged with it.",
+                hint=f"Copy it, and name the copy as `password_file` of {name} in targets.yaml; then rotate.",
+            )
 
 
 class _Rotation:
@@ -96,6 +117,8 @@ class _Rotation:
         else:
             added = self.prepare(given)
             self.switch()
+        # Before the keys go that it holds: killed after that, nothing else would tell.
+        kit.outdate(self.context, _outdated(self.context, "rotated"))
         removed = self.finish()
         keys = tuple(key for one in self.repositories.values() for key in one.list_keys(_read(self.file)))
         report = KeyReport(
@@ -189,7 +212,8 @@ def _done(context: Context, report: KeyReport) -> KeyReport:
     """What was done is evidence, and the last kit is out of date."""
     late = None
     if report.added or report.removed:
-        kit.outdate(context, f"keys were {report.action} on {context.clock.now():%Y-%m-%d %H:%M} UTC")
+        if report.action != "rotated" or not report.removed:
+            kit.outdate(context, _outdated(context, report.action))
         body = {
             "action": report.action,
             "added": report.added,
@@ -197,6 +221,10 @@ def _done(context: Context, report: KeyReport) -> KeyReport:
         }
         late = audit.record(context, "key", body)
     return msgspec.structs.replace(report, notes=(*report.notes, *([late] if late else [])))
+
+
+def _outdated(context: Context, action: str) -> str:
+    return f"keys were {action} on {context.clock.now():%Y-%m-%d %H:%M} UTC"
 
 
 def _repositories(context: Context) -> dict[str, Repository]:

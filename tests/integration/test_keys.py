@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+import yaml
 
 from resticwrap import errors
 from resticwrap.bootstrap import House
@@ -63,6 +64,27 @@ def test_beside_a_command(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         assert keys.remove(context, old).removed == {"hot": (old,)}
         with pytest.raises(errors.UsageError, match="opens"):
             keys.remove(context, new)
+
+
+def test_a_file_of_two_targets(lab: Lab) -> None:
+    """A password file that opens another target's repositories too is not exchanged: that one would be locked out."""
+    policy = lab.folder / "policies" / "targets.yaml"
+    known = yaml.safe_load(policy.read_text())
+    known["targets"]["second"] = {**lab.target, "path": str(lab.folder / "second")}
+    policy.write_text(yaml.safe_dump(known))
+    with lab.house() as built:
+        context, pair = _faked(built, lambda: None)
+        context.state.put_pins("second", context.pins())
+        with pytest.raises(errors.UsageError, match="target second too"):
+            keys.rotate(context)
+        assert (lab.folder / "password").read_text().strip() == PASSWORD
+        assert [len(one.passwords) for one in pair] == [1, 1]
+    (lab.folder / "copy").write_text(PASSWORD)
+    known["targets"]["second"]["password_file"] = str(lab.folder / "copy")
+    policy.write_text(yaml.safe_dump(known))
+    with lab.house() as built:
+        context, pair = _faked(built, lambda: None)
+        assert keys.rotate(context).removed
 
 
 class Died(BaseException):
