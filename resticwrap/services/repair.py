@@ -8,7 +8,7 @@ check and a restore that exit 0 over a shortened file (measured).
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ from resticwrap.model.job import Job, Outcome
 from resticwrap.model.objects import Entry, show_path
 from resticwrap.model.policy import tier_of
 from resticwrap.model.repair import BadObject, Healed, LostObject, RepairDone, RepairPlan, RepairReport, RepairStep
-from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.snapshot import CANARY, Snapshot
 from resticwrap.planning import repair as planning
 from resticwrap.planning.repair import Facts
 from resticwrap.services import audit, backup, frost, interrupted, manifest
@@ -40,6 +40,10 @@ PASSING = (
 )  # fmt: skip
 """What kept a step from being done, and may not the next time: until then nothing counts as lost for good."""
 
+HELD = {"bring_back": ("salvage", "set_aside", "rebuild_index"), "salvage": ("set_aside",)}
+"""By step what is not done to the same objects when that step may go well another time: once the index names a pack no
+more, no later repair looks for it."""
+
 
 def plan(context: Context, tier: str, *, full: bool = False, allow_loss: bool = False) -> RepairPlan:
     """What a repair would do as things stand. Writes nothing."""
@@ -52,6 +56,7 @@ def plan(context: Context, tier: str, *, full: bool = False, allow_loss: bool = 
 def _plan(context: Context, look: Look, facts: Facts, tried: planning.Tried, allow_loss: bool) -> RepairPlan:
     if allow_loss and look.doubts:
         look.note(f"Nothing is cut out of snapshots while it may still come back: {' '.join(look.doubts)}")
+    tried |= _held(HELD["bring_back"], look.unlooked)
     steps = planning.plan(facts, tried, allow_loss=allow_loss and not look.doubts)
     affected = tuple(sorted(look.affected))
     if affected and not facts.shut:
@@ -69,6 +74,11 @@ def _plan(context: Context, look: Look, facts: Facts, tried: planning.Tried, all
         target=context.target_name, tier=look.tier, at=context.clock.now(), bad=facts.bad, steps=steps,
         affected=affected, lost=facts.lost, allow_loss=allow_loss, notes=tuple(look.notes),
     )  # fmt: skip
+
+
+def _held(actions: Iterable[str], names: Iterable[str]) -> planning.Tried:
+    wanted = tuple(names)
+    return frozenset((action, name) for action in actions for name in wanted)
 
 
 def _pending(context: Context, tier: str) -> dict[str, str]:
@@ -171,7 +181,8 @@ class _Repair:
             if step is None:
                 break
             tried |= {(step.action, name) for name in step.names}
-            self._take(step, facts)
+            if not self._take(step, facts):
+                tried |= _held(HELD.get(step.action, ()), step.names)
         assert first is not None
         if not self.cut:
             # What the live source was read for and did not bring back is not there any more.
@@ -193,7 +204,9 @@ class _Repair:
         packs = sorted(one.name for one in facts.packs)
         context.catalog().withdraw(context.target_name, self.look.tier, packs)
 
-    def _take(self, step: RepairStep, facts: Facts) -> None:
+    def _take(self, step: RepairStep, facts: Facts) -> bool:
+        """Carry a step out; False where what kept it from being done may pass."""
+        passing = False
         self.context.watcher.note(f"{step.action.replace('_', ' ')}: {step.why}")
         why = ""
         try:
@@ -219,27 +232,40 @@ class _Repair:
             raise
         except errors.Failure as error:
             why = f"{error.message} {error.hint}".strip()
-            if isinstance(error, PASSING):
+            passing = isinstance(error, PASSING)
+            if passing:
                 self.look.doubts.append(f"{step.action.replace('_', ' ')} was not done: {error.message}")
             if step.deletes:
                 why += " (This step needs credentials that may delete: the maintainer's, where a writer's may not.)"
         self.done.append(RepairDone(action=step.action, names=step.names, ok=not why, why=why))
+        return not passing
 
     # Steps
 
     def _bring_back(self, bad: Sequence[BadObject]) -> None:
         """Small files that open the repository first, packs last. What came back is read and hashed."""
-        store, bucket = self.context.store, self.context.bucket()
+        problems = list[errors.Failure]()
         for one in sorted(bad, key=lambda one: (one.kind not in planning.OPENS, one.kind.startswith("pack"))):
             self.context.heed()
-            key, content = self.look.key(one), self.look.cached(one)
-            if content is not None:
-                self._aside(one)
-                store.put(key, content)
-            elif bucket is not None and key in self.look.versions:
-                bucket.bring_back(*self.look.versions[key])
-            if not self.look.fits(one, store.get(key)):
-                raise errors.Damaged(f"{place_of(one)} is not what its name says after it was brought back.")
+            try:
+                self._bring_one(one)
+            except errors.Interrupted:
+                raise
+            except errors.Failure as error:
+                problems.append(error)  # and the others are brought back all the same
+        if problems:
+            raise next((one for one in problems if isinstance(one, PASSING)), problems[0])
+
+    def _bring_one(self, one: BadObject) -> None:
+        store, bucket = self.context.store, self.context.bucket()
+        key, content = self.look.key(one), self.look.cached(one)
+        if content is not None:
+            self._aside(one)
+            store.put(key, content)
+        elif bucket is not None and key in self.look.versions:
+            bucket.bring_back(*self.look.versions[key])
+        if not self.look.fits(one, store.get(key)):
+            raise errors.Damaged(f"{place_of(one)} is not what its name says after it was brought back.")
 
     def _rebuild_index(self, damaged: Sequence[BadObject]) -> None:
         """restic reads the packs that no index names, and would try each frozen one for a quarter of an hour."""
@@ -258,7 +284,7 @@ class _Repair:
 
     def _salvage(self, packs: Sequence[BadObject]) -> None:
         for one in packs:
-            self._aside(one)
+            self._aside_damaged(one)
         with scratch(self.job) as place:
             # restic leaves what it read of the broken ones in its own folder too.
             self.look.here.repair_packs([one.name for one in packs], place)
@@ -266,23 +292,33 @@ class _Repair:
     def _remove(self, bad: Sequence[BadObject]) -> None:
         """Out of the repository, once it is kept aside."""
         for one in bad:
-            self._aside(one)
+            self._aside_damaged(one)
             self.context.store.delete(self.look.key(one))
 
-    def _aside(self, one: BadObject) -> None:
+    def _aside_damaged(self, one: BadObject) -> None:
+        """Keep what is about to be removed aside. Raises TargetUnreachable where it is sound, now that it is read once
+        more: then the target told untruths before, and nothing that it says is a reason to remove anything."""
+        if self._aside(one) == one.name:
+            raise errors.TargetUnreachable(
+                f"{place_of(one)} was read as damaged, and is sound now, so it stays.",
+                hint="The target or the way to it does not answer the same each time: run rw repair again later.",
+            )
+
+    def _aside(self, one: BadObject) -> str:
         """Keep the bytes as they are beside the repository, read back. What is not there has none. Same again is no
-        error; other bytes of the same name get a name of their own."""
+        error; other bytes of the same name get a name of their own. Returns the sha256 of the bytes."""
         store = self.context.store
         try:
             content = store.get(self.look.key(one))
         except errors.ObjectMissing:
-            return
+            return ""
         digest = hashlib.sha256(content).hexdigest()
         key = f"{self.context.target.namespace}/{self.look.tier}-damaged/{place_of(one)}.{digest[:16]}"
         with suppress(errors.ObjectExists):
             store.put(key, content, if_absent=True)
         if hashlib.sha256(store.get(key)).hexdigest() != digest:
             raise errors.Damaged(f"{key} does not hold what was put there, so nothing damaged was removed.")
+        return digest
 
     def _copy(self, names: Sequence[str], facts: Facts) -> None:
         """Bring blobs, and snapshots that are gone here, out of the other tier. What else comes with them are copies of
@@ -299,13 +335,17 @@ class _Repair:
             except errors.ResticFailed as error:
                 problem = error
         returned = {name: bad for bad, name in facts.absent.items() if name}
-        wanted = {one.original for one in look.other.snapshots() if one.id in returned}
-        fresh = [one for one in here.snapshots(no_cache=True) if one.id not in before]
+        there = [one for one in look.other.snapshots() if one.id in names]
+        wanted = {one.original: returned[one.id] for one in there if one.id in returned}
+        # A backup may have written a snapshot of its own meanwhile: that came out of no other tier.
+        copied = {one.original for one in there}
+        fresh = [one for one in here.snapshots(no_cache=True) if one.id not in before and one.original in copied]
         back = [one for one in fresh if one.original in wanted]
         self._forget([one.id for one in fresh if one.original not in wanted])
         if back:
             self._adopt(back)
-            self._remove([one for one in facts.small if one.kind == "snapshot" and one.name in returned.values()])
+            came = {wanted[one.original] for one in back}
+            self._remove([one for one in facts.small if one.kind == "snapshot" and one.name in came])
         if problem is not None:
             raise problem
 
@@ -375,8 +415,13 @@ class _Repair:
         if ids:
             before = {one.id for one in look.snapshots}
             look.here.cut_snapshots([one.id for one in ids])
-            fresh = [one for one in look.here.snapshots(no_cache=True) if one.id not in before]
-            context.catalog().put_snapshots(context.target_name, look.tier, [(one, False) for one in fresh])
+            # And not what a backup wrote meanwhile. restic calls the id that it cut from the original.
+            own = {*cut, *(one.id for one in ids)}
+            listed = look.here.snapshots(no_cache=True)
+            fresh = [one for one in listed if one.id not in before and one.original in own]
+            context.catalog().put_snapshots(
+                context.target_name, look.tier, [(one, False) for one in fresh if one.domain != CANARY]
+            )
             marked = [one.id for one in fresh if one.tags is not None and one.tags.tier == "cold"]
             if marked:
                 # What was cut is proven by nothing, and hot may not leave for its sake.

@@ -44,6 +44,8 @@ class Look:
     """By key: the version with the right bytes, and the delete marker that lies right on it."""
     sound: set[str] = field(default_factory=set)
     snapshots: Sequence[Snapshot] = ()
+    unlooked: set[str] = field(default_factory=set)
+    """What may have older versions that we were not let look at."""
     doubts: list[str] = field(default_factory=list)
     """Why what is missing may still come back from where nobody could look."""
 
@@ -198,6 +200,7 @@ class Look:
                     self.versions[key] = (version, marker)
                     return True
         except (errors.TargetRefused, errors.ObjectMissing) as error:
+            self.unlooked.add(one.name)
             self.doubt(
                 f"Older versions could not be looked at, which takes the maintainer's credentials: {error.message}"
             )

@@ -14,12 +14,14 @@ from typing import Any
 import oss2
 import pytest
 
+from resticwrap import errors
 from resticwrap.bootstrap import House
 from resticwrap.model.policy import VerifyRule
 from resticwrap.model.repair import RepairReport
 from resticwrap.planning import verify as planning
 from resticwrap.restic.crypto import MasterKey
 from resticwrap.services import backup, repair, tiering, verify
+from resticwrap.services.repairlook import Look
 from tests.conftest import MakeLab
 from tests.handmade import seal
 from tests.integration.test_recover import s3_of
@@ -255,6 +257,59 @@ def test_a_bucket_that_keeps_versions(
         now = {key: built.store.get(key) for key in keys(built, "") if "/locks/" not in key}
         assert now == {key: content for key, content in stood.items() if "/locks/" not in key}
     whole(lab, before, snapshot.id)
+
+
+def test_what_may_go_better_another_time(make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack stays in the repository where what can be saved of it could not be saved for now, where older versions
+    could not be looked at, and where it turns out to be sound; a snapshot that a backup writes meanwhile stays too."""
+    lab = lab_of(make_lab)
+    with lab.house() as built:
+        context, hot = built.context, built.context.hot
+        back_up(built)
+        cold(built)
+        key = next(key for key in packs(built))
+        name, sound = key.rsplit("/", 1)[1], built.store.get(key)
+        flipped(built, key)
+        (lab.data / "exams" / "large.bin").unlink()
+
+        def locked(*_: object) -> None:
+            raise errors.Locked("busy")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(hot, "repair_packs", locked)
+            report = repair.repair(context, "hot", full=True, allow_loss=True)
+            assert not {"set_aside", "cut"} & {one.action for one in report.done} and [one.name for one in report.left]
+            assert key in keys(built, "data")
+        with monkeypatch.context() as patch:
+            patch.setattr(Look, "_version", lambda look, one: look.unlooked.add(one.name) or look.doubt("refused"))
+            steps = repair.plan(context, "hot", full=True, allow_loss=True).steps
+            assert not {"salvage", "set_aside", "cut"} & {one.action for one in steps}
+        with monkeypatch.context() as patch:
+
+            def untrue(look: Look, pack: str) -> bool:
+                built.store.put(key, sound)  # from now on the target says the truth
+                return pack != name
+
+            patch.setattr(Look, "_is_sound", untrue)
+            report = repair.repair(context, "hot", full=True)
+            assert [one.why for one in report.done if one.action == "salvage" and "sound now" in one.why]
+            assert built.store.get(key) == sound
+        for broken in packs(built):
+            deleted(built, broken)
+        no_cache(lab)
+    with lab.house() as built:
+        hot, real = built.context.hot, built.context.hot.copy
+
+        def copy(*args: Any) -> None:
+            real(*args)
+            lab.write("exams/meanwhile.bin", secrets.token_bytes(5000))
+            back_up(built)
+
+        monkeypatch.setattr(hot, "copy", copy)
+        report = repair.repair(built.context, "hot")
+        assert "copy" in [one.action for one in report.done]
+        written = [job.domains[0].snapshot for job in built.catalog.jobs("main", kind="backup", limit=2)]
+        assert set(written) <= {one.original for one in hot.snapshots(no_cache=True)}
 
 
 class Killed(BaseException):
