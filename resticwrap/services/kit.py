@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -90,10 +90,13 @@ def export(context: Context, file: Path, passphrase: str, *, force: bool = False
     sealing = context.recovery.sealing()
     plain = to_json(kit)
     sealed = sealing.seal(plain, passphrase)
-    _write(file, sealed, force=force)
-    # A kit that does not open is no kit: what lies on the disk is read back.
-    if sealing.open(_read(file), passphrase) != plain:
-        raise errors.VerifyFailed(f"{file} does not hold what was written to it.", hint="Write it to another disk.")
+
+    def opens(beside: Path) -> None:
+        """A kit that does not open is no kit, and replaces none: what lies on the disk is read back."""
+        if sealing.open(_read(beside), passphrase) != plain:
+            raise errors.VerifyFailed(f"{file} does not hold what was written to it.", hint="Write it to another disk.")
+
+    _write(file, sealed, force=force, check=opens)
     report = msgspec.structs.replace(_report(kit, file, sealed), notes=_notes(context, kit), page=str(page))
     _write(page, planning.steps(report).encode(), force=force)
     context.state.put_kit(context.target_name, _record(context, kit, report))
@@ -282,8 +285,9 @@ def _read(file: Path) -> bytes:
     return data
 
 
-def _write(file: Path, data: bytes, *, force: bool) -> None:
-    """Write a private file (0600) whole or not at all; over another one only with `force`."""
+def _write(file: Path, data: bytes, *, force: bool, check: Callable[[Path], None] = lambda _: None) -> None:
+    """Write a private file (0600) whole or not at all; over another one only with `force`. `check` gets it before it
+    has its name, and may raise."""
     beside = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -292,6 +296,7 @@ def _write(file: Path, data: bytes, *, force: bool) -> None:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
+            check(beside)
             if force:
                 beside.rename(file)
             else:

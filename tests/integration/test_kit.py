@@ -145,6 +145,19 @@ def test_a_kit_that_is_none(lab: Lab, tmp_path: Path) -> None:
     assert not place.exists()
 
 
+def test_a_kit_that_does_not_open_replaces_none(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that does not give back what was written to it costs no kit that was good."""
+    file = lab.folder / "teaching.kit"
+    with lab.house() as built:
+        sealing = built.context.recovery.sealing()
+        service.export(built.context, file, service.generate())
+        before = file.read_bytes()
+        monkeypatch.setattr(type(sealing), "open", lambda *_: b"another")
+        with pytest.raises(errors.VerifyFailed):
+            service.export(built.context, file, service.generate(), force=True)
+    assert file.read_bytes() == before and not list(lab.folder.glob(".teaching*"))
+
+
 def test_goes_on_after_a_kill(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while the second domain comes back: the same command goes on, touches nothing that was back, and all is
     there. A folder with anything else in it is refused, and a kit of another repository restores nothing."""
