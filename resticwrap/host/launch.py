@@ -25,12 +25,13 @@ CREATE, ADD, RESTRICT, MOUNT_SETATTR = 444, 445, 446, 442
 PATH_BENEATH = 1
 WRITES_V3 = sum(1 << bit for bit in (1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14))
 """Write, remove, make of every kind, link and rename across folders, truncate: bits of the kernel's landlock.h."""
+DEVICES_MADE = (1 << 6) | (1 << 11)
 ON_FILES = (1 << 1) | (1 << 14)
 TRUNCATES = 3
 """The first version of Landlock that also forbids truncating: an earlier one would let live data be emptied."""
 SCOPES = 6
 NEWNS, NEWUSER, BIND, REC, PRIVATE = 0x20000, 0x10000000, 4096, 16384, 1 << 18
-RECURSIVE, AT_FDCWD, READ_ONLY = 0x8000, -100, 1
+RECURSIVE, AT_FDCWD, READ_ONLY, NO_DEVICES = 0x8000, -100, 1, 4
 NO_NEW_PRIVS, SUBREAPER = 38, 36
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/random", "/dev/urandom")
 libc = ctypes.CDLL(None, use_errno=True)
@@ -80,7 +81,8 @@ def read_only_elsewhere(folder: bytes) -> str:
         return "its folder lies in /run, which is covered up"
     if not own_namespace():
         return "mount namespaces are not allowed here"
-    ours, others = Attributes(0, READ_ONLY, 0, 0), Attributes(READ_ONLY, 0, 0, 0)
+    # A device that was restored, or made there, leads to the disks of the machine.
+    ours, others = Attributes(NO_DEVICES, READ_ONLY, 0, 0), Attributes(READ_ONLY, 0, 0, 0)
     size = ctypes.sizeof(ours)
     done = (
         libc.mount(None, b"/", None, REC | PRIVATE, None) == 0
@@ -103,7 +105,7 @@ def restrict(folder: bytes) -> str:
     ruleset = call(CREATE, ctypes.byref(rules), size, 0)
     if ruleset < 0:
         return f"Landlock: {os.strerror(ctypes.get_errno())}"
-    for path, allowed in ((folder, WRITES_V3), *((os.fsencode(path), ON_FILES) for path in DEVICES)):
+    for path, allowed in ((folder, WRITES_V3 & ~DEVICES_MADE), *((os.fsencode(path), ON_FILES) for path in DEVICES)):
         try:
             fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 import yaml
 
 from resticwrap import errors
+from resticwrap.cancel import Cancel
+from resticwrap.clock import SystemClock
+from resticwrap.host.confine import HostCommands
 from resticwrap.host.sealing import AgeSealing
 from resticwrap.model.drill import drill_details
 from resticwrap.services import kit as kits
@@ -151,3 +155,35 @@ def test_started_for_good(lab: Lab, tmp_path: Path) -> None:
             pass
     finally:
         os.kill(pid, signal.SIGTERM)
+
+
+def test_taken_away_since(lab: Lab, tmp_path: Path) -> None:
+    """A domain that an earlier run brought back and that is not there any more is brought back, and not called done."""
+    lab.write("exams/one", "content")
+    lab.rw("backup")
+    place = tmp_path / "place"
+    with lab.house() as built:
+        context = built.context
+        kit, wanted = kits.gather(context), system.Wanted(declared=built.clock.now(), start=False)
+
+        def restored() -> Any:
+            return system.restore(kit, place, wanted, context.recovery.elsewhere, built.clock)
+
+        assert restored().ok
+        (place / "system" / "exams").rename(place / "system" / "taken")
+        again = restored()
+    assert again.ok and (place / "system/exams/one").read_text() == "content"
+    assert {one.domain: one.resumed for one in again.domains} == {"exams": False, "profiles": True}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+def test_no_device_leads_out(tmp_path: Path) -> None:
+    """A device that a backup brought back into the scratch place opens nothing, and none can be made there."""
+    place = tmp_path / "place"
+    place.mkdir()
+    os.mknod(place / "restored", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+    commands = HostCommands(Cancel(), SystemClock())
+    words = ["sh", "-c", "head -c 1 restored && exit 7; mknod made b 8 0 && exit 8; echo fine > file"]
+    env = {"PATH": os.defpath}
+    assert commands.ask(words, place=place, env=env, timeout=5.0, confined=place)[0] == 0
+    assert (place / "file").read_text() == "fine\n" and not (place / "made").exists()
