@@ -136,6 +136,7 @@ class _System:
         context = self.context
         interrupted.close(context)
         picks, missing = self._pick()
+        self._forget_gone()
         left = [one for one in picks if one.domain not in self.mark.done]
         choices = {one.domain: self._choice(one) for one in left}
         frozen = thaw.plans(context, list(choices.values()), self.wanted.how)
@@ -168,6 +169,13 @@ class _System:
         return msgspec.structs.replace(
             report, notes=(*report.notes, *([late] if late else []), *self._settle(job, report))
         )
+
+    def _forget_gone(self) -> None:
+        """What an earlier run brought back and somebody has taken away since is to come back again."""
+        there = {name: one for name, one in self.mark.done.items() if os.path.lexists(self.place.system / name)}
+        if len(there) < len(self.mark.done):
+            self.mark = msgspec.structs.replace(self.mark, done=there)
+            remember(self.place, self.mark)
 
     def _refuse_full(self, size: int) -> None:
         """Raises DiskFull before anything is downloaded that has no room."""
