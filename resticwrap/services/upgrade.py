@@ -242,7 +242,12 @@ class _Upgrade:
             self.notes.append(f"It could not be rolled back: {error.message} {error.hint}".rstrip())
             return verdict
         self.notes += done.notes
-        self._at("rollback", strict=False, rollback=done.restored, rolled_back=True)
+        if out := sorted(self.context.settings.domains.keys() - {one.domain for one in done.domains}):
+            # rw itself lives on them, so they are still what the command left.
+            self.notes.append(
+                f"Not rolled back: {', '.join(out)}. rw restore --domain NAME --to FOLDER brings it beside."
+            )
+        self._at("rollback", strict=False, rollback=done.restored, rolled_back=not out)
         return verdict
 
     def _release(self) -> None:

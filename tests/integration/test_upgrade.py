@@ -16,7 +16,7 @@ from resticwrap.bootstrap import House
 from resticwrap.clock import FixedClock, SystemClock
 from resticwrap.model.job import Job
 from resticwrap.model.upgrade import UpgradeReport
-from resticwrap.services import gate, prune, upgrade
+from resticwrap.services import gate, prune, restoreplace, upgrade
 from resticwrap.services.backup import backup, plan
 from resticwrap.services.verify import verify
 from tests.lab import Lab, answer
@@ -96,6 +96,18 @@ def test_rolled_back(proven: Lab) -> None:
         assert (proven.data / "exams/a.json").read_text() == "old"
         kept = built.journals.read(report.upgrade.rollback)
         assert kept is not None and kept.phase == "kept"
+
+
+def test_rolled_back_but_for_one(proven: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback that leaves a domain out, because rw itself lives on it, does not say that everything is back."""
+    with proven.house() as built:
+        first, *_ = built.context.settings.domains.values()
+        monkeypatch.setattr(restoreplace, "own_places", lambda _: [first.source.root / "state"])
+        report = run(built, *shell(proven, 0), drill=failing, rollback=True, force=bool(answer()))
+        left = next(iter(built.context.settings.domains))
+    assert not report.upgrade.rolled_back and report.upgrade.rollback
+    assert any(f"Not rolled back: {left}." in note for note in report.notes)
+    assert any("--in-place" in one for one in report.next)
 
 
 def test_a_closed_gate(proven: Lab) -> None:
