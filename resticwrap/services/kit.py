@@ -43,7 +43,7 @@ def gather(context: Context) -> Kit:
     if refer and found.literal:
         raise errors.UsageError(
             "`kit.credentials: refer` cannot keep out of the kit what stands in targets.yaml itself.",
-            hint="Write the credentials of the target as variables: ${NAME}.",
+            hint="Write the credentials of all targets as variables: ${NAME}.",
         )
     pins = dict(context.pins())
     for tier in pins:

@@ -16,7 +16,7 @@ OF_HERE = frozenset({"RW_STATE_DIR", "RW_POLICIES", "RW_CATALOG_URL", "RESTIC_CA
 @dataclass(frozen=True, repr=False)
 class Used:
     """`values` are those that have one, `secret` the names below `credentials` of the target. `literal`: credentials
-    stand in the policies themselves."""
+    stand in the policies themselves, be it those of another target."""
 
     values: Mapping[str, str]
     secret: frozenset[str]
@@ -34,11 +34,11 @@ def used(folder: Path, env: Mapping[str, str], target: str) -> Used:
         if item is None:
             continue
         for path, text in _texts(item, ()):
-            if file == TARGETS and path[:1] == ("targets",) and path[1:2] != (target,):
-                continue
             credential = file == TARGETS and path[2:3] == ("credentials",)
             names = [match[1] for match in REFERENCE.finditer(text) if match[1] and match[1] not in OF_HERE]
             literal = literal or (credential and not names and bool(text))
+            if file == TARGETS and path[:1] == ("targets",) and path[1:2] != (target,):
+                continue
             for name in names:
                 try:
                     value = variables.value(name)
