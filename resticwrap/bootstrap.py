@@ -270,7 +270,10 @@ def elsewhere(
     own = {
         name: value
         for name, value in env.items()
-        if name in OF_THE_MACHINE or name in kit.needs or (lacks and name.startswith(("AWS_", "OSS_")))
+        if name in OF_THE_MACHINE
+        or name.removesuffix("_FILE") in kit.needs
+        or name in kit.needs
+        or (lacks and name.startswith(("AWS_", "OSS_")))
     }
     own |= places.variables(place, kit)
     built = House(

@@ -19,6 +19,7 @@ from resticwrap.model.kit import Kit
 from resticwrap.report.progress import QuietWatcher
 from resticwrap.services import doctor, fetching, system
 from resticwrap.services import kit as service
+from resticwrap.services.place import Mark, Place, begin
 from tests.broken import refused
 from tests.conftest import MakeLab
 from tests.handmade import cheap_age
@@ -115,6 +116,18 @@ def test_the_server_is_gone_and_the_bucket_is_left(make_lab: MakeLab, kind: str,
     done = system.restore(kit, tmp_path / "place", system.Wanted(declared=clock.now()), other_machine, clock)
     assert done.ok and tree(tmp_path / "place" / "system") == before
     assert all(one.manifest and one.rpo is not None and one.rpo >= 0 for one in done.domains)
+
+
+def test_a_kit_that_refers_to_credentials(lab: Lab, tmp_path: Path) -> None:
+    """The variables that it names are taken from the environment, be it by their files, and no others."""
+    with lab.house() as built:
+        kit = msgspec.structs.replace(service.gather(built.context), needs=("STORE_ID", "STORE_KEY"))
+    env = {**lab.env, "STORE_ID": "me", "STORE_KEY_FILE": "/run/secrets/key", "ANOTHER_FILE": "/etc/passwd"}
+    now = SystemClock().now()
+    begin(Place(tmp_path / "place"), kit, Mark(target="main", repositories={}, declared_at=now, begun_at=now))
+    with elsewhere(kit, tmp_path / "place", env, watcher=QuietWatcher(), cancel=Cancel(), clock=SystemClock()) as there:
+        found = there.settings.env
+    assert (found["STORE_ID"], found["STORE_KEY_FILE"]) == ("me", "/run/secrets/key") and "ANOTHER_FILE" not in found
 
 
 def test_a_kit_that_is_none(lab: Lab, tmp_path: Path) -> None:
