@@ -90,6 +90,9 @@ def test_the_server_is_gone(lab: Lab) -> None:
     said = subprocess.run(["sh", "-c", shell], env=lab.env, capture_output=True, check=True).stdout.decode()
     lab.env = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
     assert {row["domain"] for row in lab.json("history")["rows"] if row["kind"] == "backup"} == {"exams", "profiles"}
+    homewards = [step for step in done["next"] if " mv " in step]
+    subprocess.run(["sh", "-ec", "\n".join(homewards)], check=True)
+    assert len(homewards) == 2 and tree(lab.data) == before
 
 
 @pytest.mark.parametrize("kind", ["s3", "oss"])
