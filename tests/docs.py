@@ -17,13 +17,15 @@ HEADING = re.compile(r"^#+ (.*)$", re.M)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, what the comment before it says (`run`), its text, and the line it begins at."""
+    """A fenced block: its language, what the comment before it says (`run`), its text, the line it begins at,
+    and the heading above it."""
 
     document: str
     line: int
     kind: str
     mark: str
     body: str
+    section: str = ""
 
     @property
     def where(self) -> str:
@@ -48,7 +50,8 @@ def blocks(document: str) -> list[Block]:
     for match in FENCE.finditer(text):
         mark = MARK.search(text, 0, match.start())
         line = text.count("\n", 0, match.start()) + 1
-        found.append(Block(document, line, match["kind"], mark["mark"] if mark else "", match["body"]))
+        section = ["", *HEADING.findall(FENCE.sub("", text[: match.start()]))][-1]
+        found.append(Block(document, line, match["kind"], mark["mark"] if mark else "", match["body"], section))
     return found
 
 

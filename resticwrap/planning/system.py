@@ -106,7 +106,7 @@ def next_steps(
     place: Path, environment: Path, roots: Mapping[str, Path], policies: Path, password: Path, named: Path | None
 ) -> tuple[str, ...]:
     """What is left to a person once all is back: commands, in order. An empty machine has no folders to move into;
-    what belongs into the place itself, such as the state that the new installation has of its own, stays where it is."""
+    what belongs into the place itself, such as the state that the new installation has, stays where it is."""
     moves = [
         f"mkdir -p {shlex.quote(str(root.parent))} && "
         f"mv -T {shlex.quote(str(place / 'system' / name))} {shlex.quote(str(root))}"

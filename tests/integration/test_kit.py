@@ -78,6 +78,7 @@ def test_the_server_is_gone(lab: Lab) -> None:
     before = tree(lab.data)
     lose_everything(lab)
     place = lab.folder.parent / "recovered"
+    done: Any = None
     for again in (False, True):
         done = lab.json("kit", "restore", kit, "--to", str(place), "--passphrase-file", phrase(lab))
         fits(ELSEWHERE["kit restore"], done, "kit restore")
