@@ -49,6 +49,10 @@ def restore(console: "Console", report: RestoreReport, *, zone: tzinfo | None = 
             if report.mode == "in-place":
                 page.say(f"rw restore --undo {report.job.id}  puts it back.", indent=2)
                 page.say(f"rw restore --accept {report.job.id}  removes it.", indent=2)
+        elif report.mode == "in-place" and report.job.outcome == "ok":
+            page.say(("Nothing was there before.", STRONG))
+            page.say(f"rw restore --undo {report.job.id}  takes it away again.", indent=2)
+            page.say(f"rw restore --accept {report.job.id}  ends it, and removes its folder.", indent=2)
         _notes(page, report)
 
 
