@@ -14,8 +14,8 @@ LEVELS: tuple[Level, ...] = ("l1", "l2", "l3")
 Phase = Literal["lock", "thaw", "download", "compare", "start", "healthy"]
 PHASES: tuple[Phase, ...] = ("lock", "thaw", "download", "compare", "start", "healthy")
 Reason = Literal["newest", "oldest", "largest", "random", "longest", "whole"]
-"""Why an object is in a sample; `longest` has gone longest without a drill. `whole`: it came back with its whole
-domain, and is named since it did not compare."""
+"""Why an object is in a sample; `longest` has gone longest without a drill that went well. `whole`: it came back
+with its whole domain, and is named since it did not compare."""
 
 
 class DrilledObject(Value, frozen=True):

@@ -3,7 +3,7 @@
 import hashlib
 import heapq
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -63,12 +63,20 @@ def split(count: int) -> Wanted:
 
 
 def choose(
-    entries: Iterable[Entry], wanted: Wanted, drilled: Mapping[bytes, Time], seed: int, *, room: int
+    entries: Iterable[Entry],
+    wanted: Wanted,
+    drilled: Mapping[bytes, Time],
+    seed: int,
+    *,
+    room: int,
+    failed: Container[bytes] = frozenset(),
 ) -> list[Chosen]:
     """The objects of one snapshot, out of one pass over its entries (paths as in `drilled`); only files count, and none
     larger than `room` bytes. The same for the same seed and the same `drilled`. Memory goes by `wanted` alone.
 
     An object that several reasons would take is taken for the first of them; each reason keeps spare ones for that.
+    What did not come back well the last time (`failed`) comes before all others: else the next drill, of other objects,
+    would go well over damage that is still there.
     """
     spare = sum(wanted)
     longest: _Best = _Best(spare if wanted.longest else 0)
@@ -83,9 +91,10 @@ def choose(
         luck = generator.random()
         modified = entry.mtime.timestamp() if entry.mtime else 0.0
         known = drilled.get(entry.path)
-        longest.take((-known.timestamp() if known else float("inf"), luck), entry)
+        again = entry.path in failed
+        longest.take((-known.timestamp() if known and not again else float("inf"), luck + again), entry)
         newest.take((modified, luck), entry)
-        oldest.take((-modified, luck), entry)
+        oldest.take((float("inf") if again else -modified, luck), entry)
         largest.take((float(entry.size), luck), entry)
         anything.take((luck, 0.0), entry)
     taken: dict[bytes, Chosen] = {}

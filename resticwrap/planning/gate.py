@@ -3,6 +3,7 @@
 Records of the future never count. What is not known never counts as well, except for what nobody can know yet.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +22,7 @@ from resticwrap.planning.opendamage import ENDED, age, digest, moment, open_dama
 
 KINDS: tuple[ReasonKind, ...] = get_args(ReasonKind)
 WAITS_LONG = timedelta(days=1)
+WHERE = tuple(itertools.product(LEVELS, TIERS))
 RAW_PINS = frozenset({"raw", "incident"})
 WORST: tuple[Verdict, ...] = ("block", "warn", "overridden", "ok", "off")
 
@@ -123,6 +125,8 @@ class _Look:
             for job in sorted(facts.drills, key=age, reverse=True)
             if job.outcome in ENDED and job.started_at <= self.until
         ]
+        ours = {"", *facts.repositories.values()}  # what a drill of one that is gone found says nothing of this one
+        self.drills = [(job, told) for job, told in self.drills if told is None or told.repository in ours]
         self.proof = max(self._proofs(), default=None)
 
     def weight(self, kind: ReasonKind) -> Weight:
@@ -190,9 +194,9 @@ class _Look:
                 yield name, sentence, f"rw backup --target {self.facts.target} --domain {name}", at, False
 
     def _drill(self) -> Iterator["Found"]:
-        for level in LEVELS:
+        for level, tier in WHERE:
             seen: set[str] = set()
-            for newest, (job, details) in enumerate(self._of(level)):
+            for newest, (job, details) in enumerate(self._of(level, tier)):
                 hint = f"rw drill show {job.id}"
                 bad = [one.domain for one in details.domains if not one.ok]
                 if newest == 0 and (job.outcome != "ok" or not details.ok) and not bad:
@@ -202,12 +206,24 @@ class _Look:
                     yield f"{level} {name} {job.id}", sentence, hint, job.started_at, False
                 if newest == 0 and bad and not {*bad} & self.facts.rpo.keys():
                     yield f"{level} {job.id}", f"The drill {job.id} ({level}) failed.", hint, job.started_at, False
+                # Of which domain such a failure is, its record does not say: drills of all of them clear it.
+                if newest and details.repository and details.failures and not self.facts.rpo.keys() <= seen:
+                    yield f"{level} {job.id}", f"The drill {job.id} ({level}) failed.", hint, job.started_at, False
                 seen |= {one.domain for one in details.domains}
+        yield from self._canary()
+
+    def _canary(self) -> Iterator["Found"]:
+        """The newest canary that was tried: a drill without one says nothing of whether drills can fail."""
+        tried = ((job, told.canary) for job, told in self.drills if told and told.canary)
+        for job, canary in itertools.islice(tried, 1):
+            if not canary.ok:
+                sentence = f"The canary of the drill {job.id} was not caught, and no drill has caught one since."
+                yield f"canary {job.id}", sentence, f"rw drill show {job.id}", job.started_at, False
 
     def _objective(self) -> Iterator["Found"]:
-        for level in LEVELS:
+        for level, tier in WHERE:
             seen: set[str] = set()
-            for newest, (job, details) in enumerate(self._of(level)):
+            for newest, (job, details) in enumerate(self._of(level, tier)):
                 hint = f"rw drill show {job.id}"
                 if newest == 0 and details.domains and details.seconds > details.objective:
                     took = f"{_seconds(details.seconds)}, and {_seconds(details.objective)} were promised"
@@ -222,12 +238,13 @@ class _Look:
                         yield f"{level} {one.domain} {job.id}", sentence, hint, job.started_at, False
                 seen |= {one.domain for one in details.domains}
 
-    def _of(self, level: str) -> Iterator[tuple[Job, DrillDetails]]:
-        """The drills of a level. One whose record says nothing is of every level, so that it is not passed over."""
+    def _of(self, level: str, tier: str) -> Iterator[tuple[Job, DrillDetails]]:
+        """The drills of a level in a tier: what hot gives back well says nothing of cold. One whose record says nothing
+        is of every level, so that it is not passed over."""
         for job, details in self.drills:
-            if details is None:
+            if details is None and tier == "hot":
                 yield job, DrillDetails(level=level, failures=("Its record cannot be read.",))  # type: ignore[arg-type]
-            elif details.level == level:
+            elif details is not None and (details.level, details.tier) == (level, tier):
                 yield job, details
 
     def _damage(self) -> Iterator["Found"]:

@@ -210,7 +210,6 @@ def _sample(
             continue
         wanted = planning.split(shares[name])
         oldest = newest if name in asked.snapshots else _oldest(name, among, newest)
-        known = {path: one.at for path, one in drilled[name].items()}
         of_newest, of_oldest = wanted._replace(oldest=0), planning.Wanted(oldest=wanted.oldest)
         if oldest is newest:
             of_newest, of_oldest = wanted, planning.Wanted()
@@ -218,7 +217,7 @@ def _sample(
             if not sum(part):
                 continue
             try:
-                pick = _picked(context, asked, snapshot, part, known, seed + number, left_over, found)
+                pick = _picked(context, asked, snapshot, part, drilled[name], seed + number, left_over, found)
             except LOST as error:
                 _lost(name, error, found)
                 continue
@@ -232,7 +231,7 @@ def _picked(
     asked: Asked,
     snapshot: Snapshot,
     wanted: planning.Wanted,
-    known: dict[bytes, Time],
+    drilled: Mapping[bytes, Drilled],
     seed: int,
     may: int,
     found: Selection,
@@ -249,7 +248,9 @@ def _picked(
             counted += entry.kind == "file"
             yield planning.relative(entry, root)
 
-    chosen = planning.fitting(planning.choose(inside(), wanted, known, seed, room=may), may)
+    known = {path: one.at for path, one in drilled.items()}
+    bad = frozenset(path for path, one in drilled.items() if not one.ok)
+    chosen = planning.fitting(planning.choose(inside(), wanted, known, seed, room=may, failed=bad), may)
     if not chosen and counted:
         found.notes.append(f"{domain}: its {counted} files {UNFITTING}: give a larger place with --scratch.")
         if not any(pick.domain == domain for pick in found.picks):

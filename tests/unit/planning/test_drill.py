@@ -55,6 +55,20 @@ def test_every_object_comes_round(count: int, each: int, seed: int) -> None:
 
 
 @settings(max_examples=40)
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 99), st.data())
+def test_what_failed_is_drilled_again(count: int, each: int, seed: int, data: st.DataObject) -> None:
+    """First of all, and however lately: a good drill of other objects says nothing of it."""
+    files = entries([1] * count)
+    drilled = {one.path: NOW for one in data.draw(st.lists(st.sampled_from(files)))}
+    bad = data.draw(st.sampled_from(files)).path
+    drilled[bad] = NOW + timedelta(days=1)
+    found = drill.choose(files, drill.split(each), drilled, seed, room=9, failed={bad})
+    assert (found[0].entry.path, found[0].reason) == (bad, "longest")
+    (old,) = drill.choose(files, Wanted(oldest=1), drilled, seed, room=9, failed={bad})
+    assert old.entry.path == bad
+
+
+@settings(max_examples=40)
 @given(st.integers(1, 30), st.integers(1, 12))
 def test_every_domain_comes_round(total: int, domains: int) -> None:
     """All objects are spent; where there are fewer than domains, those that have waited longest come first."""

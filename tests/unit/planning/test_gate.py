@@ -1,17 +1,18 @@
 """What the gate says of facts: each single thing that is missing closes it, and better facts never do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resticwrap.model.aging import SnapshotPin
 from resticwrap.model.assurance import GateRules, Gates
-from resticwrap.model.drill import DrillDetails, DrilledDomain, Level
+from resticwrap.model.drill import CanaryResult, DrillDetails, DrilledDomain, Level
 from resticwrap.model.gate import BucketLook, GateReport, Override
 from resticwrap.model.job import Job
 from resticwrap.model.reports import Coverage, Damage
@@ -40,13 +41,23 @@ def verify(ago: timedelta, *damages: Damage, outcome: Any = None, **more: Any) -
     return job("verify", ago, details, outcome or ("failed" if damages else "ok"))
 
 
-def drill(ago: timedelta, level: Level = "l1", *, outcome: Any = None, domain: str = "exams", **more: Any) -> Job:
+def drill(
+    ago: timedelta,
+    level: Level = "l1",
+    *,
+    outcome: Any = None,
+    domain: str = "exams",
+    of: Mapping[str, Any] = {},
+    **more: Any,
+) -> Job:
+    """`of` is the drill's own, `more` its domain's."""
     one = DrilledDomain(
         domain=domain, priority="P0", snapshot="s", tree="t", job="j", source_time=NOW - ago, objects=1, size=1,
         **{"failed": 0, "actual_rpo": 10, "actual_rto": 10, "rpo": 300, "rto": 1800, **more},
     )  # fmt: skip
-    details = DrillDetails(level=level, repository="h", domains=(one,), objective=600, seconds=20)
-    return job("drill", ago, details, outcome or ("ok" if one.ok else "failed"))
+    plain = DrillDetails(level=level, repository="h", domains=(one,), objective=600, seconds=20)
+    details = msgspec.structs.replace(plain, **of)
+    return job("drill", ago, details, outcome or ("ok" if details.ok else "failed"))
 
 
 def damage(kind: Any = "pack_damaged", name: str = PACK) -> Damage:
@@ -106,6 +117,18 @@ MISSING: dict[str, tuple[str, Facts]] = {
     "a domain whose newest drill failed": (
         "drill",
         replace(WELL, drills=(drill(HOUR, domain="profiles"), drill(2 * HOUR, failed=1))),
+    ),
+    "a failed drill of cold, and a good one of hot": (
+        "drill",
+        replace(WELL, drills=(*WELL.drills, drill(5 * HOUR, failed=1, of={"tier": "cold", "repository": "c"}))),
+    ),
+    "a canary that was not caught, and a drill without one": (
+        "drill",
+        replace(WELL, drills=(*WELL.drills, drill(5 * HOUR, of={"canary": CanaryResult(sound=True)}))),
+    ),
+    "trees that were lost, and a drill of another domain": (
+        "drill",
+        replace(WELL, drills=(*WELL.drills, drill(5 * HOUR, of={"failures": ("profiles: its trees are lost.",)}))),
     ),
     "a missed RTO": ("objective", replace(WELL, drills=(drill(HOUR, "l3", actual_rto=1801),))),
     "a missed RPO": ("objective", replace(WELL, drills=(drill(HOUR, actual_rpo=301),))),
@@ -174,14 +197,21 @@ def test_what_warns(kind: str, facts: Facts) -> None:
 
 
 def test_what_says_nothing() -> None:
-    """A released pin, one of another kind, a folder without rules, an interrupted drill, an event that waits."""
+    """A released pin, one of another kind, a folder without rules, an event that waits; a drill that was interrupted,
+    one of a repository that is gone, one that went wrong before others that clear it."""
     facts = replace(
         WELL,
         pins=(pin(released_at=NOW), pin("upgrade")),
         has_bucket=False,
         bucket=None,
         kit=None,
-        drills=(drill(HOUR, failed=1, outcome="interrupted"), *WELL.drills),
+        drills=(
+            drill(HOUR, failed=1, outcome="interrupted"),
+            drill(HOUR, "l2", failed=1, actual_rpo=301, of={"repository": "before"}),
+            drill(HOUR, of={"canary": CanaryResult(sound=True, caught=True)}),
+            *WELL.drills,
+            drill(5 * HOUR, of={"canary": CanaryResult(sound=True)}),
+        ),
         waiting_since=NOW - timedelta(hours=23),
     )
     assert decide(facts, GATES, NOW).reasons == ()
