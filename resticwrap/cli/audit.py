@@ -9,6 +9,7 @@ import click
 
 from resticwrap import errors
 from resticwrap.cli.edge import TIME, run
+from resticwrap.cli.kit import PASSPHRASE, passphrase
 from resticwrap.cli.options import Common, common, epilog
 
 if TYPE_CHECKING:
@@ -50,7 +51,14 @@ def group() -> None:
     """The evidence: what was proven, decided and found, in chains that nobody can quietly edit."""
 
 
-@group.command(epilog=epilog("rw audit verify --manifests all", "0 1 2 10 20 22 130", code_20=BAD))
+@group.command(
+    epilog=epilog(
+        "rw audit verify --manifests all\nrw audit verify --kit /media/usb/teaching.kit",
+        "0 1 2 10 12 20 22 130",
+        code_12="--kit: another passphrase",
+        code_20=BAD,
+    )
+)
 @common
 @MANIFESTS
 @click.option(
@@ -60,17 +68,42 @@ def group() -> None:
     metavar="CHAIN:NUMBER:DIGEST",
     help="A head that was noted down elsewhere, as in the daily summary; may be repeated.",
 )
-def verify(common: Common, manifests: int | None, heads: tuple[str, ...]) -> None:
+@click.option(
+    "--kit",
+    "kits",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="A recovery kit, which knows the head of when it was made; may be repeated.",
+)
+@PASSPHRASE
+def verify(
+    common: Common,
+    manifests: int | None,
+    heads: tuple[str, ...],
+    kits: tuple[Path, ...],
+    passphrase_file: Path | None,
+) -> None:
     """Read every chain of the target back, and compare it with all that remembers it.
 
-    That is the state directory, the catalogue, the manifests of backups, the first records of other chains, and --head.
+    That is the state directory, the catalogue, the manifests of backups, the first records of other chains, and what
+    --head and --kit give.
     """
     from resticwrap.report import text
-    from resticwrap.services import auditor
+    from resticwrap.services import auditor, kit
+
+    if passphrase_file and not kits:
+        raise click.UsageError("--passphrase-file belongs to --kit.")
 
     def work(house: "House") -> "AuditReport":
+        from resticwrap.bootstrap import sealing
+
         given = [auditor.head_of(head, house.clock.now()) for head in heads]
-        return auditor.verify(house.context, manifests=manifests, heads=given)
+        known = []
+        if kits:
+            phrase = passphrase(passphrase_file, house.settings.env, house.settings.recovery.kit.passphrase_file)
+            known = [kit.opened(sealing(), file.absolute(), phrase) for file in kits]
+        return auditor.verify(house.context, manifests=manifests, heads=given, kits=known)
 
     run(common, work, text.audit, lambda report: errors.OK if report.ok else errors.VERIFY_FAILED, whole=True)
 

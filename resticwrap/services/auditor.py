@@ -17,6 +17,7 @@ from resticwrap.model.audit import AuditedChain, AuditExport, AuditReport
 from resticwrap.model.base import Time, from_json
 from resticwrap.model.evidence import Evidence, EvidenceKind, Head
 from resticwrap.model.gate import AuditLook
+from resticwrap.model.kit import Kit
 from resticwrap.planning import audit as planning
 from resticwrap.planning.audit import Witness
 from resticwrap.services import audit
@@ -45,20 +46,31 @@ def chains(context: Context) -> tuple[dict[str, dict[int, bytes]], list[str]]:
     return read, [f"{key} lies among the evidence and is none." for key in strange]
 
 
-def verify(context: Context, *, manifests: int | None = MANIFESTS, heads: Sequence[Head] = ()) -> AuditReport:
+def verify(
+    context: Context, *, manifests: int | None = MANIFESTS, heads: Sequence[Head] = (), kits: Sequence[Kit] = ()
+) -> AuditReport:
     """Read all chains of the target and hold them against everything that remembers them.
 
-    `manifests`: how many of the newest are asked, None for all. `heads` were noted down elsewhere. Raises what the
-    target raises; a catalogue that is down is a note.
+    `manifests`: how many of the newest are asked, None for all. `heads` were noted down elsewhere, `kits` too. Raises
+    what the target raises, and UsageError for a kit of another target; a catalogue that is down is a note.
     """
+    told = [_witness("the head that was given", head) for head in heads]
+    blank = []
+    for kit in kits:
+        if kit.target != context.target_name:
+            raise errors.UsageError(f"The kit is of target {kit.target}.", hint=f"--target {kit.target}")
+        if kit.head is None:
+            blank.append(f"The kit of {kit.made_at:%Y-%m-%d} knows of no evidence: when it was made there was none.")
+        else:
+            told.append(_witness(f"the kit of {kit.made_at:%Y-%m-%d}", kit.head))
     read, notes = chains(context)
-    return _audited(context, read, notes, manifests, heads)
+    return _audited(context, read, notes + blank, manifests, told)
 
 
 def _audited(
-    context: Context, read: Chains, notes: list[str], manifests: int | None, heads: Sequence[Head]
+    context: Context, read: Chains, notes: list[str], manifests: int | None, told: Sequence[Witness]
 ) -> AuditReport:
-    witnesses = [_witness("the head that was given", head) for head in heads]
+    witnesses = list(told)
     chain = None
     try:
         chain = context.state.chain(context.target_name)
@@ -160,7 +172,7 @@ def head_of(text: str, now: Time) -> Head:
     """A head as it is shown, `INSTALLATION:NUMBER:DIGEST`; when it was written is not in it. Raises UsageError."""
     match = HEAD.fullmatch(text.strip())
     if match is None:
-        raise errors.UsageError("A head is INSTALLATION:NUMBER:DIGEST.", hint="The daily summary and the kit show it.")
+        raise errors.UsageError("A head is INSTALLATION:NUMBER:DIGEST.", hint="Of a recovery kit: --kit FILE")
     return Head(installation=match["installation"], seq=int(match["seq"]), digest=match["digest"], at=now)
 
 

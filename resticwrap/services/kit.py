@@ -13,7 +13,6 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.model.base import from_json, to_json
-from resticwrap.model.evidence import Head
 from resticwrap.model.kit import Kit, KitRecord, KitReport, KitState
 from resticwrap.planning import kit as planning
 from resticwrap.services import audit
@@ -134,11 +133,6 @@ def opened(sealing: Sealing, file: Path, passphrase: str) -> Kit:
 def show(sealing: Sealing, file: Path, passphrase: str) -> KitReport:
     """What is in a kit, without its secrets."""
     return _report(opened(sealing, file, passphrase), file, _read(file))
-
-
-def head_of(sealing: Sealing, file: Path, passphrase: str) -> Head | None:
-    """The newest evidence that the kit knows of."""
-    return opened(sealing, file, passphrase).head
 
 
 def state_of(records: Records) -> KitState:

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from resticwrap import errors
-from resticwrap.bootstrap import House, elsewhere
+from resticwrap.bootstrap import House, elsewhere, sealing
 from resticwrap.cancel import Cancel
 from resticwrap.clock import FixedClock, SystemClock
 from resticwrap.host.sealing import AgeSealing
 from resticwrap.model.base import to_json
 from resticwrap.model.kit import Kit
 from resticwrap.report.progress import QuietWatcher
-from resticwrap.services import doctor, fetching, system
+from resticwrap.services import audit, auditor, doctor, fetching, system
 from resticwrap.services import kit as service
 from resticwrap.services.place import Mark, Place, begin
 from tests.broken import refused
@@ -217,6 +217,25 @@ def test_goes_on_after_a_kill(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(errors.OtherRepository):
             restore(msgspec.structs.replace(kit, pins={**kit.pins, "hot": other}), tmp_path / "other")
         assert not any((tmp_path / "other" / "system").iterdir())
+
+
+def test_a_kit_remembers_the_evidence(lab: Lab, tmp_path: Path) -> None:
+    """What was cut off since it was made is found by it alone; a kit of another target is refused."""
+    kit, asked = tmp_path / "a.kit", ("audit", "verify", "--manifests", "none", "--passphrase-file", phrase(lab))
+    with lab.house() as built:
+        assert audit.record(built.context, "gate", {"open": True}) is None
+        service.export(built.context, kit, PHRASE)
+        made = service.opened(sealing(), kit, PHRASE)
+        with pytest.raises(errors.UsageError, match="of target other"):
+            auditor.verify(built.context, kits=[msgspec.structs.replace(made, target="other")])
+    for record in (1, 2):  # the event that the kit knows, and the kit's own
+        next(lab.store.rglob(f"evidence/*/{record:08d}.json")).unlink()
+    lab.copy_state_away()
+    with lab.house() as built:
+        assert auditor.verify(built.context, manifests=0).ok
+    report = lab.json(*asked, "--kit", str(kit), code=20)
+    assert [one["kind"] for one in report["findings"]] == ["cut"] and "the kit of" in report["findings"][0]["message"]
+    refused(lab, *asked, code=2, kind="UsageError")
 
 
 def test_a_kit_grows_old(lab: Lab, tmp_path: Path) -> None:
