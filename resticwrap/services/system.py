@@ -227,7 +227,7 @@ class _System:
             known |= {snapshot.original for snapshot in listed}
         if len(lost) == len(pinned):
             raise lost[0]
-        self.failures += [f"A repository cannot be read: {one.message}" for one in lost if self.wanted.confined]
+        self.failures += [f"A repository cannot be read ({one.kind})." for one in lost if self.wanted.confined]
         return found
 
     def _look(self, looks: planning.Looks) -> None:
@@ -384,7 +384,9 @@ class _System:
                     return
                 if context.clock.monotonic() >= until:
                     within = self.rule.healthy_within.total_seconds()
-                    self.failures.append(f"The system was not healthy within {within:.0f} s. {self._said}".rstrip())
+                    self.failures.append(f"The system was not healthy within {within:.0f} s.")
+                    if self._said:  # a note, for failures become evidence: it may hold names and secrets
+                        self.notes.append(f"What the health command said: {self._said}")
                     return
                 context.clock.sleep(max(ASK_EVERY - (context.clock.monotonic() - asked), 0.0))
 

@@ -120,6 +120,17 @@ def test_writes_nowhere_else(lab: Lab, scratch: Path) -> None:
     assert outside(lab) == before and not (lab.state / "touched").exists() and not any(scratch.iterdir())
 
 
+def test_what_a_health_command_says_stays_here(lab: Lab, scratch: Path) -> None:
+    """It may be a password or a name: a person is told of it, evidence in the target is not."""
+    lab.write("exams/one", "content")
+    policy(lab, health=["sh", "-c", "echo no-login-as-anna:s3cret; exit 1"], healthy_within="1s")
+    lab.rw("backup")
+    report = drill(lab, scratch)
+    assert not report.ok and any("s3cret" in note for note in report.notes)
+    stored = [file.read_text() for file in lab.store.rglob("evidence/**/*.json")]
+    assert any("not healthy within 1 s" in one for one in stored) and not any("s3cret" in one for one in stored)
+
+
 def test_refused(lab: Lab, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be kept apart: a place that holds what lives, variables that lead to it, commands that have Docker do
     the work (then the data is proven, and the system is not: a failed drill)."""
