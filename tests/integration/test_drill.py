@@ -15,7 +15,7 @@ from resticwrap.model.drill import Level
 from resticwrap.model.drills import DrillReport
 from resticwrap.model.objects import Entry
 from resticwrap.services import backup as backups
-from resticwrap.services import compare
+from resticwrap.services import compare, gate
 from resticwrap.services.choosing import Wish, choose
 from resticwrap.services.drill import canary, levels, place
 from resticwrap.services.drill.frame import Order
@@ -142,6 +142,21 @@ def test_a_comparison_that_does_not_compare(full: Lab, monkeypatch: pytest.Monke
     monkeypatch.setattr(compare, "compare", lambda *_, **__: iter(()))
     report = drilled(full, "l1", trial=True)
     assert not report.ok and report.drill.canary is not None and not report.drill.canary.sound
+
+
+def test_a_canary_that_cannot_be_tried(full: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails the drill, and the gate says so. Why stays on this machine: restic's words may name anything."""
+
+    def broken(*_: object) -> None:
+        raise errors.ResticFailed("restic said: anna.json", hint="rw doctor")
+
+    monkeypatch.setattr(canary, "refresh", broken)
+    report = drilled(full, "l1", objects=2, trial=True)
+    assert not report.ok and any("anna.json" in note for note in report.notes)
+    with full.house() as built:
+        (record,) = built.catalog.evidence("main", kind="drill")
+        assert "could not be tried" in str(record.event.body) and "anna.json" not in str(record.event.body)
+        assert f"drill canary {report.job.id}" in {one.key for one in gate.ask(built.records).reasons}
 
 
 def test_the_canary_is_no_data(full: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,7 +161,8 @@ class _Drill:
         except errors.Interrupted:
             raise
         except errors.Failure as error:
-            return CanaryResult(why=f"could not be tried ({error.kind}): {error.message}")
+            self.notes.append(f"The canary could not be tried: {error.message}")  # no evidence: it may name anything
+            return CanaryResult(why=f"could not be tried ({error.kind})")
         except OSError as error:
             return CanaryResult(why=f"could not be laid down: {error.strerror}.")
         self.notes += notes
