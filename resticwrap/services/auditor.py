@@ -70,7 +70,7 @@ def verify(
 def _audited(
     context: Context, read: Chains, notes: list[str], manifests: int | None, told: Sequence[Witness]
 ) -> AuditReport:
-    witnesses = list(told)
+    witnesses, given = list(told), bool(told)
     chain = None
     try:
         chain = context.state.chain(context.target_name)
@@ -94,7 +94,7 @@ def _audited(
     if waiting:
         those = "1 event waits" if waiting == 1 else f"{waiting} events wait"
         notes.append(f"{those} in the state directory to be written: the next job of this target does.")
-    if not heads:  # one that was noted down wrong says nothing of the chain
+    if not given:  # one that was noted down wrong says nothing of the chain
         fault = f"{len(findings)} records of evidence are not as they were: {findings[0].message}" if findings else ""
         with contextlib.suppress(errors.Failure):
             context.state.put_audit_look(context.target_name, AuditLook(at=context.clock.now(), fault=fault))

@@ -422,7 +422,9 @@ def test_phases_of_an_in_place_restore_are_documented() -> None:
     assert sorted(phases) == sorted(get_args(swap.Phase))
 
 
-STATE_FOLDERS = {"spool/", "journals/", "locks/", "leases/", "secrets/"}
+STATE_FOLDERS = {
+    "spool/", "journals/", "locks/", "leases/", "secrets/", "evidence/", "kits/", "bucket/", "_canary/", "audit/"
+}  # fmt: skip
 
 
 def test_named_files_exist() -> None:
