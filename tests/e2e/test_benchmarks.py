@@ -52,7 +52,7 @@ def test_every_benchmark_runs(tmp_path: Path, restic_binary: Path) -> None:
     assert all(set(row) == FIELDS and row["measured"] != 0 for row in rows.values()), rows
     assert {row["verdict"] for row in rows.values()} == {"not judged"}
     assert written["machine"]["processors"] and written["restic"].count(".") == 2
-    assert str(file) in done.stdout.replace("\n", "") and all(name[:8] in done.stdout for name in CASES)
+    assert str(file) in done.stdout.replace("\n", "") and all(name[:7] in done.stdout for name in CASES)
     assert [path.name for path in tmp_path.iterdir()] == ["results"], "it cleans up after itself"
 
 

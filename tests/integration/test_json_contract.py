@@ -219,10 +219,12 @@ CONTRACT: dict[str, Any] = {
     "restore --to back": {**RESTORE, "job": {**JOB, "finished_at": str}},
     "restore object exams a --to one": RESTORE,
     "restore window --at NOW --to then": RESTORE,
+    "restore system --to whole": SYSTEM,
     "drill l1 --dry-run": {**DRILL_PLAN, "objects": [{"domain": str, "path": str, "snapshot": str, "size": int,
                                                       "reason": str, "path_b64": None}]},
     "drill l1": DRILL,
     "drill l2": DRILL,
+    "drill l3": DRILL,
     "drill show DRILL": DRILL,
     "drill history": {
         "target": str, "at": str, "due": [DUE], "estimates": list,

@@ -450,7 +450,7 @@ def test_what_was_seen_of_the_rules_is_remembered(lab: Lab) -> None:
         assert lifecycle.look(context) is None and seen(context) == (0, True)
     with over(lab, bucket) as context, lab.house() as built:
         assert lifecycle.look(built.context) is None  # a folder
-        assert {reason.kind for reason in gate.ask(context).reasons} == {"proof", "backup"}
+        assert {reason.kind for reason in gate.ask(context).reasons} == {"proof", "backup", "kit"}
         context.state.put_audit_look("main", AuditLook(at=NOW, fault="Record 7 was rewritten."))
         assert "Record 7 was rewritten." in [reason.sentence for reason in gate.ask(context).reasons]
         context.state.put_audit_look("main", AuditLook(at=NOW))
