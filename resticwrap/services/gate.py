@@ -107,14 +107,6 @@ def override(records: Records, reason: str, span: timedelta, *, dry_run: bool = 
     return decided(records)
 
 
-def refuse_closed(report: GateReport, what: str) -> None:
-    """Raises GateClosed, naming each reason, where the gate is closed."""
-    closing = [reason for reason in report.reasons if reason.closes]
-    if closing:
-        told = " ".join(reason.sentence for reason in closing)
-        raise errors.GateClosed(f"The gate is closed, so {what}. {told}", hint=closing[0].hint or "rw gate --explain")
-
-
 def refuse_damage(context: Context, tiers: Sequence[str]) -> None:
     """For a prune, which must not go on over open damage of these tiers: what it would free may be what repairs it.
 
