@@ -53,6 +53,11 @@ class Head(Value, frozen=True):
     digest: str
     at: Time
 
+    @property
+    def words(self) -> str:
+        """As `rw audit verify --head` takes it."""
+        return f"{self.installation}:{self.seq}:{self.digest}"
+
 
 class Chain(Value, frozen=True):
     """`evidence/{target}.json` of the state directory: which chain this installation writes, and how far it is."""

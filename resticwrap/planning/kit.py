@@ -22,9 +22,7 @@ def steps(report: KitReport) -> str:
     """The page to print: what the file is, and what to do with it on an empty machine. It holds no secret."""
     file = shlex.quote(Path(report.file).name)
     rw, restic = report.versions.get("resticwrap", "?"), report.versions.get("restic", "?")
-    head = (
-        f"record {report.head.seq} of {report.head.installation}, {report.head.digest}" if report.head else "none yet"
-    )
+    head = report.head.words if report.head else "none yet"
     repositories = "\n".join(f"  {tier:<5} {name}" for tier, name in report.repositories.items())
     credentials = {
         "included": "The credentials of the storage are in the kit.",

@@ -100,7 +100,7 @@ def daily(console: "Console", report: DailyReport, *, zone: tzinfo | None = None
             _row(page, "", page.mark("failed" if reason.closes else "warn", reason.kind), f": {reason.sentence}")
         if report.head is not None:
             head = report.head
-            page.say((f"{'evidence':<10}", FAINT), f"{head.installation}:{head.seq}:{head.digest}", indent=2, hang=10)
+            page.say((f"{'evidence':<10}", FAINT), head.words, indent=2, hang=10)
         else:
             _row(page, "evidence", "none yet")
         if report.waiting:

@@ -45,7 +45,7 @@ def audit(console: "Console", report: AuditReport, *, zone: tzinfo | None = None
             page.say(page.mark("failed", finding.kind), f" in chain {finding.installation}: {finding.message}")
         for chain in report.chains:
             if chain.own and chain.head is not None:
-                page.say(("head: ", FAINT), f"{chain.head.installation}:{chain.head.seq}:{chain.head.digest}")
+                page.say(("head: ", FAINT), chain.head.words)
         for note in report.notes:
             page.say(("note: ", STRONG), note)
 

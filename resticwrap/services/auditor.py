@@ -176,11 +176,6 @@ def head_of(text: str, now: Time) -> Head:
     return Head(installation=match["installation"], seq=int(match["seq"]), digest=match["digest"], at=now)
 
 
-def head_words(head: Head) -> str:
-    """A head as `rw audit verify --head` takes it."""
-    return f"{head.installation}:{head.seq}:{head.digest}"
-
-
 def _body(context: Context, installation: str, seq: int) -> bytes | None:
     try:
         return context.store.get(audit.key(context, installation, seq))

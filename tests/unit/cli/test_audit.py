@@ -27,7 +27,7 @@ def test_how_many_manifests() -> None:
 
 def test_a_head_reads_back_as_it_is_shown() -> None:
     text = f"a1b2:12:{'d' * 64}"
-    assert auditor.head_words(auditor.head_of(f" {text}\n", SystemClock().now())) == text
+    assert auditor.head_of(f" {text}\n", SystemClock().now()).words == text
     for wrong in ("", "a1b2:12", f"a1b2:x:{'d' * 64}", f"a1b2:12:{'D' * 64}"):
         with pytest.raises(UsageError):
             auditor.head_of(wrong, SystemClock().now())
