@@ -7,6 +7,7 @@ there on. What a start from nothing costs, and what it imports, has tests that s
 
 import atexit
 import contextlib
+import faulthandler
 import gc
 import importlib
 import json
@@ -169,6 +170,7 @@ def _become(request: dict[str, Any], out: int, err: int) -> None:
     os.closerange(3, max((out, err)) + 3)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    faulthandler.enable(sys.stderr)  # a crash of the interpreter says where
     os.environ.clear()
     os.environ.update(request["env"])
     time.tzset()
