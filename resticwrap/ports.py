@@ -22,6 +22,7 @@ from resticwrap.model.kit import KitRecord, RepositoryKey
 from resticwrap.model.objects import BlobSums, Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
 from resticwrap.model.snapshot import Snapshot, Tags
+from resticwrap.model.unattended import AlertEvent, HostDomain, ScheduledRun
 from resticwrap.model.verified import VerifyRecord, Written
 
 
@@ -629,6 +630,29 @@ class Catalog(Protocol):
 
     def drilled(self, target: str, domain: str) -> Mapping[bytes, Drilled]:
         """By path, when the objects of a domain were last drilled."""
+
+    def put_run(self, run: ScheduledRun) -> None:
+        """Record a run of the schedule, or what became of it."""
+
+    def runs(
+        self, host: str, *, name: str | None = None, since: Time | None = None, limit: int = 100
+    ) -> Sequence[ScheduledRun]:
+        """The runs of the schedule of a host, newest first."""
+
+    def open_runs(self, host: str) -> Sequence[ScheduledRun]:
+        """Those that are recorded as running, oldest first."""
+
+    def put_alert_events(self, events: Iterable[AlertEvent]) -> None:
+        """Remember what became of alerts; one that is known already is no error."""
+
+    def alert_events(self, target: str, *, since: Time | None = None, limit: int = 100) -> Sequence[AlertEvent]:
+        """What became of alerts, newest first, of all hosts."""
+
+    def put_host_domains(self, promised: Iterable[HostDomain]) -> None:
+        """What these hosts promise of these targets now; what they promised before of them is forgotten."""
+
+    def host_domains(self, target: str | None = None) -> Sequence[HostDomain]:
+        """What each machine promises, sorted by host, target and domain."""
 
 
 class KnownLook(NamedTuple):

@@ -34,6 +34,7 @@ from resticwrap.catalog.rows import (
     to_micros,
 )
 from resticwrap.catalog.tables import domain_runs, jobs, pack_reads, proofs, snapshots
+from resticwrap.catalog.unattended import UnattendedTables
 from resticwrap.errors import NotFound
 from resticwrap.model.aging import KnownRun
 from resticwrap.model.base import Time, from_json
@@ -47,7 +48,7 @@ LOOKS_AT = "hot"
 """The tier that backups write to."""
 
 
-class SqlCatalog(AgingTables, ProofTables):
+class SqlCatalog(AgingTables, ProofTables, UnattendedTables):
     """The port `Catalog` on any database of SQLAlchemy. Opening it is put off to the first question."""
 
     def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0003"
+HEAD = "0004"
 """The schema that this code speaks. Revisions are numbered, so that a newer catalogue can be told from an older one."""
 
 metadata = MetaData(
@@ -152,6 +152,45 @@ drilled = Table(
     Column("path", LargeBinary, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("ok", Boolean, nullable=False),
+)
+
+# Runs of the schedule, by the host that the policies name.
+scheduled_runs = Table(
+    "scheduled_runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("host", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("job", String),
+    Column("record", Text, nullable=False),
+    Index(None, "host", "started_at"),
+    Index(None, "host", "name", "started_at"),
+)
+
+# What became of alerts.
+alert_events = Table(
+    "alert_events",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("host", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "target", "at"),
+)
+
+# What each machine promises, for those who look at all of them.
+host_domains = Table(
+    "host_domains",
+    metadata,
+    Column("host", String, primary_key=True),
+    Column("target", String, primary_key=True),
+    Column("domain", String, primary_key=True),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
 )
 
 # Alembic's own table, as Alembic makes it: a fresh catalogue is stamped without importing Alembic.

@@ -422,6 +422,9 @@ class ScheduledJob(Frozen):
     every: Duration | None = None
     cron: Cron | None = Field(default=None, description="minute hour day month weekday, in `time_zone`")
     enabled: bool = True
+    max_run: Duration | None = Field(
+        default=None, description="a run is stopped after that long; its kind has a limit of its own where not given"
+    )
 
     @model_validator(mode="after")
     def _when(self) -> "ScheduledJob":
@@ -444,6 +447,16 @@ class VerifyRule(Frozen):
     def parts(self) -> int:
         """Into how many parts the packs are divided, 1 to 256."""
         return int(self.share.partition("/")[2] or 1)
+
+
+class MetricsRule(Frozen):
+    """Where the metrics go. `listen`: the scheduler answers `/metrics` there. `textfile`: it writes them into this
+    file, for the textfile collector of node_exporter."""
+
+    listen: Annotated[str, Field(pattern=r"^[^\s:]+:[0-9]{1,5}$|^\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}$")] | None = Field(
+        default=None, description="ADDRESS:PORT, such as 127.0.0.1:9823; nobody is asked for a password there"
+    )
+    textfile: AbsolutePath | None = Field(default=None, description="it ends in .prom")
 
 
 class TargetsIndex(Frozen):
@@ -490,6 +503,7 @@ class ScheduleFile(Frozen):
 
     time_zone: str = "UTC"
     verify: VerifyRule = Field(default_factory=VerifyRule)
+    metrics: MetricsRule = Field(default_factory=MetricsRule)
     jobs: Annotated[Mapping[Name, ScheduledJob], *ReadOnly] = Field(default_factory=dict)
 
     @field_validator("time_zone")

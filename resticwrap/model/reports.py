@@ -10,6 +10,7 @@ from resticwrap.model.gate import GateReport
 from resticwrap.model.job import ErrorInfo, Job
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.thaw import Thawed, ThawPlan
+from resticwrap.model.unattended import Alert
 
 
 class PlannedDomain(Value, frozen=True):
@@ -328,6 +329,8 @@ class StatusReport(Value, frozen=True):
     notes: tuple[str, ...] = ()
     drills: tuple[DueLevel, ...] = ()
     gate: GateReport | None = None
+    alerts: tuple[Alert, ...] = ()
+    """Those that hold and were told, the gravest first."""
 
 
 class UsedSpace(Value, frozen=True):

@@ -39,6 +39,7 @@ from resticwrap.model import (
     swap,
     thaw,
     tiering,
+    unattended,
     upgrade,
 )
 from tests import docs, warm
@@ -456,6 +457,7 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
         upgrade,
         acceptance,
         audit,
+        unattended,
     )
     return {
         name: found
