@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from resticwrap.model.base import Time, Value, from_json, to_json
+from resticwrap.model.base import Time, Value, convert, from_json, to_json
 from resticwrap.model.job import Job
 from resticwrap.model.snapshot import Priority, TierName
 
@@ -146,7 +146,7 @@ class DrillDetails(Value, frozen=True):
 def drill_details(job: Job) -> DrillDetails | None:
     """The details of a drill's job, None where it has none that can be read."""
     try:
-        return msgspec.convert(job.details, DrillDetails)
+        return convert(DrillDetails, job.details)
     except msgspec.ValidationError:
         return None
 

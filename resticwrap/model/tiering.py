@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from resticwrap.model.base import Time, Value, from_json, to_json
+from resticwrap.model.base import Time, Value, convert, from_json, to_json
 from resticwrap.model.job import Job
 from resticwrap.model.snapshot import SnapshotType, TierName
 
@@ -74,7 +74,7 @@ class CopyDetails(Value, frozen=True):
 def copy_details(job: Job) -> CopyDetails | None:
     """The details of a copy's job, None where it has none that can be read."""
     try:
-        return msgspec.convert(job.details, CopyDetails)
+        return convert(CopyDetails, job.details)
     except msgspec.ValidationError:
         return None
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from resticwrap.model.aging import SnapshotPin
-from resticwrap.model.base import Time, Value, from_json, to_json
+from resticwrap.model.base import Time, Value, convert, from_json, to_json
 from resticwrap.model.gate import GateReport
 from resticwrap.model.job import Job
 from resticwrap.model.reports import BackupPlan
@@ -47,7 +47,7 @@ class UpgradeDetails(Value, frozen=True):
 def upgrade_details(job: Job) -> UpgradeDetails | None:
     """The details of an upgrade's job, None where it has none that can be read."""
     try:
-        return msgspec.convert(job.details, UpgradeDetails)
+        return convert(UpgradeDetails, job.details)
     except msgspec.ValidationError:
         return None
 

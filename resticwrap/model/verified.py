@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from resticwrap.model.base import Time, Value, from_json, to_json
+from resticwrap.model.base import Time, Value, convert, from_json, to_json
 from resticwrap.model.job import Job, Manifest
 from resticwrap.model.reports import Coverage, Damage
 
@@ -60,7 +60,7 @@ def verify_details(job: Job) -> VerifyDetails | None:
     """The details of a verify's job, None where it has none that can be read."""
     try:
         # Out of JSON, where numbers that are keys are text.
-        return msgspec.convert(job.details, VerifyDetails, str_keys=True)
+        return convert(VerifyDetails, job.details, str_keys=True)
     except msgspec.ValidationError:
         return None
 

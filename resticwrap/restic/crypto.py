@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from resticwrap.errors import Damaged
+from resticwrap.model.base import from_json
 
 IV_BYTES = 16
 TAG_BYTES = 16
@@ -53,7 +54,7 @@ class MasterKey:
     def from_json(cls, document: bytes) -> "MasterKey":
         """From what `restic cat masterkey` prints. Raises Damaged, without the document in it."""
         try:
-            found = msgspec.json.decode(document, type=_KeyDocument)
+            found = from_json(_KeyDocument, document)
             parts = [msgspec.convert(part, bytes) for part in (found.encrypt, found.mac.k, found.mac.r)]
         except msgspec.DecodeError:
             raise Damaged("restic did not print a master key.") from None

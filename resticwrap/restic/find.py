@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from resticwrap.errors import ResticFailed
+from resticwrap.model.base import from_json
 from resticwrap.model.objects import Entry, Kind
 from resticwrap.restic.nodes import KINDS, parse_time, permission_bits
 
@@ -112,7 +113,7 @@ def _hits(output: bytes) -> Iterator[_Hit]:
 
 def _decode(line: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(line, type=kind)
+        return from_json(kind, line)
     except msgspec.DecodeError as error:
         raise ResticFailed("restic printed JSON that this version cannot read.") from error
 

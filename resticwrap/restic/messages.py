@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from resticwrap.errors import ResticFailed
-from resticwrap.model.base import Time
+from resticwrap.model.base import Time, from_json
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -180,7 +180,7 @@ def decode_list(data: bytes, kind: type[M]) -> list[M]:
 
 def _decoded(data: bytes, type: Any, kind: type[_Message]) -> Any:
     try:
-        return msgspec.json.decode(data, type=type)
+        return from_json(type, data)
     except msgspec.MsgspecError as error:
         raise ResticFailed(
             f"restic printed a {kind.__name__} that this version of rw does not understand.",

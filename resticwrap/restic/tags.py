@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from resticwrap.model.base import convert
 from resticwrap.model.snapshot import NAME, Tags
 
 KEYS = {
@@ -45,7 +46,7 @@ def parse_tags(tags: Sequence[str]) -> Tags | None:
             if not (days.isascii() and days.isdigit()):
                 return None
             found["expire_after_days"] = int(days)
-        ours = msgspec.convert(found, Tags)
+        ours = convert(Tags, found)
     except (msgspec.ValidationError, ValueError):
         return None
     return ours if re.fullmatch(NAME, ours.domain) else None

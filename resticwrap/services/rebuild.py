@@ -14,7 +14,7 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.clock import CLOCK_SLACK
-from resticwrap.model.base import Time, from_json
+from resticwrap.model.base import Time, convert, from_json
 from resticwrap.model.drill import DrillDetails
 from resticwrap.model.evidence import Evidence
 from resticwrap.model.job import DomainRun, Job, Latest, Manifest, Outcome, Pin
@@ -124,7 +124,7 @@ def _drill(target: str, one: Evidence, pins: Mapping[str, Pin]) -> Job | None:
         outcome = msgspec.convert(body.pop("outcome", None), Outcome)
         started = msgspec.convert(body.pop("started_at", None), Time)
         finished = msgspec.convert(body.pop("finished_at", None), Time | None)
-        details = msgspec.convert(body, DrillDetails)
+        details = convert(DrillDetails, body)
     except msgspec.ValidationError:
         return None
     if details.repository and details.repository not in {pin.repository_id for pin in pins.values()}:
