@@ -16,7 +16,8 @@ AlertChange = Literal["fired", "reminded", "resolved", "acknowledged", "silenced
 
 class ScheduledRun(Value, frozen=True):
     """One run of a job of the schedule on one host. `due_at` is the moment of the schedule that it stands for (of a
-    manual one, when it was asked for). `job` is the id of what it did, where it came so far."""
+    manual one, when it was asked for). `job` is the id of what it did, where it came so far; `lease` is what its
+    process holds for as long as it lives."""
 
     id: str
     host: str
@@ -31,6 +32,7 @@ class ScheduledRun(Value, frozen=True):
     exit_code: int | None = None
     job: str | None = None
     message: str = ""
+    lease: str = ""
 
 
 class Alert(Value, frozen=True):
