@@ -76,7 +76,7 @@ class House:
         from resticwrap.catalog.database import default_url
         from resticwrap.catalog.jobs import SqlCatalog
 
-        return SqlCatalog(self.settings.env.get("RW_CATALOG_URL") or default_url(self.settings.state_dir))
+        return SqlCatalog(self.settings.catalog_url() or default_url(self.settings.state_dir))
 
     @cached_property
     def binary(self) -> Path:

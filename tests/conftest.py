@@ -18,6 +18,7 @@ from hypothesis import settings
 from resticwrap.restic.install import dotted, installed
 from tests.lab import Lab, template, template_files
 from tests.servers.oss import OssServer, start_oss
+from tests.servers.postgres import Postgres, postgres_bin, start_postgres
 from tests.servers.s3_cold import ColdS3, start_cold
 from tests.servers.weed import S3Server, start_weed
 
@@ -102,6 +103,23 @@ def s3_cold(weed: S3Server) -> Iterator[ColdS3]:
     with start_cold(weed) as server:
         server.smallest(0)
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One PostgreSQL for all tests that leave it running. A machine without it skips them; CI may not."""
+    if postgres_bin() is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with start_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """The address of an empty database of the test's own."""
+    name = postgres_server.database()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
 
 
 MakeLab = Callable[..., Lab]

@@ -32,7 +32,7 @@ class AgingTables:
             "created_at": to_micros(pin.created_at),
             "record": to_json(pin).decode(),
         }
-        with self.database.writing() as connection:
+        with self.database.writing(pin.target) as connection:
             connection.execute(delete(pins).where(pins.c.id == pin.id))
             connection.execute(insert(pins), [row])
 
@@ -50,7 +50,7 @@ class AgingTables:
         """Record what is known of packs; what is None of one that is known stays as it was."""
         for batch in batches(known):
             rows = [_pack_values(pack) for pack in {pack.pack: pack for pack in batch}.values()]
-            with self.database.writing() as connection:
+            with self.database.writing(target) as connection:
                 there = set(
                     connection.execute(
                         select(packs.c.pack).where(*_of(target, tier), packs.c.pack.in_([row["pack"] for row in rows]))
@@ -85,14 +85,14 @@ class AgingTables:
             rows = [
                 {"target": target, "tier": tier, **_pack_values(KnownPack(pack=pack, how="damaged"))} for pack in batch
             ]
-            with self.database.writing() as connection:
+            with self.database.writing(target) as connection:
                 connection.execute(delete(packs).where(*_of(target, tier), packs.c.pack.in_(batch)))
                 connection.execute(insert(packs), rows)
 
     def forget_packs(self, target: str, tier: str, gone: Iterable[str]) -> None:
         """These are no longer there. Ones that are not known are no error."""
         for batch in batches(gone):
-            with self.database.writing() as connection:
+            with self.database.writing(target) as connection:
                 connection.execute(delete(packs).where(*_of(target, tier), packs.c.pack.in_(batch)))
 
 

@@ -1,6 +1,6 @@
 """The connection to the catalogue: how it is opened, brought to the schema of this code, and how it fails.
 
-The one place that knows SQLite from other databases.
+The one place that knows SQLite from PostgreSQL; `postgres.py` has what is particular to the latter.
 """
 
 import errno
@@ -15,10 +15,15 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, ma
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from resticwrap.catalog import postgres
 from resticwrap.catalog.tables import HEAD, alembic_version, metadata, stamps
 from resticwrap.errors import CatalogFull, CatalogUnavailable, Failure
 
 REBUILD = "rw catalog rebuild"
+FORMS = (
+    "Look at RW_CATALOG_URL: sqlite:////var/lib/resticwrap/catalog.sqlite, or postgresql://USER:PASSWORD@HOST/DATABASE "
+    "(with the extra: pip install 'resticwrap[postgres]')."
+)
 NO_ROOM = 65536
 """With less room than this on the disk, in bytes, an I/O error of SQLite is taken for a full disk."""
 
@@ -45,17 +50,18 @@ class Database:
             self._sqlite = parsed.get_backend_name() == "sqlite"
             self._path = _file_of(parsed) if self._sqlite else None
             self.engine = self._engine(parsed)
-        except (SQLAlchemyError, ImportError) as error:
+        except (SQLAlchemyError, ImportError, ValueError) as error:
             # Not the address itself: it may hold a password.
             message = "The address of the catalogue cannot be used: its form or its driver is not known."
-            raise CatalogUnavailable(
-                message, hint="Look at RW_CATALOG_URL; sqlite:////var/lib/resticwrap/catalog.sqlite is one that can be."
-            ) from error
+            raise CatalogUnavailable(message, hint=FORMS) from error
         self._writer = self.engine.execution_options(rw_write=True)
+        self._reader = self.engine if self._sqlite else postgres.reader(self.engine)
 
     def _engine(self, url: URL) -> Engine:
+        if postgres.is_postgres(url):
+            return postgres.open_engine(url, self._busy_timeout)
         if not self._sqlite:
-            return create_engine(url, hide_parameters=True)
+            raise ValueError("another database")
         engine = create_engine(url, hide_parameters=True, connect_args={"timeout": self._busy_timeout})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -70,21 +76,37 @@ class Database:
                     yield connection
                 return
             self._prepare()
-            with self.engine.connect() as connection:
+            with self._reader.connect() as connection:
                 yield connection
 
     @property
     def present(self) -> bool:
-        """Whether there is a catalogue at all; a server's is there until it says otherwise."""
-        return self._path is None or self._path.exists()
+        """Whether there is a catalogue at all: a file, or the tables of a server's database. Raises CatalogUnavailable
+        where the server does not say."""
+        if self._sqlite:
+            return self._path is None or self._path.exists()
+        if self._prepared is None:
+            with self._translated(), self.engine.connect() as connection:
+                return stored_version(connection) is not None
+        return True
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction: all of it is on disk when the block is left, or nothing of it."""
+    def writing(self, *names: str) -> Iterator[Connection]:
+        """A transaction: all of it is on disk when the block is left, or nothing of it. `names`: of which targets, or
+        hosts, it writes; who writes of the same waits meanwhile."""
         with self._translated():
             self._prepare()
             with self._writer.begin() as connection:
+                if not self._sqlite:
+                    postgres.queue(connection, names)
                 yield connection
+
+    def clock(self) -> float | None:
+        """The server's clock, in seconds since 1970; None where the catalogue is a file."""
+        if self._sqlite:
+            return None
+        with self._translated(), self.engine.connect() as connection:
+            return postgres.clock(connection)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -122,10 +144,14 @@ class Database:
         if version is not None and version > HEAD:
             raise CatalogUnavailable(
                 f"The catalogue was written by a newer rw (schema {version}, this one knows {HEAD}).",
-                hint=f"Upgrade rw, or move {self._name()} aside and run: {REBUILD}",
+                hint=f"Upgrade rw, or move {self._name()} aside and run: {REBUILD}"
+                if self._sqlite
+                else f"Upgrade rw on this machine, or name another database in RW_CATALOG_URL and run: {REBUILD}",
             )
         # Asked again inside the transaction: another process may have been first.
         with self._writer.begin() as connection:
+            if not self._sqlite:
+                postgres.queue(connection, [postgres.MAKING])
             version = stored_version(connection)
             if version is None:
                 metadata.create_all(connection)
@@ -144,13 +170,15 @@ class Database:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> Failure:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and self._sqlite:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return self._full()
             return CatalogUnavailable(
                 f"The catalogue {self._name()} cannot be opened: {error.strerror or type(error).__name__}.",
                 hint=f"Look at the owner and the mode of its folder; {REBUILD} makes a new catalogue.",
             )
+        if not self._sqlite:
+            return postgres.failure(error, self.engine.url, self._busy_timeout)
         original = error.orig if isinstance(error, DBAPIError) else error
         # The low byte is what kind of error it is, the rest says where SQLite met it.
         code = getattr(original, "sqlite_errorcode", 0) & 0xFF
@@ -177,10 +205,14 @@ class Database:
         """What to raise where the catalogue holds something that cannot be so."""
         return CatalogUnavailable(
             f"The catalogue {self._name()} is damaged: {why}.",
-            hint=f"Move {self._name()} and the -wal and -shm beside it to another folder, then run: {REBUILD}",
+            hint=f"Move {self._name()} and the -wal and -shm beside it to another folder, then run: {REBUILD}"
+            if self._sqlite
+            else f"Restore that database, or name an empty one in RW_CATALOG_URL, then run: {REBUILD}",
         )
 
     def _name(self) -> str:
+        if not self._sqlite:
+            return postgres.shown(self.engine.url)
         return str(self._path) if self._path else self.engine.url.render_as_string(hide_password=True)
 
     def _no_room(self) -> bool:

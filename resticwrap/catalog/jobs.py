@@ -67,7 +67,7 @@ class SqlCatalog(AgingTables, ProofTables, UnattendedTables):
 
     def open_job(self, job: Job) -> None:
         """Record a job as running. One that is recorded as closed stays so: an opening that comes late is old news."""
-        with self.database.writing() as connection:
+        with self.database.writing(job.target) as connection:
             known = connection.execute(select(jobs.c.outcome).where(jobs.c.id == job.id)).scalar()
             if known is None or known == "running":
                 _replace(connection, [job])
@@ -78,7 +78,7 @@ class SqlCatalog(AgingTables, ProofTables, UnattendedTables):
     def close_jobs(self, closed: Iterable[Job]) -> None:
         """Record the ends of many jobs, a few hundred in a transaction."""
         for batch in batches(closed):
-            with self.database.writing() as connection:
+            with self.database.writing(*{job.target for job in batch}) as connection:
                 _replace(connection, batch)
 
     def open_jobs(self, target: str) -> Sequence[Job]:
@@ -257,7 +257,7 @@ class SqlCatalog(AgingTables, ProofTables, UnattendedTables):
             rows = {
                 snapshot.original: snapshot_values(target, tier, snapshot, complete) for snapshot, complete in batch
             }
-            with self.database.writing() as connection:
+            with self.database.writing(target) as connection:
                 known = _known(connection, snapshots, target, tier, rows)
                 _insert(connection, snapshots, [_counted(row) for name, row in rows.items() if name not in known])
                 _update_snapshots(connection, [row for name, row in rows.items() if name in known])
@@ -304,7 +304,7 @@ class SqlCatalog(AgingTables, ProofTables, UnattendedTables):
     def forget_snapshots(self, target: str, tier: str, originals: Iterable[str]) -> None:
         """These are no longer in the repository. Ones that are not known are no error."""
         for batch in batches(originals):
-            with self.database.writing() as connection:
+            with self.database.writing(target) as connection:
                 for table in (proofs, snapshots):
                     here = _of_tier(table, target, tier)
                     connection.execute(delete(table).where(*here, table.c.original.in_(batch)))
@@ -314,14 +314,14 @@ class SqlCatalog(AgingTables, ProofTables, UnattendedTables):
     ) -> None:
         """Without a tier: in every tier where the snapshot is known. With one, it need not be known yet."""
         for batch in batches(originals):
-            with self.database.writing() as connection:
+            with self.database.writing(target) as connection:
                 tiers = {tier: set(batch)} if tier is not None else _tiers_of(connection, target, batch)
                 for name, proven in tiers.items():
                     _keep_newest(connection, proofs, target, name, "original", proven, at, until)
 
     def disprove(self, target: str, tier: str, originals: Iterable[str]) -> None:
         for batch in batches(originals):
-            with self.database.writing() as connection:
+            with self.database.writing(target) as connection:
                 connection.execute(delete(proofs).where(*_of_tier(proofs, target, tier), proofs.c.original.in_(batch)))
 
     # Packs
@@ -329,11 +329,11 @@ class SqlCatalog(AgingTables, ProofTables, UnattendedTables):
     def record_reads(
         self, target: str, tier: str, first_bytes: Sequence[int], at: Time, until: Time | None = None
     ) -> None:
-        with self.database.writing() as connection:
+        with self.database.writing(target) as connection:
             _keep_newest(connection, pack_reads, target, tier, "first_byte", set(first_bytes), at, until)
 
     def forget_reads(self, target: str, tier: str) -> None:
-        with self.database.writing() as connection:
+        with self.database.writing(target) as connection:
             connection.execute(delete(pack_reads).where(*_of_tier(pack_reads, target, tier)))
 
     def reads(self, target: str, tier: str, until: Time | None = None) -> Mapping[int, Time]:

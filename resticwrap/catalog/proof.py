@@ -23,9 +23,9 @@ class ProofTables:
     def put_evidence(self, records: Iterable[Evidence | bytes], *, target: str | None = None) -> None:
         """Remember records; one that is known stays as it was first."""
         for batch in batches(records):
-            with self.database.writing() as connection:
-                for given in batch:
-                    one = from_json(Evidence, given) if isinstance(given, bytes) else given
+            read = [(given, from_json(Evidence, given) if isinstance(given, bytes) else given) for given in batch]
+            with self.database.writing(*{target or one.target for _, one in read}) as connection:
+                for given, one in read:
                     key = (
                         evidence.c.target == (target or one.target),
                         evidence.c.installation == one.installation,
@@ -68,7 +68,7 @@ class ProofTables:
         """The last time of each is kept."""
         for batch in batches(objects):
             last = {(one.domain, one.path): one for one in batch}
-            with self.database.writing() as connection:
+            with self.database.writing(target) as connection:
                 for one in last.values():
                     key = (drilled.c.target == target, drilled.c.domain == one.domain, drilled.c.path == one.path)
                     connection.execute(delete(drilled).where(*key))

@@ -21,16 +21,21 @@ def from_micros(micros: int) -> Time:
     return EPOCH + timedelta(microseconds=micros)
 
 
+def text(given: str) -> str:
+    """As every database keeps it: PostgreSQL has no NUL in texts. The record, which is JSON, has it as it was."""
+    return given.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def job_values(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "target": job.target,
         "kind": job.kind,
         "outcome": job.outcome,
-        "host": job.host,
+        "host": text(job.host),
         "started_at": to_micros(job.started_at),
         "finished_at": None if job.finished_at is None else to_micros(job.finished_at),
-        "manifest": job.manifest,
+        "manifest": None if job.manifest is None else text(job.manifest),
         "record": to_json(job).decode(),
     }
 
@@ -52,7 +57,7 @@ def run_values(job: Job, position: int, run: DomainRun) -> dict[str, Any]:
         "size": run.size,
         "duration": run.duration,
         "snapshot": run.snapshot,
-        "error": run.error.message if run.error else "",
+        "error": text(run.error.message) if run.error else "",
     }
 
 

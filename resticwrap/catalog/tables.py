@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -195,4 +196,9 @@ host_domains = Table(
 
 # Alembic's own table, as Alembic makes it: a fresh catalogue is stamped without importing Alembic.
 stamps = MetaData()
-alembic_version = Table("alembic_version", stamps, Column("version_num", String(32), primary_key=True))
+alembic_version = Table(
+    "alembic_version",
+    stamps,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)

@@ -33,7 +33,7 @@ class UnattendedTables:
             "job": run.job,
             "record": to_json(run).decode(),
         }
-        with self.database.writing() as connection:
+        with self.database.writing(f"host {run.host}") as connection:
             connection.execute(delete(scheduled_runs).where(scheduled_runs.c.id == run.id))
             connection.execute(insert(scheduled_runs), [row])
 
@@ -71,7 +71,7 @@ class UnattendedTables:
                 }
                 for event in batch
             }
-            with self.database.writing() as connection:
+            with self.database.writing(*{event.target for event in batch}) as connection:
                 connection.execute(delete(alert_events).where(alert_events.c.id.in_(rows)))
                 connection.execute(insert(alert_events), list(rows.values()))
 
@@ -86,7 +86,7 @@ class UnattendedTables:
     def put_host_domains(self, promised: Iterable[HostDomain]) -> None:
         """What these hosts promise of these targets now; what they promised before of them is forgotten."""
         found = list(promised)
-        with self.database.writing() as connection:
+        with self.database.writing(*(f"host {one.host}" for one in found)) as connection:
             for host, target in sorted({(one.host, one.target) for one in found}):
                 here = (host_domains.c.host == host, host_domains.c.target == target)
                 connection.execute(delete(host_domains).where(*here))
@@ -108,8 +108,9 @@ class UnattendedTables:
         query = select(host_domains.c.record)
         if target is not None:
             query = query.where(host_domains.c.target == target)
-        query = query.order_by(host_domains.c.host, host_domains.c.target, host_domains.c.domain)
-        return self._values(HostDomain, query, "of a machine's domain")
+        found = self._values(HostDomain, query, "of a machine's domain")
+        # Not by the database, which may sort as people do.
+        return sorted(found, key=lambda one: (one.host, one.target, one.domain))
 
     def _values(self, kind: type[V], query: Select[Any], what: str) -> list[V]:
         with self.database.reading() as connection:

@@ -27,6 +27,7 @@ from resticwrap.services.restore import live_root, planned
 from resticwrap.services.unsaved import unsaved
 
 LOCK = "in-place restore"
+SECRET_FILES = ("RESTIC_PASSWORD_FILE", "RW_CATALOG_URL_FILE")
 
 
 class DomainWork(Work):
@@ -110,9 +111,8 @@ def own_places(context: Context) -> list[Path]:
     targets = [settings.target(name) for name in settings.target_names if not settings.problems_of_target(name)]
     places += [target.path for target in targets if isinstance(target, LocalTarget)]
     places += [target.password_file for target in targets if target.password_file is not None]
-    if named := settings.env.get("RESTIC_PASSWORD_FILE"):
-        places.append(Path(named))
-    _, sqlite, database = settings.env.get("RW_CATALOG_URL", "").partition("sqlite:///")
+    places += [Path(named) for name in SECRET_FILES if (named := settings.env.get(name))]
+    _, sqlite, database = (settings.catalog_url() or "").partition("sqlite:///")
     if sqlite and database:
         places.append(Path(database.partition("?")[0]))
     return [place.absolute() for place in places]

@@ -149,6 +149,14 @@ class Settings:
         """What is wrong with a target; nothing where it can be used. Raises UsageError for an unknown one."""
         return self._targets.get(self.target_name(name))[1]
 
+    def catalog_url(self) -> str | None:
+        """What RW_CATALOG_URL says, or the file that RW_CATALOG_URL_FILE names; None: the catalogue is a file of the
+        state directory. Raises UsageError, never with what stands there."""
+        try:
+            return Variables(self.env, {}).value("RW_CATALOG_URL")
+        except ValueError as error:
+            raise UsageError(f"The address of the catalogue: {error}.", hint="ls -l $RW_CATALOG_URL_FILE") from None
+
     def select_domains(self, names: Sequence[str] = ()) -> "dict[str, Domain]":
         """These domains, in the order of the policies; all where none is named. Raises UsageError for unknown ones."""
         if unknown := [name for name in names if name not in self.domains]:

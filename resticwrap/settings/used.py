@@ -9,7 +9,9 @@ from resticwrap.settings.loading import FILES
 from resticwrap.settings.tree import Item, PathOfKey, read
 from resticwrap.settings.variables import REFERENCE, Variables
 
-OF_HERE = frozenset({"RW_STATE_DIR", "RW_POLICIES", "RW_CATALOG_URL", "RESTIC_CACHE_DIR", "RESTIC_PASSWORD_FILE"})
+OF_HERE = frozenset(
+    "RW_STATE_DIR RW_POLICIES RW_CATALOG_URL RW_CATALOG_URL_FILE RESTIC_CACHE_DIR RESTIC_PASSWORD_FILE".split()
+)
 """What says where things lie on this machine, and is another matter on another."""
 
 

@@ -1,7 +1,7 @@
 """What every catalogue does, whatever database it lies in."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -25,12 +25,18 @@ def sqlite(folder: Path) -> SqlCatalog:
     return SqlCatalog(default_url(folder))
 
 
-CATALOGS: dict[str, Callable[[Path], SqlCatalog]] = {"sqlite": sqlite}
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a catalogue that is not there yet, in each of the databases in turn."""
+    made: str = (
+        default_url(tmp_path / "state") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    )
+    return made
 
 
-@pytest.fixture(params=CATALOGS)
-def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlCatalog]:
-    made = CATALOGS[request.param](tmp_path)
+@pytest.fixture
+def catalog(url: str) -> Iterator[SqlCatalog]:
+    made = SqlCatalog(url)
     yield made
     made.close()
 
@@ -41,14 +47,17 @@ def test_is_the_port(catalog: SqlCatalog) -> None:
     assert port.jobs("oss") == []
 
 
-def test_a_question_makes_no_catalogue(tmp_path: Path) -> None:
+def test_a_question_makes_no_catalogue(catalog: SqlCatalog, url: str, tmp_path: Path) -> None:
     """Where there is none, nothing is known, and nothing is written by asking; the first record makes it."""
-    catalog = sqlite(tmp_path / "state")
     assert (catalog.present, catalog.jobs("oss"), catalog.job("snapshot_x")) == (False, [], None)
     assert not (tmp_path / "state").exists()
+    other = SqlCatalog(url)
+    assert not other.present
     catalog.open_job(a_job())
     assert (catalog.present, [job.id for job in catalog.jobs("oss")]) == (True, [a_job().id])
+    assert (other.present, [job.id for job in other.jobs("oss")]) == (True, [a_job().id])
     catalog.close()
+    other.close()
 
 
 def test_a_job_is_open_until_it_is_closed(catalog: SqlCatalog) -> None:

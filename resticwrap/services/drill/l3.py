@@ -24,6 +24,8 @@ from resticwrap.services.drill.frame import Begun, Rehearsal
 
 NAMED = 5
 
+OF_THE_LIVE_ONE = ("RW_STATE_DIR", "RW_CATALOG_URL", "RW_CATALOG_URL_FILE", "RW_POLICIES", "DOCKER_HOST")
+
 
 def work(context: Context, domains: tuple[str, ...] = (), *, start: bool = True) -> Callable[[Begun], Rehearsal]:
     """The work of an L3 drill, for the frame. Raises RestoreRefused where something cannot be kept apart."""
@@ -74,9 +76,9 @@ def _points_at(context: Context, environment: Mapping[str, str]) -> str:
     """The name of a variable that leads to live state, a live catalogue or live data; empty where none does."""
     settings = context.settings
     live = {str(settings.state_dir), *(str(domain.source.root) for domain in settings.domains.values())}
-    live |= {url for url in (settings.env.get("RW_CATALOG_URL"),) if url}
+    live |= {url for url in (settings.catalog_url(),) if url}
     for name, value in environment.items():
-        if name in ("RW_STATE_DIR", "RW_CATALOG_URL", "RW_POLICIES", "DOCKER_HOST") or any(p in value for p in live):
+        if name in OF_THE_LIVE_ONE or any(p in value for p in live):
             return name
     return ""
 
@@ -87,7 +89,7 @@ def refuse_live(context: Context, there: Context, root: Path) -> None:
     for what, path in own.items():
         if not places.inside(path, root):
             raise errors.RestoreRefused(f"The drill's {what} would be {path}, outside of its place.")
-    if there.settings.env.get("RW_CATALOG_URL"):
+    if there.settings.catalog_url():
         raise errors.RestoreRefused("The drill would write into the catalogue that RW_CATALOG_URL names.")
     if there.settings.state_dir == context.settings.state_dir:
         raise errors.RestoreRefused("The drill's state directory is the live one.")
