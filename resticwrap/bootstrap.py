@@ -22,7 +22,7 @@ from resticwrap.host.locks import FlockLocks
 from resticwrap.host.space import HostSpace, free_bytes
 from resticwrap.model.kit import Kit
 from resticwrap.model.policy import LocalTarget, S3Target, Target
-from resticwrap.ports import Bucket, Catalog, Commands, TargetStore, Watcher
+from resticwrap.ports import Bucket, Catalog, Commands, HostLocks, TargetStore, Watcher
 from resticwrap.restic.install import dotted, find_restic, known_version
 from resticwrap.restic.password import Password
 from resticwrap.restic.repository import ResticRepository
@@ -52,6 +52,12 @@ class House:
     clock: Clock
     placed: tuple[Place, Kit] | None = None
     """Where this installation was laid down out of a kit: its secrets lie there, whatever the policies say."""
+
+    def close(self) -> None:
+        """Give up the connections that were opened."""
+        for name in ("catalog", "locks"):
+            if close := getattr(self.__dict__.get(name), "close", None):
+                close()
 
     @cached_property
     def target_name(self) -> str:
@@ -113,10 +119,40 @@ class House:
         )
 
     @cached_property
+    def locks(self) -> HostLocks:
+        """Those of this machine, and those of all machines where they share a catalogue."""
+        own = FlockLocks(self.settings.state_dir, self.clock, self.cancel.check)
+        url = self.settings.catalog_url()
+        if url is None or not url.startswith("postgres"):
+            return own
+        from resticwrap.catalog.locks import SharedLocks
+
+        return SharedLocks(
+            own,
+            url,
+            self._shared_name,
+            self.clock,
+            check=self.cancel.check,
+            note=self.watcher.note,
+            catalog=lambda: self.catalog,
+            target=self.target_name,
+        )
+
+    def _shared_name(self, lock: str) -> str | None:
+        """By what name other machines know a lock that guards a repository: its pinned id stands in place of its
+        address, which may be another one there. None for a lock that concerns this machine alone."""
+        kind, _, guarded = lock.partition(" ")
+        pins = self.state.pins(self.target_name)
+        places = {self.context.repositories[tier].url: pin.repository_id for tier, pin in pins.items()}
+        places[self.target_name] = pins["hot"].repository_id if "hot" in pins else ""
+        if kind not in GUARDING or not places.get(guarded):
+            return None
+        return f"{kind} {places[guarded]}"
+
+    @cached_property
     def context(self) -> Context:
         """The target with its adapters, for services."""
-        locks = FlockLocks(self.settings.state_dir, self.clock, self.cancel.check)
-        target = self.target
+        locks, target = self.locks, self.target
         version = known_version(self.binary, self.settings.env)
         if target.compression in ("fastest", "better") and version < (0, 19, 0):
             raise errors.ResticMissing(
@@ -180,7 +216,7 @@ class House:
             ),
         )
 
-    def _repository(self, tier: str, locks: FlockLocks, *, beside: Path | None = None) -> ResticRepository:
+    def _repository(self, tier: str, locks: HostLocks, *, beside: Path | None = None) -> ResticRepository:
         target = self.target
         store = self.store if beside is None else LocalStore(beside.parent, beside.name)
         access, namespace = store.restic_access, target.namespace if beside is None else beside.name
@@ -253,6 +289,8 @@ def _as_placed(target: Target, place: Place, kit: Kit) -> Target:
     return target.model_copy(update=changed)
 
 
+GUARDING = frozenset({"maintenance", "copy", "keys"})
+"""The kinds of locks that guard a repository, and not what belongs to this machine alone."""
 OF_THE_MACHINE = (
     *INHERITED, "RW_RESTIC", "XDG_CACHE_HOME", "XDG_DATA_HOME", "AWS_CA_BUNDLE", "SSL_CERT_FILE",
 )  # fmt: skip
@@ -287,8 +325,7 @@ def elsewhere(
     try:
         yield built.context
     finally:
-        if "catalog" in built.__dict__:
-            built.catalog.close()
+        built.close()
 
 
 def limits_of(target: Target) -> Limits:
@@ -327,5 +364,4 @@ def house(
     try:
         yield built
     finally:
-        if "catalog" in built.__dict__:
-            built.catalog.close()
+        built.close()

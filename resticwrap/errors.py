@@ -96,6 +96,10 @@ class Locked(Failure):
     advice = "Wait for the other one to end; rw unlock shows whose the repository's locks are."
 
 
+class LockLost(Locked):
+    """A lock that keeps other machines away ended while it was held: nothing may be removed any more."""
+
+
 class WrongPassword(Failure):
     """No key of the repository opens with the configured password."""
 

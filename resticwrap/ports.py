@@ -488,10 +488,15 @@ class Source(Protocol):
 
 
 class HostLocks(Protocol):
-    """Advisory locks of this machine, in the state directory. They die with their holder, never before."""
+    """Advisory locks of this machine, in the state directory; and of all machines that share a catalogue, where they
+    guard a repository. They die with their holder; those of several machines also with its connection."""
 
     def hold(self, name: str, *, shared: bool = False, wait: float = 0) -> AbstractContextManager[None]:
-        """Hold a lock of ours by name. Raises Locked when it is not had within `wait` seconds."""
+        """Hold a lock of ours by name. Raises Locked when it is not had within `wait` seconds, CatalogUnavailable where
+        an exclusive one has to be told to other machines and cannot be."""
+
+    def check(self) -> None:
+        """Before anything is removed: raises LockLost where somebody else may have what is held here."""
 
     def lease(self, repository: str) -> Lease:
         """A new lease for a child that works on this repository (its pinned id, or its URL before it has one)."""

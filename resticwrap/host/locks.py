@@ -110,6 +110,9 @@ class FlockLocks:
         finally:
             os.close(fd)
 
+    def check(self) -> None:
+        """They cannot be lost."""
+
     def lease(self, repository: str) -> FileLease:
         """Raises Failure where the state directory cannot be written or its file system has no flock."""
         folder = self._folder(repository)

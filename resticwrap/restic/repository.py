@@ -184,10 +184,12 @@ class ResticRepository:
 
     def repair_packs(self, packs: Sequence[str], place: Path) -> None:
         for some in _arguments(packs):
+            self._still_alone()
             self._runner.run(["repair", "packs", *some], cwd=place)
 
     def cut_snapshots(self, snapshots: Sequence[str]) -> None:
         for some in _arguments(snapshots):
+            self._still_alone()
             self._runner.run(["repair", "snapshots", "--forget", *some])
 
     def pack_blobs(self, pack: str) -> frozenset[str]:
@@ -208,11 +210,13 @@ class ResticRepository:
     def retag(self, snapshots: Sequence[str], *, add: Sequence[str], remove: Sequence[str]) -> None:
         command = ["tag", *(f"--add={tag}" for tag in add), *(f"--remove={tag}" for tag in remove)]
         for some in _arguments(snapshots):
+            self._still_alone()
             self._runner.run([*command, *some])
 
     def forget(self, snapshots: Sequence[str]) -> bool:
         whole = True
         for some in _arguments(snapshots):
+            self._still_alone()
             result, _ = self._runner.run(["forget", *some], accept=frozenset({exits.OK, exits.PARTIAL}))
             whole = whole and result.code == exits.OK
         return whole
@@ -229,6 +233,8 @@ class ResticRepository:
         command = ["prune", f"--max-unused={max_unused}"]
         command += ["--repack-cacheable-only"] if cacheable_only else []
         command += [] if max_repack is None else [f"--max-repack-size={max_repack}"]
+        if not dry_run:
+            self._still_alone()
         result, _ = self._runner.run([*command, *(["--dry-run", "--no-lock"] if dry_run else [])], deadline=deadline)
         return result.stdout.decode("utf-8", "replace").splitlines()
 
@@ -273,7 +279,12 @@ class ResticRepository:
 
     def remove_key(self, key: str, password: str | None = None) -> None:
         if any(one.id == key for one in self.list_keys(password)):
+            self._still_alone()
             self._runner.run(["key", "remove", key], password=password)
+
+    def _still_alone(self) -> None:
+        """Before anything is removed. Raises LockLost where another machine may be at work here by now."""
+        self._setting.locks.check()
 
     def trees(self, *, no_cache: bool = False) -> Trees:
         self.open()

@@ -95,7 +95,7 @@ def _resume(context: Context, warnings: list[str]) -> None:
             had = context.hot.repair_index(REPAIR_WAIT)
         if had:
             interrupted.indexed(context)
-    except errors.Locked:
+    except (errors.Locked, errors.CatalogUnavailable):
         had = False
     except errors.ResticFailed as error:
         # A writer that may not delete adds the new index and cannot remove the old one: no reason not to back up.

@@ -293,6 +293,7 @@ class _Repair:
         """Out of the repository, once it is kept aside."""
         for one in bad:
             self._aside_damaged(one)
+            self.context.locks.check()
             self.context.store.delete(self.look.key(one))
 
     def _aside_damaged(self, one: BadObject) -> None:

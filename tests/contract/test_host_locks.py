@@ -1,4 +1,8 @@
-"""The contract of `HostLocks`: locks and leases live exactly as long as their holders."""
+"""The contract of `HostLocks`: locks and leases live exactly as long as their holders.
+
+Those of this machine, and the same under those of all machines that share a catalogue; what passes between machines
+is in `tests/unit/catalog/test_locks.py`.
+"""
 
 import contextlib
 import fcntl
@@ -7,14 +11,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from resticwrap import errors
-from resticwrap.clock import FixedClock, SystemClock
+from resticwrap.catalog.locks import SharedLocks
+from resticwrap.clock import Clock, FixedClock, SystemClock
 from resticwrap.host.locks import FlockLocks, file_name
 from resticwrap.ports import HostLocks, Lease
 
@@ -28,6 +34,9 @@ from pathlib import Path
 from resticwrap.clock import SystemClock
 from resticwrap.host.locks import FlockLocks
 locks = FlockLocks(Path(sys.argv[1]), SystemClock())
+if url := os.environ.get("URL"):
+    from resticwrap.catalog.locks import SharedLocks
+    locks = SharedLocks(locks, url, lambda name: name, SystemClock())
 if sys.argv[2] == "hold":
     with locks.hold("job", shared=sys.argv[3] == "shared"):
         print("held", flush=True)
@@ -41,16 +50,41 @@ signal.pause()
 """
 
 
+@dataclass
+class Machine:
+    """Makes the locks of one state directory; with `url` those that other machines see too."""
+
+    state: Path
+    url: str = ""
+    made: list[SharedLocks] = field(default_factory=list)
+
+    def __call__(self, clock: Clock | None = None, check: Callable[[], None] = lambda: None) -> HostLocks:
+        clock = clock or FixedClock(NOW)
+        own = FlockLocks(self.state, clock, check)
+        if not self.url:
+            return own
+        self.made.append(SharedLocks(own, self.url, lambda name: name, clock, check=check))
+        return self.made[-1]
+
+
+@pytest.fixture(params=["flock", "postgres"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path, request.getfixturevalue("postgres_url") if request.param == "postgres" else "")
+    yield made
+    for locks in made.made:
+        locks.close()
+
+
 @pytest.fixture
-def locks(tmp_path: Path) -> FlockLocks:
-    return FlockLocks(tmp_path, FixedClock(NOW))
+def locks(machine: Machine) -> HostLocks:
+    return machine()
 
 
 @contextlib.contextmanager
-def owner(state: Path, *words: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def owner(machine: Machine, *words: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """Another rw that holds something; with the line that it says once it does."""
-    argv = [sys.executable, "-c", OWNER, str(state), *words]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-c", OWNER, str(machine.state), *words]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "URL": machine.url}
     with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -67,14 +101,14 @@ def holds(locks: HostLocks, name: str, *, shared: bool = False) -> bool:
         return False
 
 
-def test_it_is_the_port(locks: FlockLocks) -> None:
+def test_it_is_the_port(locks: HostLocks) -> None:
     """The adapter has the Protocol's shape."""
     port: HostLocks = locks
     lease: Lease = port.lease(REPOSITORY)
     lease.close()
 
 
-def test_exclusive_and_shared(locks: FlockLocks) -> None:
+def test_exclusive_and_shared(locks: HostLocks) -> None:
     """Shared ones go together, an exclusive one goes alone, other names do not matter."""
     with locks.hold("a", shared=True):
         assert holds(locks, "a", shared=True)
@@ -86,30 +120,30 @@ def test_exclusive_and_shared(locks: FlockLocks) -> None:
     assert holds(locks, "a")
 
 
-def test_released_when_the_work_fails(locks: FlockLocks) -> None:
+def test_released_when_the_work_fails(locks: HostLocks) -> None:
     """An error inside lets the lock go."""
     with pytest.raises(ZeroDivisionError), locks.hold("a"):
         raise ZeroDivisionError
     assert holds(locks, "a")
 
 
-def test_waits_as_long_as_told(tmp_path: Path) -> None:
+def test_waits_as_long_as_told(machine: Machine) -> None:
     """The clock given is the one that is waited on, to the second."""
     clock = FixedClock(NOW)
-    locks = FlockLocks(tmp_path, clock)
+    locks = machine(clock)
     with locks.hold("a"), pytest.raises(errors.Locked, match="after 30 seconds"), locks.hold("a", wait=30):
         pass
     assert clock.monotonic() == pytest.approx(30)
 
 
-def test_who_waits_may_be_told_to_stop(tmp_path: Path) -> None:
+def test_who_waits_may_be_told_to_stop(machine: Machine) -> None:
     """A wish to stop is heard after a second at the latest; a wait as short as that is not interrupted."""
 
     def stop() -> None:
         raise errors.Interrupted("Interrupted.")
 
     clock = FixedClock(NOW)
-    locks = FlockLocks(tmp_path, clock, stop)
+    locks = machine(clock, stop)
     with locks.hold("a"), pytest.raises(errors.Interrupted), locks.hold("a", wait=30):
         pass
     assert clock.monotonic() == pytest.approx(1, abs=0.5)
@@ -117,7 +151,7 @@ def test_who_waits_may_be_told_to_stop(tmp_path: Path) -> None:
         pass
 
 
-def test_had_as_soon_as_it_is_free(tmp_path: Path) -> None:
+def test_had_as_soon_as_it_is_free(machine: Machine) -> None:
     """A waiter gets the lock when its holder lets go."""
 
     class Clock(FixedClock):
@@ -127,17 +161,17 @@ def test_had_as_soon_as_it_is_free(tmp_path: Path) -> None:
                 held.close()
 
     clock = Clock(NOW)
-    locks = FlockLocks(tmp_path, clock)
+    locks = machine(clock)
     with contextlib.ExitStack() as held:
         held.enter_context(locks.hold("a"))
         with locks.hold("a", wait=60):
             assert 5 < clock.monotonic() < 6
 
 
-def test_says_who_holds_it(tmp_path: Path) -> None:
+def test_says_who_holds_it(machine: Machine) -> None:
     """The sentence names process and time; after a SIGKILL of the holder the lock is free at once."""
-    locks = FlockLocks(tmp_path, SystemClock())
-    with owner(tmp_path, "hold", "alone") as (process, said):
+    locks = machine(SystemClock())
+    with owner(machine, "hold", "alone") as (process, said):
         assert said == "held"
         with pytest.raises(errors.Locked) as locked, locks.hold("job"):
             pass
@@ -149,7 +183,7 @@ def test_says_who_holds_it(tmp_path: Path) -> None:
         assert holds(locks, "job")
 
 
-def test_threads_exclude_each_other(locks: FlockLocks) -> None:
+def test_threads_exclude_each_other(locks: HostLocks) -> None:
     """Two threads of one process are two holders."""
     got: list[bool] = []
     with locks.hold("a"):
@@ -160,7 +194,7 @@ def test_threads_exclude_each_other(locks: FlockLocks) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".", "", "ü\n\udcff %", "x" * 1000, "/"])
-def test_any_name(locks: FlockLocks, tmp_path: Path, name: str) -> None:
+def test_any_name(locks: HostLocks, tmp_path: Path, name: str) -> None:
     """A name is never a path, and different names are different files."""
     with locks.hold(name):
         assert not holds(locks, name)
@@ -169,10 +203,10 @@ def test_any_name(locks: FlockLocks, tmp_path: Path, name: str) -> None:
     assert len(file_name(name)) < 255
 
 
-def test_a_lease_lives_as_long_as_the_child(tmp_path: Path) -> None:
+def test_a_lease_lives_as_long_as_the_child(machine: Machine) -> None:
     """Held while the child lives, also when its rw was killed; free when the child is gone."""
-    locks = FlockLocks(tmp_path, SystemClock())
-    with owner(tmp_path, "lease", REPOSITORY) as (process, said):
+    locks = machine(SystemClock())
+    with owner(machine, "lease", REPOSITORY) as (process, said):
         child = int(said)
         try:
             process.send_signal(signal.SIGKILL)
@@ -200,7 +234,7 @@ def wait_until_gone(pid: int) -> None:
     raise AssertionError("the child does not end")
 
 
-def test_closing_our_copy_leaves_the_childs(locks: FlockLocks) -> None:
+def test_closing_our_copy_leaves_the_childs(locks: HostLocks) -> None:
     """`close` may be called while the child runs, and twice."""
     lease = locks.lease(REPOSITORY)
     with subprocess.Popen(["sleep", "600"], pass_fds=[lease.fd]) as child:
@@ -230,7 +264,7 @@ def test_seen_from_another_pid_namespace(tmp_path: Path) -> None:
     assert done.stdout == "[]\n" or done.stdout == "[False]\n", done.stderr
 
 
-def test_lookers_do_not_disturb_each_other(locks: FlockLocks, tmp_path: Path) -> None:
+def test_lookers_do_not_disturb_each_other(locks: HostLocks, tmp_path: Path) -> None:
     """Somebody who is looking at a free lease does not make it look held."""
     locks.lease(REPOSITORY).close()
     (path,) = tmp_path.rglob("*.json")
@@ -239,10 +273,10 @@ def test_lookers_do_not_disturb_each_other(locks: FlockLocks, tmp_path: Path) ->
         assert [one.held for one in locks.leases(REPOSITORY)] == [False]
 
 
-def test_old_free_leases_are_removed(tmp_path: Path) -> None:
+def test_old_free_leases_are_removed(machine: Machine) -> None:
     """After a day a free lease is told of once more and goes; a held one stays as long as it is held."""
     clock = FixedClock(NOW)
-    locks = FlockLocks(tmp_path, clock)
+    locks = machine(clock)
     held = locks.lease(REPOSITORY)
     locks.lease(REPOSITORY).close()
     assert len(locks.leases(REPOSITORY)) == 2
@@ -254,7 +288,7 @@ def test_old_free_leases_are_removed(tmp_path: Path) -> None:
     fresh.close()
 
 
-def test_a_lease_that_nobody_can_read_is_still_judged(locks: FlockLocks, tmp_path: Path) -> None:
+def test_a_lease_that_nobody_can_read_is_still_judged(locks: HostLocks, tmp_path: Path) -> None:
     """Torn or foreign bytes: held or free is told by the lock, not by the content."""
     lease = locks.lease(REPOSITORY)
     os.pwrite(lease.fd, b"\0" * 512, 0)
