@@ -10,7 +10,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python
 	--no-emit-index-url --no-emit-find-links --no-header --quiet -o constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup restics demo picture test test-oldest check check-style bench soak clean constraints
+.PHONY: help setup restics engine demo picture test test-oldest check check-style bench soak clean constraints
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1	\2/p' Makefile | expand -t 22
@@ -24,6 +24,10 @@ setup: $(READY)  ## the virtual environment, from pinned and hashed packages
 restics: $(READY)
 	@$(BIN)/python -m resticwrap.restic.install --quiet --suite trixie --suite sid
 
+engine: $(READY)  ## a Docker engine, compose and the images for the tests that use them; installs as root
+	@.ci/engine
+	@$(BIN)/python -m tests.servers.engine
+
 demo: $(READY)  ## back up, change, back up, verify, restore and compare the example data
 	@bash examples/demo.sh
 
@@ -31,7 +35,7 @@ picture: $(READY)  ## draw docs/status.svg anew from the example data
 	@$(BIN)/python examples/picture.py docs/status.svg
 
 test: $(READY) restics  ## the test suite, with the oldest and the newest restic
-	$(BIN)/pytest -n $(TEST_JOBS) -m "not soak" $(ARGS)
+	$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -m "not soak" $(ARGS)
 
 test-oldest: export RW_TEST_RESTIC := oldest
 test-oldest: test  ## the same suite, all of it on the oldest restic
