@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
+from typing import NamedTuple
 
 from resticwrap.model.aging import Held
 from resticwrap.model.base import Time
@@ -35,26 +36,43 @@ def moments(job: ScheduledJob, since: Time, until: Time, zone: tzinfo) -> Iterat
         yield from (until - job.every * number for number in range(count, -1, -1))
         return
     assert job.cron is not None  # a job has one of them
-    texts = job.cron.split()
-    minutes, hours, days, months, weekdays = (
-        _numbers(text, field) for text, field in zip(texts, CRON_FIELDS, strict=True)
-    )
-    any_day, any_weekday = texts[2].startswith("*"), texts[4].startswith("*")
+    times = cron_times(job.cron)
     day = since.astimezone(zone).date()
     while day <= until.astimezone(zone).date():
-        if day.month in months and _day_fits(day, days, weekdays, any_day, any_weekday):
-            for hour in sorted(hours):
-                for minute in sorted(minutes):
+        if day.month in times.months and _day_fits(day, times):
+            for hour in sorted(times.hours):
+                for minute in sorted(times.minutes):
                     moment = datetime.combine(day, time(hour, minute), zone)
                     if since <= moment <= until:
                         yield moment.astimezone(until.tzinfo)
         day += timedelta(days=1)
 
 
-def _day_fits(day: date, days: set[int], weekdays: set[int], any_day: bool, any_weekday: bool) -> bool:
-    """As cron has it: where both are restricted, either will do. Source: crontab(5)."""
-    in_month, in_week = day.day in days, day.isoweekday() % 7 in weekdays
-    return (in_month or in_week) if not any_day and not any_weekday else (in_month and in_week)
+class CronTimes(NamedTuple):
+    """What a cron expression allows; Sunday is weekday 0. `either`: day and weekday are both restricted, and one of
+    them is enough. Source: crontab(5)."""
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either: bool
+
+
+def cron_times(cron: str) -> CronTimes:
+    """The numbers of each field of a cron expression that the policy has checked."""
+    texts = cron.split()
+    minutes, hours, days, months, weekdays = (
+        frozenset(_numbers(text, field)) for text, field in zip(texts, CRON_FIELDS, strict=True)
+    )
+    either = not texts[2].startswith("*") and not texts[4].startswith("*")
+    return CronTimes(minutes, hours, days, months, weekdays, either)
+
+
+def _day_fits(day: date, times: CronTimes) -> bool:
+    in_month, in_week = day.day in times.days, day.isoweekday() % 7 in times.weekdays
+    return (in_month or in_week) if times.either else (in_month and in_week)
 
 
 def _numbers(text: str, field: tuple[str, int, int, Sequence[str]]) -> set[int]:
