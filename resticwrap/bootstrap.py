@@ -30,6 +30,7 @@ from resticwrap.restic.runner import INHERITED, Limits, Setting
 from resticwrap.services import place as places
 from resticwrap.services.context import Context, Records
 from resticwrap.services.inplace import InPlace
+from resticwrap.services.outside_ports import Keepers
 from resticwrap.services.place import Place
 from resticwrap.services.recording import Recorder
 from resticwrap.services.recovery_ports import Recovery, Sealing
@@ -104,6 +105,13 @@ class House:
     def commands(self, *, to_stderr: bool = False) -> Commands:
         """What runs commands of the operator's."""
         return HostCommands(self.settings.env, self.cancel, to_stderr=to_stderr)
+
+    @cached_property
+    def keepers(self) -> Keepers:
+        """systemd and cron of this machine."""
+        from resticwrap.host.keepers import HostKeepers
+
+        return HostKeepers(self.settings.env)
 
     @cached_property
     def records(self) -> Records:

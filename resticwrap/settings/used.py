@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from resticwrap.settings.crosscheck import TARGETS
+from resticwrap.settings.crosscheck import DOMAINS, GATES, SCHEDULE, TARGETS, TIERS
 from resticwrap.settings.loading import FILES
 from resticwrap.settings.tree import Item, PathOfKey, read
 from resticwrap.settings.variables import REFERENCE, Variables
@@ -63,3 +63,30 @@ def _texts(item: Item, path: PathOfKey) -> Iterator[tuple[PathOfKey, str]]:
             yield from _texts(child, (*path, at))
     elif value is not None:
         yield path, value
+
+
+@dataclass(frozen=True)
+class Named:
+    """Names of variables: `all` that the policies use, and those that are `plain`, which can hold no secret where they
+    are used."""
+
+    all: frozenset[str]
+    plain: frozenset[str]
+
+
+PLAIN_FILES = frozenset({TARGETS, DOMAINS, TIERS, SCHEDULE, GATES})
+SECRET_KEYS = frozenset({"credentials", "password_command"})
+
+
+def named(folder: Path) -> Named:
+    """The variables of all policies, those of targets that nothing uses too."""
+    names: set[str] = set()
+    secret: set[str] = set()
+    for file in FILES:
+        item, _ = read(folder, file)
+        for path, text in _texts(item, ()) if item is not None else ():
+            found = {match[1] for match in REFERENCE.finditer(text) if match[1]}
+            names |= found
+            if file not in PLAIN_FILES or SECRET_KEYS.intersection(map(str, path)):
+                secret |= found
+    return Named(frozenset(names), frozenset(names - secret))
