@@ -61,8 +61,14 @@ def _value(value: str) -> str:
 
 
 def unspeakable(facts: Facts) -> list[str]:
-    """Names of variables whose values no line of a crontab can hold."""
-    return [name for name, value in given(facts).items() if not value.isprintable() or {'"', "'"} <= set(value)]
+    """What no line of a crontab can hold: names of variables, and paths. Some crons take a backslash away."""
+    paths = (*facts.rw, str(facts.policies), str(facts.env_file or ""))
+    named = [name for name, value in given(facts).items() if not _holds(value) or {'"', "'"} <= set(value)]
+    return [*named, *(path for path in paths if not _holds(path))]
+
+
+def _holds(text: str) -> bool:
+    return text.isprintable() and "\\" not in text
 
 
 def too_long(text: str) -> bool:

@@ -133,7 +133,7 @@ def _cron_times(facts: Facts, read: Settings, keepers: Keepers, now: Time) -> di
 def _speakable(facts: Facts, text: str) -> None:
     if bad := cronfile.unspeakable(facts):
         raise errors.Failure(
-            f"No line of a crontab can hold the value of {', '.join(bad)}.", hint="Put it into a file: --env-file FILE"
+            f"No line of a crontab can hold what stands in {', '.join(bad)}.", hint="Put it into --env-file FILE"
         )
     if cronfile.too_long(text):
         raise errors.Failure(
