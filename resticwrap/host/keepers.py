@@ -94,7 +94,8 @@ class HostKeepers:
         # Where there is none it says so in words, and ends with 1 as it does for what is a failure; then to write one
         # fails as well.
         result = process.run(["crontab", "-l"], env=self._env, timeout=SECONDS)
-        return result.stdout.decode("utf-8", "surrogateescape") if result.code == 0 else ""
+        text = result.stdout.decode("utf-8", "surrogateescape") if result.code == 0 else ""
+        return text + "\n" if text else ""
 
     def put_crontab(self, text: str) -> None:
         fd = os.memfd_create("crontab", os.MFD_CLOEXEC)

@@ -277,8 +277,13 @@ ELSEWHERE: dict[str, Any] = {
     "kit export": KIT,
     "kit show": KIT,
     "kit restore": SYSTEM,
+    "schedule install": {
+        "keeper": str, "mode": str, "folder": str, "next": list, "notes": list,
+        "jobs": [{"name": str, "kind": str, "target": str, "when": list, "command": list}],
+        "files": [{"path": str, "action": str, "content": str, "diff": str}],
+    },
 }  # fmt: skip
-"""What needs more than a folder: `test_recover.py` and `test_kit.py` compare it."""
+"""What needs more than a folder: `test_recover.py`, `test_kit.py` and `test_schedule_install.py` compare it."""
 LINES: dict[str, list[Any]] = {
     "ls": [
         {"domain": str, "snapshot": str, "path": str, "kind": str, "size": int, "mode": str, "mtime": str,

@@ -105,6 +105,10 @@ def test_a_wrong_option(name: str) -> None:
         ["manifest", "show"],
         ["manifest"],
         ["policy", "schema", "--file", "nope"],
+        ["schedule", "install"],
+        ["schedule", "install", "--cron", "--daemon"],
+        ["schedule", "install", "--cron", "--domain", "exams"],
+        ["schedule", "install", "--systemd", "--name", "A b"],
     ],
 )
 def test_a_wrong_use(words: list[str]) -> None:
