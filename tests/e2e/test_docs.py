@@ -32,6 +32,7 @@ from resticwrap.model import (
     job,
     kit,
     objects,
+    outside,
     policy,
     repair,
     reports,
@@ -458,6 +459,7 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
         acceptance,
         audit,
         unattended,
+        outside,
     )
     return {
         name: found

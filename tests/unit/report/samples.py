@@ -30,6 +30,7 @@ from resticwrap.model.gate import GateCheck, GateReason, GateReport, Override
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.kit import KeyReport, KitReport, RepositoryKey, SystemDomain, SystemReport
 from resticwrap.model.objects import Entry, ObjectRow
+from resticwrap.model.outside import OutsideFile, OutsideJob, OutsideReport
 from resticwrap.model.repair import BadObject, Healed, LostObject, RepairDone, RepairPlan, RepairReport, RepairStep
 from resticwrap.model.reports import (
     Astray,
@@ -909,3 +910,27 @@ def audit_export() -> AuditExport:
     return AuditExport(
         target="local", at=NOW, since=None, until=NOW, records=records, audit=audit(good=False), digests=digests
     )
+
+
+# --- a schedule handed to systemd or cron ---------------------------------------------------------------------------
+
+
+def outside_report(planned: bool = True) -> OutsideReport:
+    diff = (
+        "--- /dev/null\n+++ /etc/systemd/system/resticwrap-full.timer\n@@ -0,0 +1,2 @@\n+[Timer]\n"
+        f"+OnCalendar=*-*-13 02:00:00 Asia/Shanghai {NASTY} {LONG}\n"
+    )
+    return OutsideReport(
+        keeper="systemd", mode="planned" if planned else "installed", folder="/etc/systemd/system",
+        jobs=(
+            OutsideJob(name="full", kind="backup", target="oss", command=("/opt/rw/bin/rw", "backup"),
+                       when=("*-*-13 02:00:00 Asia/Shanghai", "Fri *-*-* 02:00:00 Asia/Shanghai")),
+            OutsideJob(name="drill_objects", kind="drill", target="oss", command=("/opt/rw/bin/rw", "drill", "l1"),
+                       when=("*-*-* 06:00:00 Asia/Shanghai",)),
+        ), files=(
+            OutsideFile(path="/etc/systemd/system/resticwrap-full.timer", action="add", content="x\n", diff=diff),
+            OutsideFile(path="/etc/systemd/system/resticwrap-old.timer", action="remove", diff="--- a\n+++ b\n-x\n"),
+            OutsideFile(path="/etc/systemd/system/resticwrap.target", action="keep", content="x\n"),
+        ), next=("systemctl daemon-reload", "systemctl enable --now resticwrap.target resticwrap-full.timer"),
+        notes=("Cron makes nothing up: what falls into a time when this machine is off is left out.",),
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from resticwrap.errors import PolicyError, Problem
-from resticwrap.report import acceptance, text, upgrade
+from resticwrap.report import acceptance, outside, text, upgrade
 from tests.unit.report import samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -75,6 +75,8 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "recover": lambda console: text.recover(console, samples.recover(), zone=UTC),
     "repair_plan": lambda console: text.repair_plan(console, samples.repair_plan(), zone=UTC),
     "repair": lambda console: text.repair(console, samples.repair(), zone=UTC),
+    "outside_plan": lambda console: outside.outside(console, samples.outside_report()),
+    "outside": lambda console: outside.outside(console, samples.outside_report(planned=False)),
     "error": lambda console: text.show_failure(console, PROBLEMS),
 }
 
