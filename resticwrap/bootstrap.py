@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from resticwrap import __version__, errors, settings
 from resticwrap.cancel import Cancel
+from resticwrap.catalog.schedule import FolderSchedule
 from resticwrap.catalog.state import FolderState
 from resticwrap.clock import Clock, SystemClock
 from resticwrap.host.attend import HostCommands
@@ -28,18 +29,21 @@ from resticwrap.restic.password import Password
 from resticwrap.restic.repository import ResticRepository
 from resticwrap.restic.runner import INHERITED, Limits, Setting
 from resticwrap.services import place as places
-from resticwrap.services.context import Context, Records
+from resticwrap.services.context import SCHEDULED_RUN, Context, Records
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.outside_ports import Keepers
 from resticwrap.services.place import Place
 from resticwrap.services.recording import Recorder
 from resticwrap.services.recovery_ports import Recovery, Sealing
+from resticwrap.services.schedule_ports import Attendant
 from resticwrap.sources.files import FilesSource
 from resticwrap.storage import BucketManifests, open_bucket, open_store
 from resticwrap.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from resticwrap.catalog.jobs import SqlCatalog
+    from resticwrap.services.schedule.ledger import Ledger
+    from resticwrap.services.schedule.scheduler import Scheduler
 
 
 @dataclass
@@ -129,14 +133,13 @@ class House:
     @cached_property
     def locks(self) -> HostLocks:
         """Those of this machine, and those of all machines where they share a catalogue."""
-        own = FlockLocks(self.settings.state_dir, self.clock, self.cancel.check)
         url = self.settings.catalog_url()
         if url is None or not url.startswith("postgres"):
-            return own
+            return self.own_locks
         from resticwrap.catalog.locks import SharedLocks
 
         return SharedLocks(
-            own,
+            self.own_locks,
             url,
             self._shared_name,
             self.clock,
@@ -252,6 +255,63 @@ class House:
                 note=self.watcher.note,
             )
         )
+
+    @cached_property
+    def own_locks(self) -> FlockLocks:
+        """This machine's alone, for what works on no target."""
+        return FlockLocks(self.settings.state_dir, self.clock, self.cancel.check)
+
+    @cached_property
+    def ledger(self) -> "Ledger":
+        """The runs of the schedule, and what else the scheduler remembers."""
+        from resticwrap.services.schedule.ledger import Ledger
+
+        files = FolderSchedule(self.settings.state_dir)
+        return Ledger(files, self.state, lambda: self.catalog, lambda: self.settings.host, self.clock)
+
+    def scheduler(self, *, target: str | None = None, by_hand: bool = False, verbose: bool = False) -> "Scheduler":
+        """What runs the schedule: of one target's jobs, or of all. `by_hand`: nobody looks on but the catalogue."""
+        from resticwrap.host.children import RunChildren
+        from resticwrap.host.timer import ApTimer
+        from resticwrap.planning import schedule as planning
+        from resticwrap.services.schedule import attending, ledger, scheduler
+
+        locks = FlockLocks(self.settings.state_dir, self.clock)
+        books = self.ledger
+        built = scheduler.Scheduler(
+            parts=scheduler.Parts(
+                policies=settings.Watched(self.settings.folder, self.settings.env),
+                ledger=books,
+                children=RunChildren(
+                    self.settings.state_dir / "schedule" / "children",
+                    locks,
+                    self.settings.env,
+                    self.clock,
+                    outcome=planning.outcome,
+                    variable=SCHEDULED_RUN,
+                    say=scheduler.forward,
+                ),
+                timer=ApTimer(self.clock),
+                attended=attending.Attended(
+                    [ledger.Bookkeeper(books), *(() if by_hand else attendants(self, lambda: built.settings))]
+                ),
+                locks=locks,
+                clock=self.clock,
+                machine=socket.gethostname(),
+                pid=os.getpid(),
+                version=__version__,
+                wanted=lambda job: target in (None, job.target),
+                verbose=verbose,
+            ),
+            settings=self.settings,
+        )
+        return built
+
+
+def attendants(house: House, policies: Callable[[], settings.Settings]) -> Sequence[Attendant]:
+    """Who looks on while the scheduler runs. `policies` are those that hold at the time: they may change."""
+    del house, policies
+    return ()
 
 
 def sealing() -> Sealing:

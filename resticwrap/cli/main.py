@@ -47,9 +47,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("audit", "group", "The evidence: check it, list it, hand it out."),
     "kit": ("kit", "group", "The recovery kit: one file that opens everything."),
     "key": ("key", "group", "List, add, rotate and remove the repositories' keys."),
-    "schedule": ("schedule", "group", "Run the schedule, or hand it to systemd or cron."),
     "policy": ("policy", "group", "Check, show and describe the policies."),
     "catalog": ("catalog", "group", "Rebuild the catalogue from the target."),
+    "schedule": ("schedule", "group", "Run the schedule, or hand it to systemd or cron."),
 }
 """Name: module, attribute, and the line in `rw --help`, so that help need not import them."""
 

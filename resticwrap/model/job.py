@@ -89,6 +89,8 @@ class Job(Value, frozen=True):
     manifest: str | None = None
     lease: str = ""
     """The lease that its process holds: the job lives as long as that is held."""
+    run: str = ""
+    """The run of the schedule that it is, where it is one."""
 
 
 class ManifestDomain(Value, frozen=True):

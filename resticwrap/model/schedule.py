@@ -29,8 +29,9 @@ class RunRequest(Value, frozen=True):
 
 
 class Heartbeat(Value, frozen=True):
-    """What a scheduler that lives writes every few seconds. `problem` is what is wrong with the policies as they are in
-    the folder now, in which case those before still hold; `next` is when each job runs next."""
+    """What a scheduler that lives writes every few seconds, and once more when it ends. `problem` is what is wrong with
+    the policies as they are in the folder now, in which case those before hold on; `next` is when each job runs next.
+    """
 
     pid: int
     host: str
@@ -38,20 +39,22 @@ class Heartbeat(Value, frozen=True):
     started_at: Time
     beat_at: Time
     policies: str
+    ended_at: Time | None = None
     problem: str = ""
     running: tuple[str, ...] = ()
     next: dict[str, Time] = {}
 
 
 class ScheduleRow(Value, frozen=True):
-    """One job of the schedule. `when` is its rhythm as the policy has it; `next` is None where it is off, paused
-    without an end, or without a moment that ever comes."""
+    """One job of the schedule. `when` is its rhythm as the policy has it, `variety` its type or level; `next` is None
+    where it is off, paused without an end, or without a moment that ever comes."""
 
     name: str
     kind: str
     target: str
     when: str
     state: JobState
+    variety: str = ""
     domains: tuple[str, ...] = ()
     pause: Pause | None = None
     last: ScheduledRun | None = None
@@ -88,18 +91,29 @@ class NextRuns(Value, frozen=True):
 
 
 class RunsReport(Value, frozen=True):
-    """Runs of the schedule: those that were asked for, or those that were. `refused` says by name why there was none,
-    `waiting` are names that were handed over and not waited for."""
+    """Runs of the schedule, newest first. `refused` says by name why there was none, `planned` what would be run;
+    `waiting` were handed to the scheduler and not waited for."""
 
-    runs: tuple[ScheduledRun, ...]
+    runs: tuple[ScheduledRun, ...] = ()
+    planned: dict[str, str] = {}
     refused: dict[str, str] = {}
     waiting: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 class PauseReport(Value, frozen=True):
-    """What is paused now, by job; under "" what holds for all of them. `changed` are the names that this command was
-    about."""
+    """What is paused now, by job; under "" what holds for all of them. `changed` are those that this command was about
+    (`planned`: would be)."""
 
     changed: tuple[str, ...]
     pauses: dict[str, Pause]
+    planned: bool = False
+
+
+class HealthReport(Value, frozen=True):
+    """Whether a scheduler lives. `age` are the seconds since its last sign of life, None where there is none."""
+
+    alive: bool
+    why: str
+    age: float | None = None
+    heartbeat: Heartbeat | None = None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from resticwrap.model.base import Time
 from resticwrap.model.fields import CRON_FIELDS, format_duration
 from resticwrap.model.policy import ScheduledJob
-from resticwrap.planning.rhythm import CronTimes, cron_times
+from resticwrap.planning.cron import CronTimes, cron_times
 
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 HOUR, DAY, WEEK = 3600, 86400, 604800

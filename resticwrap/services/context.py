@@ -37,6 +37,8 @@ PATIENCE = 1.0
 """Seconds between two questions to a target that does not answer."""
 JOBS = "jobs"
 """The name under which a running `rw` holds a lease."""
+SCHEDULED_RUN = "RW_SCHEDULED_RUN"
+"""The variable in which the scheduler tells a child which of its runs it is."""
 PREFIX: dict[JobKind, str] = {
     "init": "init",
     "backup": "snapshot",
@@ -131,6 +133,7 @@ class Context(Records):
             host=self.machine,
             pid=self.pid,
             type=type,
+            run=self.settings.env.get(SCHEDULED_RUN, ""),
         )
 
     def heed(self) -> None:

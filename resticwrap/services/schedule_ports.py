@@ -7,6 +7,7 @@ from typing import Protocol
 from resticwrap.model.base import Time, Value
 from resticwrap.model.schedule import Heartbeat, Pause, RunRequest
 from resticwrap.model.unattended import RunOutcome, ScheduledRun
+from resticwrap.settings import Settings
 
 
 class Attendant(Protocol):
@@ -67,12 +68,16 @@ class Ended(Value, frozen=True):
 class Children(Protocol):
     """Runs of the schedule as processes of their own, which outlive us and are found again by those who come after."""
 
+    def ready(self, run: ScheduledRun) -> ScheduledRun:
+        """The run with the lease that its process is going to hold, so that it can be written down before there is
+        one. Raises Failure where the state directory cannot be used."""
+
     def start(self, run: ScheduledRun, command: Sequence[str], limit: float, done: Callable[[Ended], None]) -> None:
         """Run `rw` with these arguments, for `limit` seconds at most, and return at once; then, in another thread,
-        `done`. Whatever goes wrong is how it `Ended`; nothing is raised."""
+        `done`. Whatever goes wrong is how it `Ended`; nothing is raised. The run was made `ready`."""
 
     def adopt(self, run: ScheduledRun, limit: float, done: Callable[[Ended], None]) -> None:
-        """As `start`, of one that another scheduler began and that still lives; `limit` counts from now."""
+        """Watch one that another scheduler began and that still lives; the rest as `start`. `limit` counts from now."""
 
     def alive(self, run: ScheduledRun) -> bool:
         """Whether a run that was begun by whomever still goes on."""
@@ -86,8 +91,18 @@ class Children(Protocol):
     def interrupt(self) -> None:
         """Ask all of them to end, as Ctrl-C does. Called again, it leaves them two seconds."""
 
-    def wait(self) -> None:
-        """Until all of them have ended and every `done` has returned."""
+    def wait(self, seconds: float) -> bool:
+        """For so long, or until all of them have ended and every `done` has returned; whether they have."""
+
+
+class Policies(Protocol):
+    """The policies, which somebody may change while the scheduler runs."""
+
+    def stamp(self) -> object:
+        """Another one whenever a file of theirs has changed. Never raises."""
+
+    def read(self) -> Settings:
+        """Raises PolicyError and kin."""
 
 
 class ScheduleFiles(Protocol):

@@ -7,5 +7,6 @@ used, so that importing this costs nothing.
 
 from resticwrap.settings.loading import Settings, check, find_folder, load
 from resticwrap.settings.view import FileName, json_schema, show
+from resticwrap.settings.watched import Watched
 
-__all__ = ["FileName", "Settings", "check", "find_folder", "json_schema", "load", "show"]
+__all__ = ["FileName", "Settings", "Watched", "check", "find_folder", "json_schema", "load", "show"]

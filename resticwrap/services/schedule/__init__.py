@@ -1,0 +1,1 @@
+"""The scheduler: what runs by itself, and what is told of it."""
