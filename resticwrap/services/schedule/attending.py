@@ -52,14 +52,22 @@ class _Direct:
 
     def __init__(self, attendant: Attendant) -> None:
         self.attendant = attendant
+        self._said = ""
 
     def tell(self, call: Callable[[], None]) -> None:
         try:
             call()
         except errors.Failure as failure:
-            log.warning("%s: %s", self.attendant.name, failure.message)
+            self._say(failure.message)
         except Exception as error:  # noqa: BLE001 - a guest never stops the house
-            log.warning("%s: %s", self.attendant.name, errors.unforeseen(error).message)
+            self._say(errors.unforeseen(error).message)
+        else:
+            self._said = ""
+
+    def _say(self, what: str) -> None:
+        if what != self._said:
+            log.warning("%s: %s", self.attendant.name, what)
+        self._said = what
 
     def tick(self, now: Time) -> None:
         self.tell(lambda: self.attendant.tick(now))
