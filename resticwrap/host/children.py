@@ -191,7 +191,7 @@ class RunChildren:
             return self._overran(run, limit)
         finally:
             self._pids.pop(run.id, None)
-            tail.read()
+            tail.end()
         said = self._said(run) or _Said()
         message = _message(said)
         if code < 0:
@@ -215,7 +215,7 @@ class RunChildren:
                 _signal(pid, signal.SIGKILL)
             self._clock.sleep(POLL_SECONDS)
             tail.read()
-        tail.read()
+        tail.end()
         if overran:
             return self._overran(run, limit)
         if asked is not None:
@@ -257,15 +257,26 @@ class _Tail:
         self.last = ""
 
     def read(self) -> None:
+        """The lines that are whole."""
+        data = self._more()
+        self._tell(data if len(data) == TAIL_BYTES and b"\n" not in data else data[: data.rfind(b"\n") + 1])
+
+    def end(self) -> None:
+        """All the rest."""
+        while data := self._more():
+            self._tell(data)
+
+    def _more(self) -> bytes:
         try:
             with self._file.open("rb") as stream:
                 stream.seek(self._at)
-                data = stream.read(TAIL_BYTES)
+                return stream.read(TAIL_BYTES)
         except OSError:
-            return
-        whole = data[: data.rfind(b"\n") + 1] or (data if len(data) == TAIL_BYTES else b"")
-        self._at += len(whole)
-        for line in whole.decode("utf-8", "replace").splitlines():
+            return b""
+
+    def _tell(self, data: bytes) -> None:
+        self._at += len(data)
+        for line in data.decode("utf-8", "replace").splitlines():
             self.last = line.strip() or self.last
             self._sink(line)
 

@@ -320,7 +320,7 @@ def test_once(tmp_path: Path) -> None:
         here.clock.sleep(sleep)
         scheduler = here.scheduler()
         assert here.children is not None
-        here.children.start = lambda run, command, limit, done: done(Ended(outcome="ok"))  # type: ignore[method-assign]
+        here.children.start = at_once  # type: ignore[method-assign]
         scheduler.once()
     assert here.told("often") == ["12:00 due ok", "13:00 catch-up ok"]
     assert here.told("hourly") == ["13:00 due ok"]
