@@ -1,7 +1,7 @@
 """A scheduler in a world of its own: a clock that moves when it is waited for, and children that take as long as they
 are told. Files, locks and catalogue are the real ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,6 +122,9 @@ class SimChildren:
 
     def forget(self, run: ScheduledRun) -> None:
         self.said.pop(run.id, None)
+
+    def tidy(self, open_runs: Collection[str]) -> None:
+        """There is nothing."""
 
     def interrupt(self) -> None:
         for run, done in list(self.going.items()):

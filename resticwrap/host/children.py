@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -121,6 +121,12 @@ class RunChildren:
         for end in (".pid", ".out", ".err"):
             with contextlib.suppress(OSError):
                 self._file(run, end).unlink(missing_ok=True)
+
+    def tidy(self, open_runs: Collection[str]) -> None:
+        with contextlib.suppress(OSError):
+            for file in self._folder.iterdir():
+                if file.stem not in open_runs and file.stem not in self._leases:
+                    file.unlink(missing_ok=True)
 
     def interrupt(self) -> None:
         if self._cancel.is_set:

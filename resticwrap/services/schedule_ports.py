@@ -1,7 +1,7 @@
 """What the scheduler needs of the outside: times that it is called at, children that do the work, small files of its
 own, and those who attend it: alerts, metrics, pings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from resticwrap.model.base import Time, Value
@@ -87,6 +87,9 @@ class Children(Protocol):
 
     def forget(self, run: ScheduledRun) -> None:
         """Remove what is left of a run that is over. May be repeated."""
+
+    def tidy(self, open_runs: Collection[str]) -> None:
+        """Remove what is left of all runs but these."""
 
     def interrupt(self) -> None:
         """Ask all of them to end, as Ctrl-C does. Called again, it leaves them two seconds."""

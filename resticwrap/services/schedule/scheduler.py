@@ -176,6 +176,7 @@ class Scheduler:
                     self._found(run)
                 else:
                     self._settle(run)
+            self.parts.children.tidy(self.running)
             self._set_rings(())
             self.parts.attended.begin()
             self.parts.timer.add("look", lambda now: now + timedelta(seconds=self.parts.look), self.look)
