@@ -75,10 +75,9 @@ def run_schedule(common: Common, once: bool, dry_run: bool) -> None:
             house.settings.select_domains(common.domains)
             scheduler = house.scheduler(target=_target(house, common), verbose=common.verbose)
             with _signals(scheduler):
-                if not once:
-                    scheduler.run()
-                    sys.exit(errors.OK)
-                report = wishes.report_of(scheduler.once())
+                report = wishes.report_of(scheduler.once() if once else scheduler.run())
+        if not once and not common.json:
+            sys.exit(errors.OK)
         show(common, report, text.runs, wishes.code(report))
         sys.exit(wishes.code(report))
 

@@ -36,6 +36,7 @@ from resticwrap.model import (
     policy,
     repair,
     reports,
+    schedule,
     snapshot,
     swap,
     thaw,
@@ -425,7 +426,7 @@ def test_phases_of_an_in_place_restore_are_documented() -> None:
 
 
 STATE_FOLDERS = {
-    "spool/", "journals/", "locks/", "leases/", "secrets/", "evidence/", "kits/", "bucket/", "_canary/", "audit/"
+    "schedule/", "spool/", "journals/", "locks/", "leases/", "secrets/", "evidence/", "kits/", "bucket/", "_canary/", "audit/"
 }  # fmt: skip
 
 
@@ -460,6 +461,7 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
         audit,
         unattended,
         outside,
+        schedule,
     )
     return {
         name: found

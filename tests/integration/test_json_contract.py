@@ -129,6 +129,23 @@ UPGRADE = {
     "step": str, "command": str, "snapshot_job": str, "pin": str, "gate_open": None, "exit_code": None, "drill": str,
     "drill_ok": None, "rollback": str, "rolled_back": bool, "released": bool,
 }  # fmt: skip
+COMING = {"at": str, "time_zone": str, "runs": list}
+NEXT = {"at": str, "name": str, "kind": str, "target": str}
+SCHEDULED = {
+    "id": str, "host": str, "name": str, "target": str, "kind": str, "trigger": str, "due_at": str, "started_at": str,
+    "outcome": str, "finished_at": str, "exit_code": int, "job": str, "message": str, "lease": str,
+}  # fmt: skip
+RUNS = {"runs": list, "planned": dict, "refused": dict, "waiting": list, "warnings": list}
+PAUSES = {"changed": list, "pauses": dict, "planned": bool}
+HEARTBEAT = {
+    "pid": int, "host": str, "version": str, "started_at": str, "beat_at": str, "policies": str, "ended_at": None,
+    "problem": str, "running": list, "next": dict,
+}  # fmt: skip
+SCHEDULE = {
+    "at": str, "time_zone": str, "alive": bool, "heartbeat": HEARTBEAT, "warnings": list,
+    "rows": [{"name": str, "kind": str, "target": str, "when": str, "state": str, "variety": str, "domains": list,
+              "pause": None, "last": None, "next": str}],
+}  # fmt: skip
 CONTRACT: dict[str, Any] = {
     "init": {
         "target": str, "repositories": {"hot": str, "cold": str}, "created": list, "adopted": list,
@@ -257,6 +274,13 @@ CONTRACT: dict[str, Any] = {
     "key rotate --dry-run": KEYS,
     "key remove 12345678 --dry-run": KEYS,
     "kit export --dry-run": KIT,
+    "schedule run --dry-run": COMING,
+    "schedule list": {**SCHEDULE, "heartbeat": None, "rows": list},
+    "schedule next": COMING,
+    "schedule history": RUNS,
+    "schedule pause --all --dry-run": PAUSES,
+    "schedule pause --all": PAUSES,
+    "schedule resume --all": PAUSES,
     "catalog rebuild": {
         "target": str, "manifests": int, "jobs": int, "snapshots": int, "without_manifest": int, "skipped": list,
     },
@@ -282,8 +306,15 @@ ELSEWHERE: dict[str, Any] = {
         "jobs": [{"name": str, "kind": str, "target": str, "when": list, "command": list}],
         "files": [{"path": str, "action": str, "content": str, "diff": str}],
     },
+    "schedule run": {**RUNS, "runs": [SCHEDULED]},
+    "schedule list": SCHEDULE,
+    "schedule next": {**COMING, "runs": [NEXT]},
+    "schedule run-now": {**RUNS, "runs": [SCHEDULED]},
+    "schedule run-now --dry-run": RUNS,
+    "schedule history": {**RUNS, "runs": [SCHEDULED]},
+    "schedule health": {"alive": bool, "why": str, "age": NUMBER, "heartbeat": HEARTBEAT},
 }  # fmt: skip
-"""What needs more than a folder: `test_recover.py`, `test_kit.py` and `test_schedule_install.py` compare it."""
+"""What needs more than a folder: `test_recover.py`, `test_kit.py`, `test_schedule.py` and `test_schedule_install.py` compare it."""
 LINES: dict[str, list[Any]] = {
     "ls": [
         {"domain": str, "snapshot": str, "path": str, "kind": str, "size": int, "mode": str, "mtime": str,

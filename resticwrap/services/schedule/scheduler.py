@@ -108,14 +108,16 @@ class Scheduler:
         """Read the policies at the next look, changed or not. A signal handler may call it."""
         self._reread = True
 
-    def run(self) -> None:
-        """Run the schedule until `stop`. Raises Locked where another scheduler does."""
+    def run(self) -> Sequence[ScheduledRun]:
+        """Run the schedule until `stop`; there may be too many runs to return any. Raises Locked where another
+        scheduler does."""
         with self._alone():
             try:
                 self.begin()
                 self.parts.timer.run()
             finally:
                 self.end()
+        return ()
 
     def once(self) -> Sequence[ScheduledRun]:
         """Do what is due, as much of it at once as may be, and return how that ended. Raises Locked as `run`, and

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from resticwrap.errors import PolicyError, Problem
-from resticwrap.report import acceptance, outside, text, upgrade
-from tests.unit.report import samples
+from resticwrap.report import acceptance, outside, schedule, text, upgrade
+from tests.unit.report import samples, schedule_samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 PROBLEMS = PolicyError(
@@ -77,6 +77,14 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "repair": lambda console: text.repair(console, samples.repair(), zone=UTC),
     "outside_plan": lambda console: outside.outside(console, samples.outside_report()),
     "outside": lambda console: outside.outside(console, samples.outside_report(planned=False)),
+    "schedule": lambda console: schedule.listed(console, schedule_samples.schedule()),
+    "schedule_dead": lambda console: schedule.listed(console, schedule_samples.schedule(alive=False)),
+    "coming": lambda console: schedule.coming(console, schedule_samples.coming()),
+    "scheduled_runs": lambda console: schedule.runs(console, schedule_samples.scheduled_runs(), zone=UTC),
+    "scheduled_history": lambda console: schedule.history(console, schedule_samples.scheduled_runs(), zone=UTC),
+    "pauses": lambda console: schedule.pauses(console, schedule_samples.pauses(), zone=UTC),
+    "health": lambda console: schedule.health(console, schedule_samples.health()),
+    "health_bad": lambda console: schedule.health(console, schedule_samples.health(alive=False)),
     "error": lambda console: text.show_failure(console, PROBLEMS),
 }
 
