@@ -314,7 +314,7 @@ ELSEWHERE: dict[str, Any] = {
     "schedule history": {**RUNS, "runs": [SCHEDULED]},
     "schedule health": {"alive": bool, "why": str, "age": NUMBER, "heartbeat": HEARTBEAT},
 }  # fmt: skip
-"""What needs more than a folder: `test_recover.py`, `test_kit.py`, `test_schedule.py` and `test_schedule_install.py` compare it."""
+"""What needs more than a folder: `test_recover.py`, `test_kit.py`, `test_schedule*.py` compare it."""
 LINES: dict[str, list[Any]] = {
     "ls": [
         {"domain": str, "snapshot": str, "path": str, "kind": str, "size": int, "mode": str, "mtime": str,
