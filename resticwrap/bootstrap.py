@@ -28,6 +28,7 @@ from resticwrap.restic.install import dotted, find_restic, known_version
 from resticwrap.restic.password import Password
 from resticwrap.restic.repository import ResticRepository
 from resticwrap.restic.runner import INHERITED, Limits, Setting
+from resticwrap.services import owners
 from resticwrap.services import place as places
 from resticwrap.services.context import SCHEDULED_RUN, Context, Records
 from resticwrap.services.inplace import InPlace
@@ -57,6 +58,8 @@ class House:
     clock: Clock
     placed: tuple[Place, Kit] | None = None
     """Where this installation was laid down out of a kit: its secrets lie there, whatever the policies say."""
+    _ours: bool = False
+    """Whether the catalogue was asked which repository it knows by the target's name."""
 
     def close(self) -> None:
         """Give up the connections that were opened."""
@@ -88,6 +91,13 @@ class House:
         from resticwrap.catalog.jobs import SqlCatalog
 
         return SqlCatalog(self.settings.catalog_url() or default_url(self.settings.state_dir))
+
+    def _own_catalog(self) -> Catalog:
+        """The catalogue, where what it says of this target is about this target. Raises CatalogUnavailable."""
+        if not self._ours and postgres_url(self.settings):
+            owners.refuse_other_repository(self.catalog, self.records)
+        self._ours = True
+        return self.catalog
 
     @cached_property
     def binary(self) -> Path:
@@ -126,15 +136,15 @@ class House:
             target=self.target,
             state=self.state,
             journals=self.journals,
-            catalog=lambda: self.catalog,
+            catalog=self._own_catalog,
             clock=self.clock,
         )
 
     @cached_property
     def locks(self) -> HostLocks:
         """Those of this machine, and those of all machines where they share a catalogue."""
-        url = self.settings.catalog_url()
-        if url is None or not url.startswith("postgres"):
+        url = postgres_url(self.settings)
+        if url is None:
             return self.own_locks
         from resticwrap.catalog.locks import SharedLocks
 
@@ -171,9 +181,6 @@ class House:
                 hint="Take another compression in targets.yaml, or a newer restic.",
             )
 
-        def catalog() -> Catalog:
-            return self.catalog
-
         return Context(
             settings=self.settings,
             target_name=self.target_name,
@@ -185,8 +192,8 @@ class House:
             manifests=BucketManifests(self.store, target.environment or target.namespace),
             state=self.state,
             journals=self.journals,
-            catalog=catalog,
-            recorder=Recorder(self.state, catalog),
+            catalog=self._own_catalog,
+            recorder=Recorder(self.state, self._own_catalog),
             locks=locks,
             sources=lambda domain: FilesSource(domain.source.root),
             clock=self.clock,
@@ -312,6 +319,12 @@ def attendants(house: House, policies: Callable[[], settings.Settings]) -> Seque
     """Who looks on while the scheduler runs. `policies` are those that hold at the time: they may change."""
     del house, policies
     return ()
+
+
+def postgres_url(read: settings.Settings) -> str | None:
+    """The address of a catalogue that machines share; None where it is a file of this one."""
+    url = read.catalog_url()
+    return url if url is not None and url.startswith("postgres") else None
 
 
 def sealing() -> Sealing:

@@ -195,6 +195,12 @@ class NotFound(Failure):
     """No snapshot, job, domain or path by that name."""
 
 
+class NameTaken(Failure):
+    """A domain's name belongs to another machine that shares the repository."""
+
+    exit_code = USAGE
+
+
 class EmptySource(Failure):
     """A root that held files holds nothing any more: most likely it is not mounted."""
 

@@ -3,7 +3,7 @@
 Each says what it raises and what may be done twice. Fakes and adapters pass the same suites in `tests/contract`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -655,6 +655,10 @@ class Catalog(Protocol):
 
     def put_host_domains(self, promised: Iterable[HostDomain]) -> None:
         """What these hosts promise of these targets now; what they promised before of them is forgotten."""
+
+    def claim_domains(self, promised: Iterable[HostDomain], formerly: Collection[str] = ()) -> Mapping[str, str]:
+        """As `put_host_domains`, but a domain that another host promised first of the same target stays that one's, and
+        is returned with its name. What `formerly` promised of these targets counts as this host's own."""
 
     def host_domains(self, target: str | None = None) -> Sequence[HostDomain]:
         """What each machine promises, sorted by host, target and domain."""

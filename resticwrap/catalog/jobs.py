@@ -35,7 +35,7 @@ from resticwrap.catalog.rows import (
 )
 from resticwrap.catalog.tables import domain_runs, jobs, pack_reads, proofs, snapshots
 from resticwrap.catalog.unattended import UnattendedTables
-from resticwrap.errors import NotFound
+from resticwrap.errors import NameTaken, NotFound
 from resticwrap.model.aging import KnownRun
 from resticwrap.model.base import Time, from_json
 from resticwrap.model.job import Job
@@ -44,6 +44,8 @@ from resticwrap.model.snapshot import Snapshot
 from resticwrap.ports import DomainSums, KnownLook, KnownSnapshot
 
 SHORTEST_PREFIX = 6
+NOT_ITS_OWN = NameTaken.__name__
+"""A run that ended so never looked at the domain, which is another host's: it is in its job, and in no history."""
 LOOKS_AT = "hot"
 """The tier that backups write to."""
 
@@ -385,6 +387,7 @@ def _replace(connection: Connection, records: Sequence[Job]) -> None:
             for job in newest.values()
             if job.kind == "backup"
             for position, run in enumerate(job.domains)
+            if run.error is None or run.error.kind != NOT_ITS_OWN
         ],
     )
 

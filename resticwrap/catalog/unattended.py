@@ -1,6 +1,6 @@
 """Runs of the schedule, the history of alerts, and what each machine promises, in the catalogue."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -86,22 +86,27 @@ class UnattendedTables:
     def put_host_domains(self, promised: Iterable[HostDomain]) -> None:
         """What these hosts promise of these targets now; what they promised before of them is forgotten."""
         found = list(promised)
-        with self.database.writing(*(f"host {one.host}" for one in found)) as connection:
+        with self.database.writing(*(f"claims {one.target}" for one in found)) as connection:
             for host, target in sorted({(one.host, one.target) for one in found}):
                 here = (host_domains.c.host == host, host_domains.c.target == target)
                 connection.execute(delete(host_domains).where(*here))
-            rows = [
-                {
-                    "host": one.host,
-                    "target": one.target,
-                    "domain": one.domain,
-                    "seen_at": to_micros(one.seen_at),
-                    "record": to_json(one).decode(),
-                }
-                for one in found
-            ]
-            if rows:
+            if rows := [_promise(one) for one in found]:
                 connection.execute(insert(host_domains), rows)
+
+    def claim_domains(self, promised: Iterable[HostDomain], formerly: Collection[str] = ()) -> Mapping[str, str]:
+        """As `put_host_domains`, but for what others promised first, which is returned: by domain, by whom."""
+        found = list(promised)
+        hosts, targets = {*formerly, *(one.host for one in found)}, sorted({one.target for one in found})
+        with self.database.writing(*(f"claims {target}" for target in targets)) as connection:
+            there = host_domains.c
+            query = select(there.target, there.domain, there.host).where(
+                there.target.in_(targets), there.host.not_in(hosts)
+            )
+            others = {(target, domain): host for target, domain, host in connection.execute(query)}
+            connection.execute(delete(host_domains).where(there.target.in_(targets), there.host.in_(hosts)))
+            if rows := [_promise(one) for one in found if (one.target, one.domain) not in others]:
+                connection.execute(insert(host_domains), rows)
+        return {one.domain: others[one.target, one.domain] for one in found if (one.target, one.domain) in others}
 
     def host_domains(self, target: str | None = None) -> Sequence[HostDomain]:
         """Sorted by host, target and domain."""
@@ -119,3 +124,13 @@ class UnattendedTables:
             return [from_json(kind, record.encode()) for record in records]
         except (msgspec.DecodeError, UnicodeError) as error:
             raise self.database.damaged(f"the record {what} cannot be read") from error
+
+
+def _promise(one: HostDomain) -> dict[str, Any]:
+    return {
+        "host": one.host,
+        "target": one.target,
+        "domain": one.domain,
+        "seen_at": to_micros(one.seen_at),
+        "record": to_json(one).decode(),
+    }

@@ -26,7 +26,9 @@ def command(common: Common) -> None:
 
     Without a configured password a strong one is generated. Without it nobody, you included, reads the backups again.
     """
+    from resticwrap.planning.owners import name_taken
     from resticwrap.report import text
+    from resticwrap.services import owners
     from resticwrap.services.rebuild import rebuild
     from resticwrap.services.repositories import init
 
@@ -37,6 +39,9 @@ def command(common: Common) -> None:
         if report.adopted:
             for line in rebuild(house.context).skipped:
                 house.watcher.note(line)
+            for domain, owner in owners.taken(house.context, list(house.settings.domains)).items():
+                failure = name_taken(domain, house.target_name, owner, house.settings.host)
+                house.watcher.note(f"{failure.message} {failure.hint}")
         return report
 
     run(common, work, text.init, whole=True)

@@ -154,6 +154,8 @@ class LatestDomain(Value, frozen=True):
     mounts: tuple[str, ...] = ()
     excludes: tuple[str, ...] | None = None
     """Those of the policy then; None where that is not known."""
+    host: str = ""
+    """Whose snapshot it is; "" where that was not asked yet."""
 
 
 class Latest(Value, frozen=True):

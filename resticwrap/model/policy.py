@@ -473,11 +473,17 @@ class TargetsFile(Frozen):
     targets: Annotated[Mapping[Name, Target], Field(min_length=1), *ReadOnly]
 
 
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$")]
+
+
 class DomainsFile(Frozen):
     """`domains.yaml`"""
 
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$")] = Field(
+    host: HostName = Field(
         description="the host name that every snapshot carries, whatever the machine or container is called"
+    )
+    formerly: tuple[HostName, ...] = Field(
+        default=(), description="host names under which this machine, or the one whose place it takes, backed up before"
     )
     domains: Annotated[Mapping[Name, Domain], Field(min_length=1), *ReadOnly]
 

@@ -81,3 +81,5 @@ class HostDomain(Value, frozen=True):
     rpo: float
     rto: float
     seen_at: Time
+    repository: str = ""
+    """The id of the hot repository that this machine calls by the target's name."""

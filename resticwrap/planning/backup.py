@@ -97,13 +97,14 @@ def merged_latest(
     unindexed: int,
     mounts: Mapping[str, tuple[str, ...]] | None = None,
     excludes: Mapping[str, tuple[str, ...]] | None = None,
+    host: str = "",
 ) -> Latest:
     """The newest complete look at every domain, after a job.
 
     What is known already stays where this job did not look or did not see everything, and where another job that ended
     before this one has looked later; but not where that look lies in the future, for then a clock was wrong. Nor does
     a look of the future take the place of one that does not. `mounts`: by domain, what the job saw; `excludes`: what
-    the policy left out; unknown, what was known before stays.
+    the policy left out; unknown, what was known before stays. `host`: whose snapshots they are.
     """
     domains, until = dict(before.domains) if before else {}, now + CLOCK_SLACK
     for run in job.domains:
@@ -123,6 +124,7 @@ def merged_latest(
             files=run.files,
             mounts=(mounts or {}).get(run.domain, known.mounts if known else ()),
             excludes=(excludes or {}).get(run.domain, known.excludes if known else None),
+            host=host,
         )
     return Latest(
         target=job.target,

@@ -30,6 +30,8 @@ class Rules:
     zone: tzinfo
     quota: Quota | None = None
     named: Collection[str] = ()
+    hosts: Collection[str] | None = None
+    """The hosts that this policy speaks for; None: for all. Nothing of another one goes, whatever its domain is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,8 @@ def plan(target: str, rules: Rules, facts: Facts, now: Time, tiers: Collection[s
     """
     found: list[Verdict] = []
     soft: set[Key] = set()
-    for (_, domain), group in groups(facts.held).items():
-        one = _Group(domain, group, rules, facts, now)
+    for (host, domain), group in groups(facts.held).items():
+        one = _Group(host, domain, group, rules, facts, now)
         found += one.verdicts()
         soft |= one.soft
     gone, warnings = _over_quota(found, soft, rules, facts)
@@ -94,9 +96,10 @@ def survivors(held: Sequence[Held], verdicts: Sequence[Verdict]) -> list[Held]:
 class _Group:
     """The snapshots of one domain and host."""
 
-    def __init__(self, domain: str, held: Sequence[Held], rules: Rules, facts: Facts, now: Time) -> None:
+    def __init__(self, host: str, domain: str, held: Sequence[Held], rules: Rules, facts: Facts, now: Time) -> None:
         self.domain, self.held, self.facts, self.now, self.zone = domain, held, facts, now, rules.zone
         policy = rules.domains.get(domain)
+        self.foreign = host if rules.hosts is not None and host not in rules.hosts else ""
         self.unknown = policy is None and domain not in rules.named
         self.rule: dict[TierName, tuple[int, Keep]] = {tier: tier_of(rules.tiers, policy, tier) for tier in TIERS}
         self.limited = rules.quota is not None or any(of.quota for of in rules.domains.values())
@@ -153,7 +156,9 @@ class _Group:
     def _protected(self, one: Held, tier: TierName, last: Held | None) -> Iterator[str]:
         """Every reason but a rule of the policy, for which one may not be removed from a tier."""
         yield from one.pins
-        if self.unknown:
+        if self.foreign:
+            yield f"it is host {self.foreign}'s, whose policies are its own"
+        elif self.unknown:
             yield f"its domain is not in the policy: rw forget --domain {self.domain}"
         if self.domain in self.facts.suspended:
             yield f"nothing of the domain goes: {self.facts.suspended[self.domain]}"

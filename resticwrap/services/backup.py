@@ -18,7 +18,7 @@ from resticwrap.model.policy import Domain
 from resticwrap.model.reports import BackupPlan, BackupReport, PlannedDomain
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.planning import backup as planning
-from resticwrap.services import audit, interrupted, manifest, raw
+from resticwrap.services import audit, interrupted, manifest, owners, raw
 from resticwrap.services.capture import Capture
 from resticwrap.services.context import Context, info, side_by_side
 from resticwrap.settings import crosscheck
@@ -41,7 +41,7 @@ def plan(context: Context, type: SnapshotType, domains: Mapping[str, Domain]) ->
 def measure(context: Context, plan: BackupPlan) -> BackupPlan:
     """The same plan with the files and bytes that restic would read, from restic's own dry run."""
     context.check_pin("hot")
-    run = Capture(context, context.new_job("backup", plan.type), plan)
+    run = Capture(context, context.new_job("backup", plan.type), plan, owners.taken(context, _names(plan)))
 
     def counted(planned: PlannedDomain) -> PlannedDomain:
         try:
@@ -67,10 +67,14 @@ def backup(context: Context, plan: BackupPlan) -> BackupReport:
         latest = context.latest()
         if latest and latest.unindexed > planning.RESUME_BYTES:
             _resume(context, warnings)
-        run = Capture(context, job, plan)
+        run = Capture(context, job, plan, owners.taken(context, _names(plan), claim=True))
         with _ahead(context, plan):
             runs = run.all()
         return _finish(context, run, runs, warnings)
+
+
+def _names(plan: BackupPlan) -> list[str]:
+    return [planned.domain for planned in plan.domains]
 
 
 @contextmanager
@@ -136,7 +140,18 @@ def _finish(context: Context, run: Capture, runs: tuple[DomainRun, ...], warning
     )
     if late := context.recorder.close(job, run.snapshots):
         warnings.append(late)
+    else:
+        warnings += _promised(context)
     return BackupReport(job=job, warnings=tuple(warnings))
+
+
+def _promised(context: Context) -> list[str]:
+    """Tell whoever looks at all machines what this one promises, and that it was heard of."""
+    try:
+        owners.promise(context)
+    except (errors.CatalogUnavailable, errors.DiskFull) as error:
+        return [f"{error.message} {error.hint}".strip()]
+    return []
 
 
 def exit_code(report: BackupReport) -> int:

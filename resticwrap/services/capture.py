@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import msgspec
@@ -16,7 +17,7 @@ from resticwrap.model.reports import BackupPlan, PlannedDomain
 from resticwrap.model.snapshot import Snapshot, Tags
 from resticwrap.model.swap import STAGE_PREFIX
 from resticwrap.planning import backup as planning
-from resticwrap.planning import inplace
+from resticwrap.planning import inplace, owners
 from resticwrap.ports import BackupRequest, BackupResult, Look, MissedItem, Progress, Source, Trees
 from resticwrap.services.context import Context, info
 
@@ -98,8 +99,10 @@ def _changed(planned: PlannedDomain, source: Source, before: Look) -> list[Misse
 class Capture:
     """One backup job at work. `snapshots` holds what was written, by domain; `changes` what a plain manifest lists."""
 
-    def __init__(self, context: Context, job: Job, plan: BackupPlan) -> None:
+    def __init__(self, context: Context, job: Job, plan: BackupPlan, taken: Mapping[str, str] | None = None) -> None:
+        """`taken`: by domain the other host whose it is; none of these is backed up."""
         self.job = job
+        self._taken = taken or {}
         self._recorded = job
         self.snapshots: dict[str, Snapshot] = {}
         self.changes: dict[str, list[Change]] = {}
@@ -143,6 +146,7 @@ class Capture:
         try:
             if context.cancelled():
                 raise errors.Interrupted("Interrupted before this domain began.")
+            self._refuse_taken(planned.domain)
             context.watcher.update(planned.domain, Progress())
             with context.locks.hold(lock):
                 run = self._captured(planned, looked_at)
@@ -237,6 +241,10 @@ class Capture:
             ]
         return found
 
+    def _refuse_taken(self, domain: str) -> None:
+        if owner := self._taken.get(domain):
+            raise owners.name_taken(domain, self._context.target_name, owner, self._context.settings.host)
+
     def _refuse_empty(self, planned: PlannedDomain, look: Look) -> None:
         """An empty root where files were is most likely a disk that is not mounted. Raises EmptySource."""
         known = self._latest.domains.get(planned.domain) if self._latest else None
@@ -265,6 +273,7 @@ class Capture:
 
     def measured(self, planned: PlannedDomain) -> BackupResult:
         """restic's own dry run of a domain."""
+        self._refuse_taken(planned.domain)
         source = self._context.sources(self._context.settings.domains[planned.domain])
         look = source.look()
         self._refuse_empty(planned, look)

@@ -8,11 +8,12 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.snapshot import CANARY, Snapshot, TierName
+from resticwrap.planning import owners
 from resticwrap.planning import restore as planning
 from resticwrap.ports import Repository, Trees
 from resticwrap.services import frost, manifest
@@ -63,12 +64,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Stock:
-    """The snapshots among which a wish chooses, oldest first, and the tier of each by its current id."""
+    """The snapshots of this host, among which a wish chooses, oldest first, and the tier of each by its current id.
+    `others` are other hosts': of them only one is taken that is named by its id."""
 
     snapshots: Sequence[Snapshot]
     tiers: Mapping[str, TierName]
     complete: Completeness
     notes: tuple[str, ...] = ()
+    others: Sequence[Snapshot] = ()
+
+    @property
+    def all(self) -> list[Snapshot]:
+        """Everybody's, oldest first."""
+        return sorted((*self.snapshots, *self.others), key=lambda one: (one.time, one.id))
 
 
 def choose(context: Context, wish: Wish) -> list[Choice]:
@@ -102,7 +110,7 @@ def both(context: Context) -> Stock:
     except NO_COLD as error:
         hot = stock(context, ["hot"])  # raises the same where it is hot that cannot be read
         note = f"The cold repository could not be looked into, so only hot was: {error.message}"
-        return Stock(hot.snapshots, hot.tiers, hot.complete, (note,))
+        return replace(hot, notes=(note,))
 
 
 def stock(context: Context, tiers: Sequence[TierName]) -> Stock:
@@ -120,7 +128,9 @@ def stock(context: Context, tiers: Sequence[TierName]) -> Stock:
                 found.append(snapshot)
                 of[snapshot.id] = tier
     found.sort(key=lambda snapshot: (snapshot.time, snapshot.id))
-    return Stock(snapshots=found, tiers=of, complete=Completeness(context, *tiers))
+    own = owners.ours(found, context.settings.hosts)
+    others = [snapshot for snapshot in found if snapshot.host not in context.settings.hosts]
+    return Stock(snapshots=own, tiers=of, complete=Completeness(context, *tiers), others=others)
 
 
 def _listed(repository: Repository) -> Sequence[Snapshot]:
@@ -143,8 +153,9 @@ def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
     readers: dict[TierName, Trees | None] = {}
     choices = []
     for domain, name in _wanted(context, wish, among).items():
+        pool = among.snapshots if name == "latest" else among.all
         snapshot = planning.choose(
-            among.snapshots,
+            pool,
             domain,
             wanted=name,
             at=wish.at,
@@ -154,7 +165,7 @@ def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
             last=complete.last.get(domain),
             host=context.settings.host,
         )
-        said = planning.doubts(among.snapshots, domain, snapshot, wanted=name, at=wish.at, now=now, complete=complete)
+        said = planning.doubts(pool, domain, snapshot, wanted=name, at=wish.at, now=now, complete=complete)
         tier = among.tiers[snapshot.id]
         repository = context.repositories[tier]
         if tier not in readers:
@@ -187,11 +198,21 @@ def _wanted(context: Context, wish: Wish, among: Stock) -> dict[str, str]:
     if wish.job:
         return _of_job(context, wish)
     if wish.domains:
-        check_domains(context.settings, wish.domains, {snapshot.domain for snapshot in among.snapshots})
+        check_domains(context.settings, wish.domains, {snapshot.domain for snapshot in among.all})
+        if wish.snapshot == "latest":
+            _refuse_others(context, wish.domains, among)
         return dict.fromkeys(wish.domains, wish.snapshot)
     if wish.snapshot != "latest":
-        return {planning.owner(among.snapshots, wish.snapshot): wish.snapshot}
+        return {planning.owner(among.all, wish.snapshot): wish.snapshot}
     return dict.fromkeys(everything(context, wish, among), "latest")
+
+
+def _refuse_others(context: Context, domains: Sequence[str], among: Stock) -> None:
+    """Raises NotFound for a domain of which only other hosts have snapshots."""
+    own = {snapshot.domain for snapshot in among.snapshots}
+    for domain in domains:
+        if domain not in own and any(snapshot.domain == domain for snapshot in among.others):
+            raise owners.elsewhere(domain, among.others, context.settings.host)
 
 
 def everything(context: Context, wish: Wish, among: Stock) -> list[str]:

@@ -207,10 +207,17 @@ class Context(Records):
             in_catalog=False,
         )
 
-    def latest(self) -> Latest | None:
-        """What the next backup starts from; None where there is nothing, or only of another repository."""
+    def latest(self, *, everyones: bool = False) -> Latest | None:
+        """What the next backup starts from; None where there is nothing, or only of another repository. Nothing that is
+        known to be another host's, unless `everyones`."""
         latest = self.state.latest(self.target_name)
-        return latest if latest and latest.repository == self.pins()["hot"].repository_id else None
+        if latest is None or latest.repository != self.pins()["hot"].repository_id:
+            return None
+        if everyones:
+            return latest
+        hosts = {"", *self.settings.hosts}
+        own = {name: one for name, one in latest.domains.items() if one.host in hosts}
+        return msgspec.structs.replace(latest, domains=own)
 
     def check_pin(self, tier: str) -> Pin:
         """Look whether the target still has the very repository that was pinned: one small read by its own client.

@@ -158,6 +158,7 @@ def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -
         zone=settings.schedule.zone,
         quota=context.target.quota,
         named=domains,
+        hosts=settings.hosts,
     )
     cold = coldproof.state_of(context) if any(one.cold for one in holdings.held) else coldproof.NOTHING
     unsound = (

@@ -45,7 +45,7 @@ def remember(
     """Bring `latest` up to date with a job; may be repeated. Raises Locked, and what the state directory raises."""
     finished = sum(run.size for run in job.domains if run.snapshot)
     with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
-        latest = context.latest()
+        latest = context.latest(everyones=True)
         again = latest is not None and latest.job_id == job.id
         context.state.put_latest(
             planning.merged_latest(
@@ -56,6 +56,7 @@ def remember(
                 unindexed=0 if again else max(job.bytes_done - finished, 0),
                 mounts=mounts,
                 excludes=excludes,
+                host=context.settings.host,
             )
         )
 
@@ -63,7 +64,7 @@ def remember(
 def indexed(context: Context) -> None:
     """A `repair index` worked: nothing is unindexed any more."""
     with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
-        latest = context.latest()
+        latest = context.latest(everyones=True)
         if latest:
             context.state.put_latest(msgspec.structs.replace(latest, unindexed=0))
 

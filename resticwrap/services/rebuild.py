@@ -292,12 +292,13 @@ def _verified(target: str, catalog: Catalog, verifies: Iterable[tuple[Job, Verif
 
 
 def _latest(context: Context, jobs: Iterable[Job], snapshots: Sequence[Snapshot], repository: str) -> None:
-    """Of every domain the newest complete look whose snapshot is still in the repository. Backups that ended meanwhile
-    have written theirs there: what is newer stays. Looks of the future count where there is no other."""
+    """Of every domain of this host the newest complete look whose snapshot is still in the repository. Backups that
+    ended meanwhile have written theirs there: what is newer stays. Looks of the future count where there is no
+    other."""
     there = {snapshot.original: snapshot for snapshot in snapshots}
     until = context.clock.now() + CLOCK_SLACK
     with context.locks.hold(f"latest {context.target_name}", wait=LATEST_WAIT):
-        before = latest = context.latest()
+        before = latest = context.latest(everyones=True)
         if latest:
             held = {
                 name: one
@@ -305,10 +306,12 @@ def _latest(context: Context, jobs: Iterable[Job], snapshots: Sequence[Snapshot]
                 if one.snapshot in there or context.hot.holds(one.current_id)
             }
             latest = msgspec.structs.replace(latest, domains=held)
-        for job in sorted(jobs, key=lambda job: job.started_at <= until):
+        own = [job for job in jobs if job.host in context.settings.hosts]
+        for job in sorted(own, key=lambda job: job.started_at <= until):
             runs = tuple(run for run in job.domains if run.snapshot in there)
             job = msgspec.structs.replace(job, domains=runs)
-            latest = merged_latest(latest, job, repository, now=context.clock.now(), unindexed=0)
+            now = context.clock.now()
+            latest = merged_latest(latest, job, repository, now=now, unindexed=0, host=context.settings.host)
         if latest:
             newer = before and latest.finished_at < before.finished_at <= until
             context.state.put_latest(_current(latest, before if newer else None, there))

@@ -308,7 +308,7 @@ class _Doubt:
     def _add(self, unindexed: int) -> None:
         context = self._context
         with context.locks.hold(f"latest {context.target_name}", wait=interrupted.LATEST_WAIT):
-            latest = context.latest() if context.pinned else None
+            latest = context.latest(everyones=True) if context.pinned else None
             if latest is not None:
                 added = max(latest.unindexed + unindexed, 0)
                 context.state.put_latest(msgspec.structs.replace(latest, unindexed=added))

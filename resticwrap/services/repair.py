@@ -436,7 +436,7 @@ class _Repair:
         if self.look.tier != "hot":
             return
         with context.locks.hold(f"latest {context.target_name}", wait=interrupted.LATEST_WAIT):
-            latest = context.latest()
+            latest = context.latest(everyones=True)
             if latest is not None:
                 kept = {
                     name: one

@@ -11,6 +11,7 @@ from resticwrap.model.base import Time
 from resticwrap.model.job import Pin
 from resticwrap.model.reports import InitReport, LockInfo, UnlockReport
 from resticwrap.ports import Repository
+from resticwrap.services import owners
 from resticwrap.services.context import Context
 
 STALE_AFTER = timedelta(minutes=30)
@@ -74,6 +75,8 @@ def _one(
     if exists(repository):
         adopted.append(tier)
     else:
+        if like is None:
+            owners.refuse_new_repository(context)
         repository.init(like)
         created.append(tier)
         _forget(context, tier)

@@ -15,6 +15,7 @@ from resticwrap.model.policy import LocalTarget
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.swap import InPlaceResult, Piece, Safety, Unsaved
 from resticwrap.planning import inplace as decide
+from resticwrap.planning import owners
 from resticwrap.planning.restore import incomplete
 from resticwrap.services import backup, interrupted, thaw
 from resticwrap.services.choosing import Choice, Wish, choose, notes_of, root_of
@@ -178,12 +179,14 @@ def restore(context: Context, wish: Wish, *, force: bool = False, how: thaw.Thaw
 def _chosen(context: Context, wish: Wish, engine: InPlace, *, force: bool) -> list[Choice]:
     """What is wished; of "everything" without what rw itself lives on, which the engine would refuse.
 
-    Raises RestoreRefused for a snapshot that is not known to be complete, unless `force`.
+    Raises RestoreRefused for a snapshot that is not known to be complete, unless `force`, and for another host's.
     """
     choices = choose(context, wish)
     for choice in choices:
         if not choice.complete and not force:
             raise incomplete(choice.domain, choice.snapshot)
+        if choice.snapshot.host not in context.settings.hosts:
+            raise owners.of_another(choice.snapshot, context.settings.host)
     if wish.domains or wish.snapshot != "latest":
         return choices
     found = []

@@ -24,6 +24,7 @@ from resticwrap.model.job import Job, Manifest
 from resticwrap.model.kit import Kit, SystemDomain, SystemReport
 from resticwrap.model.snapshot import Snapshot, TierName
 from resticwrap.model.swap import BESIDE_PREFIX
+from resticwrap.planning import owners
 from resticwrap.planning import system as planning
 from resticwrap.ports import Progress
 from resticwrap.services import audit, frost, interrupted, thaw
@@ -223,8 +224,15 @@ class _System:
                 lost.append(error)
                 self.notes.append(f"The {tier} repository cannot be read: {error.message}")
                 continue
-            found += [(snapshot, tier) for snapshot in listed if snapshot.original not in known]
-            known |= {snapshot.original for snapshot in listed}
+            own = owners.ours(listed, context.settings.hosts)
+            if listed and not own:
+                names = ", ".join(sorted({snapshot.host for snapshot in listed}))
+                self.notes.append(
+                    f"All of the {tier} repository is of host {names}, and these policies are host "
+                    f"{context.settings.host}'s: `formerly` in domains.yaml says that it takes that one's place."
+                )
+            found += [(snapshot, tier) for snapshot in own if snapshot.original not in known]
+            known |= {snapshot.original for snapshot in own}
         if len(lost) == len(pinned):
             raise lost[0]
         self.failures += [f"A repository cannot be read ({one.kind})." for one in lost if self.wanted.confined]

@@ -50,8 +50,8 @@ def _planned(context: Context, found: Sequence[Held], domains: Sequence[str]) ->
         found = [one for one in found if one.original not in gone]
     settings, now = context.settings, context.clock.now()
     zone, planned = settings.schedule.zone, list[PlannedCopy]()
-    for (_, domain), held in retention.groups(found).items():
-        if domains and domain not in domains:
+    for (host, domain), held in retention.groups(found).items():
+        if host not in settings.hosts or (domains and domain not in domains):
             continue
         days, keep = tier_of(settings.tiers, settings.domains.get(domain), "cold")
         reasons = retention.promised(held, days, keep, zone, now)

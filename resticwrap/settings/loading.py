@@ -102,6 +102,7 @@ class Settings:
 
     folder: Path
     host: str
+    formerly: tuple[str, ...] = ()
     domains: "Mapping[str, Domain]"
     tiers: "Tiers"
     guard: "Guard"
@@ -148,6 +149,11 @@ class Settings:
     def problems_of_target(self, name: str) -> tuple[Problem, ...]:
         """What is wrong with a target; nothing where it can be used. Raises UsageError for an unknown one."""
         return self._targets.get(self.target_name(name))[1]
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names by which snapshots are this machine's."""
+        return frozenset({self.host, *self.formerly})
 
     def catalog_url(self) -> str | None:
         """What RW_CATALOG_URL says, or the file that RW_CATALOG_URL_FILE names; None: the catalogue is a file of the
@@ -213,6 +219,7 @@ def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Set
     return Settings(
         folder=folder.absolute(),
         host=draft.domains.host,
+        formerly=draft.domains.formerly,
         domains=draft.domains.domains,
         tiers=draft.tiers.tiers,
         guard=draft.tiers.guard,

@@ -426,7 +426,8 @@ def test_phases_of_an_in_place_restore_are_documented() -> None:
 
 
 STATE_FOLDERS = {
-    "schedule/", "spool/", "journals/", "locks/", "leases/", "secrets/", "evidence/", "kits/", "bucket/", "_canary/", "audit/"
+    "schedule/", "spool/", "journals/", "locks/", "leases/", "secrets/", "evidence/", "kits/", "bucket/", "_canary/",
+    "audit/",
 }  # fmt: skip
 
 

@@ -252,8 +252,8 @@ CONTRACT: dict[str, Any] = {
     },
     "policy check": {"ok": bool, "folder": str, "not_usable_yet": list},
     "policy show": {
-        "folder": str, "state_dir": str, "cache_dir": str, "host": str, "default_target": str, "targets": dict,
-        "domains": dict, "tiers": dict, "schedule": dict,
+        "folder": str, "state_dir": str, "cache_dir": str, "host": str, "formerly": list, "default_target": str,
+        "targets": dict, "domains": dict, "tiers": dict, "schedule": dict,
     },
     "policy schema": {"$schema": str, "title": str, "anyOf": list, "$defs": dict},
     "tier plan": {**TIER_PLAN, "copies": [TIER_COPY], "counts": [{"tier": str, "now": int, "at_most": None}]},

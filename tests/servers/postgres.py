@@ -25,8 +25,8 @@ from psycopg import sql
 from .child import LOOPBACK, ServerFailed, end, free_ports, wait_until
 
 PLACES = Path("/usr/lib/postgresql")
-NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off"}
-"""What a cluster that is thrown away need not do."""
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+"""What a cluster that is thrown away need not do. What it said to have committed it keeps over a stop."""
 
 
 def postgres_bin() -> Path | None:

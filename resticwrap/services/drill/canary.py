@@ -15,6 +15,7 @@ from resticwrap import errors
 from resticwrap.model.drill import CanaryResult
 from resticwrap.model.objects import Entry
 from resticwrap.model.snapshot import CANARY, Snapshot, Tags, TierName
+from resticwrap.planning import owners
 from resticwrap.ports import BackupRequest, Repository
 from resticwrap.services.context import Context
 from resticwrap.services.drill import rehearse
@@ -42,7 +43,7 @@ def trial(context: Context) -> Canary:
 def _snapshot(context: Context, begun: Begun, notes: list[str]) -> Snapshot:
     """The canary's newest snapshot; a new one where there is none or where it is old. Raises what restic says; where an
     old one is there and no new one can be made, the old one will do."""
-    known = newest(context.hot.snapshots())
+    known = newest(owners.ours(context.hot.snapshots(), context.settings.hosts))
     if known is not None and begun.job.started_at - known.time <= MAX_AGE:
         return known
     try:
