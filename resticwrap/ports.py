@@ -17,7 +17,7 @@ from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Tha
 from resticwrap.model.drill import Drilled
 from resticwrap.model.evidence import Chain, Event, Evidence
 from resticwrap.model.gate import AuditLook, BucketLook
-from resticwrap.model.job import Job, Latest, Manifest, Pin
+from resticwrap.model.job import DomainOutcome, Job, Latest, Manifest, Pin
 from resticwrap.model.kit import KitRecord, RepositoryKey
 from resticwrap.model.objects import BlobSums, Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
@@ -662,6 +662,26 @@ class Catalog(Protocol):
 
     def host_domains(self, target: str | None = None) -> Sequence[HostDomain]:
         """What each machine promises, sorted by host, target and domain."""
+
+    def promises(self, until: Time) -> "Sequence[KnownPromise]":
+        """The same of all targets, with how each stands."""
+
+    def failures(self, since: Time) -> Mapping[tuple[str, str], int]:
+        """By host and target, how many backup jobs of its domains failed or were interrupted since a time."""
+
+    def newest_jobs(self, kind: str, until: Time) -> Mapping[str, tuple[Time, str]]:
+        """By target when the newest job of a kind began that came to an end by itself, and its outcome."""
+
+
+class KnownPromise(NamedTuple):
+    """What a machine promises of a domain, and how that stands: its newest look, and the newest complete one whose
+    snapshot is known to be in hot."""
+
+    promise: HostDomain
+    looked_at: Time | None
+    complete_at: Time | None
+    job: str | None
+    outcome: DomainOutcome | None
 
 
 class KnownLook(NamedTuple):

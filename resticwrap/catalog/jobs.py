@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from resticwrap.catalog.aging import AgingTables, batches
 from resticwrap.catalog.database import Database
+from resticwrap.catalog.machines import MachineTables
 from resticwrap.catalog.proof import ProofTables
 from resticwrap.catalog.rows import (
     from_micros,
@@ -50,7 +51,7 @@ LOOKS_AT = "hot"
 """The tier that backups write to."""
 
 
-class SqlCatalog(AgingTables, ProofTables, UnattendedTables):
+class SqlCatalog(AgingTables, MachineTables, ProofTables, UnattendedTables):
     """The port `Catalog` on any database of SQLAlchemy. Opening it is put off to the first question."""
 
     def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:

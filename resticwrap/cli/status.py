@@ -13,22 +13,28 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from resticwrap.bootstrap import House
+    from resticwrap.model.hosts import HostsReport
     from resticwrap.model.reports import StatusReport
 
 
 @click.command(
     epilog=epilog(
-        "rw status --svg status.svg",
+        "rw status --svg status.svg\nrw status --all-hosts --verbose",
         "0 1 2",
     )
 )
 @common
 @click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Also draw it into this file.")
-def command(common: Common, svg: Path | None) -> None:
+@click.option("--all-hosts", is_flag=True, help="All machines that share the catalogue; -v shows each domain.")
+def command(common: Common, svg: Path | None, all_hosts: bool) -> None:
     """One screen: per domain the RPO lag against its objective, last verify, space and dedup ratio.
 
     Reads records alone; neither the target nor restic is asked.
     """
+    if all_hosts:
+        if svg is not None:
+            raise click.UsageError("--svg draws one target, and not --all-hosts.")
+        machines(common)
     from resticwrap.report import text
     from resticwrap.services.status import status
 
@@ -40,6 +46,21 @@ def command(common: Common, svg: Path | None) -> None:
 
     def render(console: "Console", report: "StatusReport") -> None:
         text.status(console, report, everything=bool(common.verbose))
+
+    run(common, work, render)
+
+
+def machines(common: Common) -> None:
+    """All machines of the catalogue; of one target, where one is named."""
+    from resticwrap.report import hosts as screen
+    from resticwrap.services.hosts import hosts
+
+    def work(house: "House") -> "HostsReport":
+        targets = [house.target_name] if common.target else []
+        return hosts(house.catalog, targets, common.domains, house.clock.now())
+
+    def render(console: "Console", report: "HostsReport") -> None:
+        screen.hosts(console, report, everything=common.verbose)
 
     run(common, work, render)
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -17,6 +18,7 @@ from resticwrap.model.base import to_json
 from resticwrap.model.drill import Drilled
 from resticwrap.model.evidence import Event, Evidence
 from resticwrap.model.job import ErrorInfo, Job
+from resticwrap.model.unattended import AlertEvent, HostDomain, ScheduledRun
 from resticwrap.ports import Catalog, KnownSnapshot
 from tests.unit.catalog.samples import START, a_job, a_run, a_snapshot, at, closed, job_values
 
@@ -382,3 +384,67 @@ def test_the_last_drill_of_each_object_is_known(catalog: SqlCatalog) -> None:
     catalog.put_drilled("oss", [first, again])
     assert catalog.drilled("oss", "exams") == {b"a/\xff": again, b"b": msgspec.structs.replace(first, path=b"b")}
     assert (catalog.drilled("oss", "other"), catalog.drilled("local", "exams")) == ({}, {})
+
+
+def a_promise(host: str, domain: str, **changes: Any) -> HostDomain:
+    one = HostDomain(
+        host=host, target="oss", domain=domain, layer="raw", priority="P0", rpo=300, rto=60, seen_at=START,
+        repository="r",
+    )  # fmt: skip
+    return msgspec.structs.replace(one, **changes)
+
+
+def test_a_name_is_whose_promised_it_first(catalog: SqlCatalog) -> None:
+    """What a host does not promise any more is free again; a host that was renamed keeps what it had."""
+
+    def promised() -> set[tuple[str, str]]:
+        return {(one.host, one.domain) for one in catalog.host_domains("oss")}
+
+    assert catalog.claim_domains([a_promise("web1", "exams"), a_promise("web1", "web1")]) == {}
+    assert catalog.claim_domains([a_promise("web2", "exams"), a_promise("web2", "web2")]) == {"exams": "web1"}
+    assert promised() == {("web1", "exams"), ("web1", "web1"), ("web2", "web2")}
+    assert catalog.claim_domains([a_promise("web3", "exams", target="local")]) == {}
+    assert catalog.claim_domains([a_promise("web9", "exams")], ["web1"]) == {}
+    assert promised() == {("web9", "exams"), ("web2", "web2")}
+    catalog.claim_domains([a_promise("web9", "other")])
+    assert catalog.claim_domains([a_promise("web2", "exams", seen_at=at(5))]) == {}
+    assert [one.seen_at for one in catalog.host_domains() if one.host == "web2"] == [at(5)]
+
+
+def test_promises_come_with_how_they_stand(catalog: SqlCatalog) -> None:
+    """The newest look, the newest complete one whose snapshot is known in hot; failures; the newest verify."""
+    catalog.claim_domains([a_promise("web1", "exams"), a_promise("web1", "answers"), a_promise("web2", "photos")])
+    looks = [(1, "ok", "a"), (2, "unchanged", "a"), (3, "ok", "b"), (4, "failed", None), (9, "ok", "a")]
+    for minute, outcome, snapshot in looks:
+        run = a_run(looked_at=at(minute), outcome=outcome, snapshot=snapshot and snapshot * 64)
+        job = a_job(f"job-{minute}", started_at=at(minute))
+        catalog.close_job(closed(job, "failed" if outcome == "failed" else "ok", domains=(run,)))
+    catalog.put_snapshots("oss", "hot", [(a_snapshot("a"), True)])
+    told = {one.promise.domain: one for one in catalog.promises(at(5))}
+    assert list(told) == ["answers", "exams", "photos"]
+    exams = told["exams"]
+    assert (exams.looked_at, exams.complete_at, exams.job, exams.outcome) == (at(4), at(2), "job-4", "failed")
+    assert (told["photos"].looked_at, told["photos"].complete_at, told["photos"].job) == (None, None, None)
+    assert (catalog.failures(at(0)), catalog.failures(at(5))) == ({("web1", "oss"): 1}, {})
+    catalog.close_job(closed(a_job("check-1", kind="verify"), "failed"))
+    catalog.open_job(a_job("check-2", kind="verify", started_at=at(1)))
+    assert catalog.newest_jobs("verify", at(5)) == {"oss": (START, "failed")}
+
+
+def test_runs_and_alerts_of_other_machines_are_theirs(catalog: SqlCatalog) -> None:
+    """Kept by host, renewed by id, newest first."""
+    run = ScheduledRun(
+        id="r1", host="web1", name="full", target="oss", kind="backup", trigger="due", due_at=START, started_at=START
+    )
+    catalog.put_run(run)
+    catalog.put_run(msgspec.structs.replace(run, id="r2", host="web2"))
+    assert ([one.id for one in catalog.open_runs("web1")], [one.id for one in catalog.runs("web2")]) == (["r1"], ["r2"])
+    catalog.put_run(msgspec.structs.replace(run, outcome="ok"))
+    assert (catalog.open_runs("web1"), catalog.runs("web1", name="full", since=START)[0].outcome) == ([], "ok")
+    event = AlertEvent(
+        id="e1", host="web1", target="oss", rule="r", subject="", change="fired", at=START, severity="info", message="m"
+    )
+    catalog.put_alert_events([event, msgspec.structs.replace(event, id="e2", host="web2", at=at(1))])
+    catalog.put_alert_events([event])
+    assert [one.id for one in catalog.alert_events("oss")] == ["e2", "e1"]
+    assert [one.id for one in catalog.alert_events("oss", since=at(1))] == ["e2"]

@@ -1,7 +1,7 @@
 """Reports as real jobs make them, for every screen."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,6 +27,7 @@ from resticwrap.model.drills import (
 )
 from resticwrap.model.evidence import Event, Evidence, Head
 from resticwrap.model.gate import GateCheck, GateReason, GateReport, Override
+from resticwrap.model.hosts import HostDomainStatus, HostsReport, HostStatus
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.kit import KeyReport, KitReport, RepositoryKey, SystemDomain, SystemReport
 from resticwrap.model.objects import Entry, ObjectRow
@@ -933,4 +934,39 @@ def outside_report(planned: bool = True) -> OutsideReport:
             OutsideFile(path="/etc/systemd/system/resticwrap.target", action="keep", content="x\n"),
         ), next=("systemctl daemon-reload", "systemctl enable --now resticwrap.target resticwrap-full.timer"),
         notes=("Cron makes nothing up: what falls into a time when this machine is off is left out.",),
+    )  # fmt: skip
+
+
+# All hosts
+
+
+def hosts() -> HostsReport:
+    """A machine that is well, one with a late domain and one that never backed up, with names of all lengths."""
+
+    def row(domain: str, lag: float | None, rpo: float = 300) -> HostDomainStatus:
+        return HostDomainStatus(
+            domain=domain, layer="serving", priority="P1", rpo=rpo, rpo_lag=lag, within=lag is not None and lag <= rpo,
+            last_outcome="ok" if lag else None, last_looked_at=NOW - timedelta(seconds=lag) if lag else None,
+        )  # fmt: skip
+
+    def host(name: str, *rows: HostDomainStatus, **more: Any) -> HostStatus:
+        worst = max(rows, key=lambda one: (one.rpo_lag is None, one.rpo_lag or 0))
+        values: dict[str, Any] = {
+            "host": name, "target": "main", "domains": len(rows), "within": sum(one.within for one in rows),
+            "worst": worst.domain, "worst_lag": worst.rpo_lag, "last_job": JOB, "last_outcome": "ok", "last_at": NOW,
+            "failed": 0, "last_verify": NOW - timedelta(days=2), "last_verify_ok": True,
+            "last_drill": NOW - timedelta(days=1), "last_drill_ok": False, "heard_at": NOW, "rows": rows,
+        }  # fmt: skip
+        return HostStatus(**{**values, **more})
+
+    return HostsReport(
+        at=NOW,
+        hosts=(
+            host("school-2.example.org", row("exams", 1200), row("profiles", 60), failed=12, last_outcome="failed"),
+            host("web-with-a-name-of-many-characters.example.org", row("a_domain_with_a_long_name", None),
+                 last_job=None, last_outcome=None, last_at=None, last_verify=None, last_verify_ok=None,
+                 last_drill=None, last_drill_ok=None, heard_at=NOW - timedelta(days=3)),
+            host("web1", row("exams", 100)),
+        ),
+        notes=("A note.",),
     )  # fmt: skip

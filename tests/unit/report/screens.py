@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from resticwrap.errors import PolicyError, Problem
-from resticwrap.report import acceptance, outside, schedule, text, upgrade
+from resticwrap.report import acceptance, hosts, outside, schedule, text, upgrade
 from tests.unit.report import samples, schedule_samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -35,6 +35,7 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "drill_plan": lambda console: text.drill_plan(console, samples.drill_plan(), zone=UTC),
     "drill_history": lambda console: text.drill_history(console, samples.drill_history(), zone=UTC),
     "status": lambda console: text.status(console, samples.status(), zone=UTC),
+    "hosts": lambda console: hosts.hosts(console, samples.hosts(), zone=UTC, everything=True),
     "gate": lambda console: text.gate(console, samples.gate(), zone=UTC, explain=True),
     "gate_open": lambda console: text.gate(console, samples.gate(closed=False), zone=UTC),
     "upgrade": lambda console: upgrade.upgrade(console, samples.upgrade(), zone=UTC),
