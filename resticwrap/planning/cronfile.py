@@ -77,12 +77,13 @@ def too_long(text: str) -> bool:
 
 
 def refusals(times: Mapping[str, Crontab]) -> list[str]:
-    """A few words for each job that cron cannot keep."""
-    return [
-        f"{name}: {found.why}{f', such as {found.instead}' if found.instead else ''}"
-        for name, found in times.items()
-        if not found.lines
-    ]
+    """The jobs that cron cannot keep, and why, those of one reason together."""
+    alike: dict[str, list[str]] = {}
+    for name, found in times.items():
+        if not found.lines:
+            reason = f"{found.why}{f', such as {found.instead}' if found.instead else ''}"
+            alike.setdefault(reason, []).append(name)
+    return [f"{', '.join(names)}: {reason}" for reason, names in alike.items()]
 
 
 def end_of(name: str) -> str:

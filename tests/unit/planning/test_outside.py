@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from resticwrap.model.policy import ScheduledJob
 from resticwrap.planning import cronfile, outside, units
+from resticwrap.planning.calendar import crontab
 from resticwrap.planning.cronfile import Line
 from resticwrap.planning.outside import Facts
 
@@ -106,6 +107,12 @@ def test_a_crontab() -> None:
         "B",
         "D",
     ]
+
+
+def test_reasons_are_given_once() -> None:
+    found = {"a": crontab(job(), None), "b": crontab(job(), None), "c": crontab(job(cron=None, every="7m"), 0)}
+    one, two = cronfile.refusals({**found, "d": crontab(job(), 0)})
+    assert one.startswith("a, b: cron knows no time zone") and two.startswith("c: ") and two.endswith("6m or 10m")
 
 
 TEXT = st.text(st.sampled_from(string.printable.translate({10: None, 13: None, 11: None, 12: None})), max_size=20)

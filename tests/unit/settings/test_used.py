@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from resticwrap.settings.used import used
+from resticwrap.settings.used import named, used
 
 POLICY = """
 targets:
@@ -22,3 +22,15 @@ def test_literal_credentials(tmp_path: Path, main: str, second: str) -> None:
     found = used(tmp_path, {"KEY": "k", "SECRET": "s", "SECOND": "t", "OTHER": "o"}, "main")
     assert found.literal == ("plain" in (main, second))
     assert not {"SECOND", "OTHER"} & found.values.keys() and "KEY" in found.secret
+
+
+def test_where_a_secret_can_stand(tmp_path: Path) -> None:
+    """A variable is plain where all its uses are: not in credentials, nor in a password command, nor in recovery."""
+    (tmp_path / "targets.yaml").write_text(
+        "targets: {a: {path: '${PLACE}', password_command: 'echo ${WORD}', credentials: {key: '${KEY}${PLACE_TOO}'}}}\n"
+    )
+    (tmp_path / "domains.yaml").write_text("host: ${HOST_NAME:-x}\ndescription: ${PLACE_TOO} $$ ${PLACE}\n")
+    (tmp_path / "recovery.yaml").write_text("system: {environment: {TOKEN: '${TOKEN}'}}\n")
+    found = named(tmp_path)
+    assert found.plain == {"PLACE", "HOST_NAME"}
+    assert found.all == {"PLACE", "HOST_NAME", "WORD", "KEY", "PLACE_TOO", "TOKEN"}
