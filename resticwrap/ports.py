@@ -19,6 +19,7 @@ from resticwrap.model.evidence import Chain, Event, Evidence
 from resticwrap.model.gate import AuditLook, BucketLook
 from resticwrap.model.job import DomainOutcome, Job, Latest, Manifest, Pin
 from resticwrap.model.kit import KitRecord, RepositoryKey
+from resticwrap.model.metrics import JobTally, LastJob, RunTally
 from resticwrap.model.objects import BlobSums, Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
 from resticwrap.model.snapshot import Snapshot, Tags
@@ -652,6 +653,18 @@ class Catalog(Protocol):
 
     def alert_events(self, target: str, *, since: Time | None = None, limit: int = 100) -> Sequence[AlertEvent]:
         """What became of alerts, newest first, of all hosts."""
+
+    def job_tallies(self, target: str, until: Time) -> Sequence[JobTally]:
+        """How many jobs have ended how, by kind, type and outcome. Running ones are not counted."""
+
+    def last_jobs(self, target: str, kinds: Iterable[tuple[str, str]], until: Time) -> Sequence[LastJob]:
+        """Of each of these kinds and types of jobs the one that began last, of those that have ended."""
+
+    def run_tallies(self, target: str) -> Sequence[RunTally]:
+        """How many runs of domains have ended how, and what they stored, by domain and outcome."""
+
+    def added_by_domain(self, target: str, since: Time) -> Mapping[str, int]:
+        """Bytes that the looks since then have stored, by domain."""
 
     def put_host_domains(self, promised: Iterable[HostDomain]) -> None:
         """What these hosts promise of these targets now; what they promised before of them is forgotten."""

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
-    case,
     delete,
     func,
     insert,
@@ -27,6 +26,7 @@ from resticwrap.catalog.database import Database
 from resticwrap.catalog.machines import MachineTables
 from resticwrap.catalog.proof import ProofTables
 from resticwrap.catalog.rows import (
+    end_values,
     from_micros,
     history_row,
     job_values,
@@ -34,7 +34,8 @@ from resticwrap.catalog.rows import (
     snapshot_values,
     to_micros,
 )
-from resticwrap.catalog.tables import domain_runs, jobs, pack_reads, proofs, snapshots
+from resticwrap.catalog.tables import domain_runs, job_ends, jobs, pack_reads, proofs, snapshots
+from resticwrap.catalog.tallies import TallyTables, newest_looks, sums_of
 from resticwrap.catalog.unattended import UnattendedTables
 from resticwrap.errors import NameTaken, NotFound
 from resticwrap.model.aging import KnownRun
@@ -51,7 +52,7 @@ LOOKS_AT = "hot"
 """The tier that backups write to."""
 
 
-class SqlCatalog(AgingTables, MachineTables, ProofTables, UnattendedTables):
+class SqlCatalog(AgingTables, MachineTables, ProofTables, TallyTables, UnattendedTables):
     """The port `Catalog` on any database of SQLAlchemy. Opening it is put off to the first question."""
 
     def __init__(self, url: str, *, busy_timeout: float = 10.0) -> None:
@@ -145,16 +146,7 @@ class SqlCatalog(AgingTables, MachineTables, ProofTables, UnattendedTables):
         """By domain: the newest run, however it ended, and the start of the newest complete look whose snapshot is
         known to be in hot (None: there is none)."""
         runs, latest = domain_runs.c, _until(until)
-        newest = (
-            select(
-                runs.domain,
-                func.max(runs.looked_at).label("looked_at"),
-                func.max(case((runs.complete, runs.looked_at))).label("complete_at"),
-            )
-            .where(runs.target == target, runs.looked_at <= latest)
-            .group_by(runs.domain)
-            .subquery()
-        )
+        newest = newest_looks(target, latest)
         query = (
             select(domain_runs, newest.c.complete_at)
             .join(newest, and_(runs.domain == newest.c.domain, runs.looked_at == newest.c.looked_at))
@@ -286,23 +278,8 @@ class SqlCatalog(AgingTables, MachineTables, ProofTables, UnattendedTables):
 
     def sums(self, target: str, tier: str, until: Time | None = None) -> Mapping[str, DomainSums]:
         """By domain: its snapshots in this tier, summed."""
-        sums: dict[str, DomainSums] = {}
         with self.database.reading() as connection:
-            for row in connection.execute(_with_proofs(target, tier, until)):
-                before = sums.get(row.domain, DomainSums())
-                proven = max(filter(None, (before.proven_at, _time(row.proven_at))), default=None)
-                # Oldest first: the last complete one that passes by is the newest.
-                sums[row.domain] = DomainSums(
-                    snapshots=before.snapshots + 1,
-                    complete=before.complete + row.complete,
-                    logical=before.logical + row.size,
-                    added=before.added + row.added,
-                    files=row.files if row.complete else before.files,
-                    size=row.size if row.complete else before.size,
-                    newest_at=from_micros(row.time) if row.complete else before.newest_at,
-                    proven_at=proven,
-                )
-        return sums
+            return sums_of(connection, target, tier, _until(until))
 
     def forget_snapshots(self, target: str, tier: str, originals: Iterable[str]) -> None:
         """These are no longer in the repository. Ones that are not known are no error."""
@@ -378,8 +355,10 @@ def _replace(connection: Connection, records: Sequence[Job]) -> None:
     """Write jobs and their runs whole, whatever was there: the portable way to insert or update."""
     newest = {job.id: job for job in records}
     connection.execute(delete(domain_runs).where(domain_runs.c.job.in_(newest)))
+    connection.execute(delete(job_ends).where(job_ends.c.job.in_(newest)))
     connection.execute(delete(jobs).where(jobs.c.id.in_(newest)))
     _insert(connection, jobs, [job_values(job) for job in newest.values()])
+    _insert(connection, job_ends, [end_values(job) for job in newest.values() if job.outcome != "running"])
     _insert(
         connection,
         domain_runs,

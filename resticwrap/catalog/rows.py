@@ -40,6 +40,19 @@ def job_values(job: Job) -> dict[str, Any]:
     }
 
 
+def end_values(job: Job) -> dict[str, Any]:
+    """Of a job that has ended, what is counted."""
+    return {
+        "job": job.id,
+        "target": job.target,
+        "kind": job.kind,
+        "type": job.type,
+        "outcome": job.outcome,
+        "started_at": to_micros(job.started_at),
+        "finished_at": to_micros(job.finished_at or job.started_at),
+    }
+
+
 def run_values(job: Job, position: int, run: DomainRun) -> dict[str, Any]:
     return {
         "job": job.id,

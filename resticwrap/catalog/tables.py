@@ -45,6 +45,21 @@ jobs = Table(
     Column("record", Text, nullable=False),
     Index(None, "target", "started_at"),
     Index(None, "target", "outcome"),
+    Index(None, "target", "kind", "started_at"),
+)
+
+# Jobs that have ended, again and without their records: what is counted over all of them, out of the index alone.
+job_ends = Table(
+    "job_ends",
+    metadata,
+    Column("job", String, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("target", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("type", String),
+    Column("outcome", String, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger, nullable=False),
+    Index(None, "target", "kind", "type", "started_at", "outcome", "finished_at"),
 )
 
 # Runs of backup jobs only: what history, status and the calendar count, without decoding a single record.
@@ -68,7 +83,7 @@ domain_runs = Table(
     Column("snapshot", String),
     Column("error", Text, nullable=False),
     Index(None, "target", "looked_at"),
-    Index(None, "target", "domain", "looked_at", "complete"),
+    Index(None, "target", "domain", "looked_at", "complete", "outcome", "added"),
 )
 
 snapshots = Table(
