@@ -20,8 +20,10 @@ from resticwrap.host.exchange import Exchange
 from resticwrap.host.holders import ProcHolders
 from resticwrap.host.journals import FileJournals
 from resticwrap.host.locks import FlockLocks
-from resticwrap.host.space import HostSpace, free_bytes
+from resticwrap.host.space import HostSpace, free_bytes, total_bytes
+from resticwrap.model.base import Time
 from resticwrap.model.kit import Kit
+from resticwrap.model.metrics import MetricsReport, Room
 from resticwrap.model.policy import LocalTarget, S3Target, Target
 from resticwrap.ports import Bucket, Catalog, Commands, HostLocks, TargetStore, Watcher
 from resticwrap.restic.install import dotted, find_restic, known_version
@@ -43,6 +45,8 @@ from resticwrap.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from resticwrap.catalog.jobs import SqlCatalog
+    from resticwrap.metrics.attendant import MetricsAttendant
+    from resticwrap.services.metrics import Watched
     from resticwrap.services.schedule.ledger import Ledger
     from resticwrap.services.schedule.scheduler import Scheduler
 
@@ -130,15 +134,45 @@ class House:
     @cached_property
     def records(self) -> Records:
         """What reports read: no store is built and no restic is looked for."""
+        return self._records(self.settings, self.target_name, self.target)
+
+    def _records(self, read: settings.Settings, name: str, target: Target) -> Records:
         return Records(
-            settings=self.settings,
-            target_name=self.target_name,
-            target=self.target,
+            settings=read,
+            target_name=name,
+            target=target,
             state=self.state,
             journals=self.journals,
             catalog=self._own_catalog,
             clock=self.clock,
         )
+
+    def watched(self, read: settings.Settings) -> "Watched":
+        """What metrics are collected from, by these policies."""
+        from resticwrap.services.metrics import Watched
+
+        return Watched(
+            settings=read,
+            records=lambda name: self._records(read, name, read.target(name)),
+            catalog=lambda: self.catalog,
+            room=lambda path: Room(free=free_bytes(path), total=total_bytes(path)),
+            beat=self.ledger.files.heartbeat,
+            clock=self.clock,
+            version=__version__,
+        )
+
+    def metrics_attendant(self, policies: Callable[[], settings.Settings]) -> "MetricsAttendant":
+        """Who answers scrapes while the scheduler runs, as the policy's `metrics` wants it."""
+        from resticwrap.metrics.attendant import MetricsAttendant
+        from resticwrap.planning.metrics import report
+        from resticwrap.services.metrics import collect, targets_of
+
+        def collected(now: Time) -> MetricsReport:
+            read = policies()
+            return report(collect(self.watched(read), targets_of(read), now))
+
+        rule = self.settings.schedule.metrics
+        return MetricsAttendant(collected, self.clock, listen=rule.listen, file=rule.textfile)
 
     @cached_property
     def locks(self) -> HostLocks:
@@ -317,8 +351,7 @@ class House:
 
 def attendants(house: House, policies: Callable[[], settings.Settings]) -> Sequence[Attendant]:
     """Who looks on while the scheduler runs. `policies` are those that hold at the time: they may change."""
-    del house, policies
-    return ()
+    return (house.metrics_attendant(policies),)
 
 
 def postgres_url(read: settings.Settings) -> str | None:

@@ -657,8 +657,8 @@ class Catalog(Protocol):
     def job_tallies(self, target: str, until: Time) -> Sequence[JobTally]:
         """How many jobs have ended how, by kind, type and outcome. Running ones are not counted."""
 
-    def last_jobs(self, target: str, kinds: Iterable[tuple[str, str]], until: Time) -> Sequence[LastJob]:
-        """Of each of these kinds and types of jobs the one that began last, of those that have ended."""
+    def last_jobs(self, target: str, tallies: Iterable[JobTally], until: Time) -> Sequence[LastJob]:
+        """Of each kind and type of jobs that was counted so the one that began last, of those that have ended."""
 
     def run_tallies(self, target: str) -> Sequence[RunTally]:
         """How many runs of domains have ended how, and what they stored, by domain and outcome."""

@@ -44,7 +44,7 @@ jobs = Table(
     Column("manifest", String),
     Column("record", Text, nullable=False),
     Index(None, "target", "started_at"),
-    Index(None, "target", "outcome"),
+    Index(None, "target", "outcome", "started_at"),
     Index(None, "target", "kind", "started_at"),
 )
 
@@ -59,7 +59,7 @@ job_ends = Table(
     Column("outcome", String, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger, nullable=False),
-    Index(None, "target", "kind", "type", "started_at", "outcome", "finished_at"),
+    Index(None, "target", "kind", "type", "outcome", "started_at", "finished_at"),
 )
 
 # Runs of backup jobs only: what history, status and the calendar count, without decoding a single record.

@@ -40,23 +40,25 @@ class TallyTables:
             ]  # fmt: skip
         return sorted(found, key=lambda one: (one.kind, one.type, one.outcome))
 
-    def last_jobs(self, target: str, kinds: Iterable[tuple[str, str]], until: Time) -> Sequence[LastJob]:
-        """In the order of `kinds`; each is found at the end of an index."""
+    def last_jobs(self, target: str, tallies: Iterable[JobTally], until: Time) -> Sequence[LastJob]:
+        """Sorted by kind and type; each is found at the end of an index."""
         ends = job_ends.c
-        found = []
+        newest: dict[tuple[str, str], tuple[int, LastJob]] = {}
         with self.database.reading() as connection:
-            for kind, named in kinds:
+            for one in tallies:
                 row: Any = connection.execute(
-                    select(ends.outcome, ends.started_at, ends.finished_at)
-                    .where(ends.target == target, ends.kind == kind, ends.type == (named or None))
-                    .where(ends.started_at <= to_micros(until))
+                    select(ends.started_at, ends.finished_at)
+                    .where(ends.target == target, ends.kind == one.kind, ends.type == (one.type or None))
+                    .where(ends.outcome == one.outcome, ends.started_at <= to_micros(until))
                     .order_by(ends.started_at.desc())
                     .limit(1)
                 ).first()
-                if row is not None:
+                key = (one.kind, one.type)
+                if row is not None and (key not in newest or newest[key][0] < row.started_at):
                     seconds = max(row.finished_at - row.started_at, 0) / MICROS
-                    found.append(LastJob(kind=kind, type=named, outcome=row.outcome, seconds=seconds))
-        return found
+                    last = LastJob(kind=one.kind, type=one.type, outcome=one.outcome, seconds=seconds)
+                    newest[key] = (row.started_at, last)
+        return [newest[key][1] for key in sorted(newest)]
 
     def run_tallies(self, target: str) -> Sequence[RunTally]:
         """Sorted by domain and outcome."""

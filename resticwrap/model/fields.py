@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 
 from resticwrap.model.snapshot import NAME
 
+PROM = ".prom"
+"""What the names of files for node_exporter's textfile collector end in."""
 UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 SIZE = r"^([0-9]+(\.[0-9]+)?) ?([KMGTP]i?B|B|)$"
 SHARE = r"^1(/([1-9]\d?|1\d\d|2[0-4]\d|25[0-6]))?$"
@@ -61,6 +63,11 @@ def parse_size(value: Any) -> Any:
     unit = match[3].upper()
     base = 1024 if unit.endswith("IB") else 1000
     return int(float(match[1]) * base ** " KMGTP".index(unit[:1] if len(unit) > 1 else " "))
+
+
+def is_prom(file: Path) -> bool:
+    """Whether node_exporter's textfile collector would read a file of this name."""
+    return file.name.endswith(PROM) and file.name != PROM
 
 
 def absolute_path(value: Path) -> Path:

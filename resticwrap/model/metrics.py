@@ -6,6 +6,7 @@ from typing import Literal
 from resticwrap.model.base import Time, Value
 from resticwrap.model.drill import Level
 from resticwrap.model.reports import StatusReport
+from resticwrap.model.schedule import Heartbeat
 from resticwrap.model.snapshot import Layer, Priority
 from resticwrap.model.unattended import Severity
 
@@ -134,14 +135,6 @@ class TargetFacts(Value, frozen=True):
     events: int | None = None
 
 
-class Beat(Value, frozen=True):
-    """A scheduler that lives: when it last said so, since when it runs, and when each job runs next."""
-
-    at: Time
-    started_at: Time | None = None
-    next: dict[str, Time] = {}
-
-
 class PlannedJob(Value, frozen=True):
     """A job of the schedule, with its last run. `ok` is None while none has ended."""
 
@@ -154,14 +147,15 @@ class PlannedJob(Value, frozen=True):
 
 
 class MetricsFacts(Value, frozen=True):
-    """All that the series are made of. `seconds`: how long it took to collect."""
+    """All that the series are made of. `seconds`: how long it took to collect. `rooms`: disks by what lies there.
+    `beat`: what a scheduler last said of itself, None where none runs."""
 
     at: Time
     version: str
     seconds: float = 0.0
     targets: tuple[TargetFacts, ...] = ()
     rooms: dict[str, Room] = {}
-    beat: Beat | None = None
+    beat: Heartbeat | None = None
     jobs: tuple[PlannedJob, ...] = ()
 
 

@@ -25,6 +25,7 @@ from resticwrap.model.fields import (
     ReadOnly,
     Secret,
     Size,
+    is_prom,
 )
 from resticwrap.model.snapshot import CANARY
 
@@ -457,6 +458,20 @@ class MetricsRule(Frozen):
         default=None, description="ADDRESS:PORT, such as 127.0.0.1:9823; nobody is asked for a password there"
     )
     textfile: AbsolutePath | None = Field(default=None, description="it ends in .prom")
+
+    @field_validator("listen")
+    @classmethod
+    def _port(cls, value: str | None) -> str | None:
+        if value is not None and not 0 < int(value.rpartition(":")[2]) < 65536:
+            raise ValueError("must end in a port from 1 to 65535")
+        return value
+
+    @field_validator("textfile")
+    @classmethod
+    def _prom(cls, value: Path | None) -> Path | None:
+        if value is not None and not is_prom(value):
+            raise ValueError("must be a file that ends in .prom: node_exporter reads no others")
+        return value
 
 
 class TargetsIndex(Frozen):

@@ -61,12 +61,19 @@ def test_every_job_that_ended_is_counted_once(catalog: SqlCatalog) -> None:
 
 
 def test_the_last_job_of_each_kind(catalog: SqlCatalog) -> None:
-    """Of those that ended by then; a kind that never ran is left out."""
+    """The one that began last, however it ended, of those that began by then."""
     catalog.close_jobs(some_jobs())
-    kinds = [("backup", "full"), ("prune", ""), ("verify", "")]
-    found = [(one.kind, one.type, one.outcome, one.seconds) for one in catalog.last_jobs("oss", kinds, at(1000))]
-    assert found == [("backup", "full", OUTCOMES[57 % 4], 180.0), ("verify", "", OUTCOMES[59 % 4], 300.0)]
-    assert [one.seconds for one in catalog.last_jobs("oss", kinds[:1], at(3))] == [240.0]
+    tallies = catalog.job_tallies("oss", at(1000))
+    found = [(one.kind, one.type, one.outcome, one.seconds) for one in catalog.last_jobs("oss", tallies, at(1000))]
+    last = {"full": 57, "incremental": 58, "": 59}
+    assert found == [
+        ("verify" if not named else "backup", named, OUTCOMES[number % 4], (1 + number % 5) * 60.0)
+        for named, number in last.items()
+    ]
+    early = catalog.last_jobs("oss", catalog.job_tallies("oss", at(3)), at(3))
+    assert [(one.type, one.outcome, one.seconds) for one in early] == [
+        ("full", "interrupted", 240.0), ("incremental", "partial", 120.0), ("", "failed", 180.0)
+    ]  # fmt: skip
 
 
 def test_runs_of_domains_are_counted_with_what_they_stored(catalog: SqlCatalog) -> None:
@@ -96,7 +103,8 @@ def test_an_older_catalogue_is_counted_as_well(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as connection:
         connection.executescript(
             "DROP TABLE job_ends; DROP TABLE scheduled_runs; DROP TABLE alert_events; DROP TABLE host_domains;"
-            "DROP INDEX ix_jobs_target_kind_started_at;"
+            "DROP INDEX ix_jobs_target_kind_started_at; DROP INDEX ix_jobs_target_outcome_started_at;"
+            "CREATE INDEX ix_jobs_target_outcome ON jobs (target, outcome);"
             "DROP INDEX ix_domain_runs_target_domain_looked_at_complete_outcome_added;"
             "CREATE INDEX ix_domain_runs_target_domain_looked_at_complete"
             " ON domain_runs (target, domain, looked_at, complete);"

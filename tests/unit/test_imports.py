@@ -12,7 +12,19 @@ from resticwrap.cli.main import COMMANDS
 
 ROOT = Path(resticwrap.__file__).parent
 SAFE = r"msgspec\.json\.Decoder\(|msgspec\.convert\([^,]+(?:, None\))?, (?:bytes|Outcome|Time)\b"
-HEAVY = ["alembic", "boto3", "botocore", "cryptography", "msgspec", "oss2", "pydantic", "rich", "sqlalchemy", "yaml"]
+HEAVY = [
+    "alembic",
+    "boto3",
+    "botocore",
+    "cryptography",
+    "msgspec",
+    "oss2",
+    "prometheus_client",
+    "pydantic",
+    "rich",
+    "sqlalchemy",
+    "yaml",
+]
 
 
 def modules() -> list[str]:

@@ -60,7 +60,7 @@ def count() -> None:
         sa.PrimaryKeyConstraint("job", name="pk_job_ends"),
         sa.ForeignKeyConstraint(["job"], ["jobs.id"], name="fk_job_ends_job_jobs", ondelete="CASCADE"),
     )
-    columns = ["target", "kind", "type", "started_at", "outcome", "finished_at"]
+    columns = ["target", "kind", "type", "outcome", "started_at", "finished_at"]
     op.create_index(f"ix_job_ends_{'_'.join(columns)}", "job_ends", columns)
     # A record that is no JSON is somebody else's to complain of.
     kind = "CASE WHEN json_valid(record) THEN json_extract(record, '$.type') END"
@@ -72,6 +72,8 @@ def count() -> None:
         "FROM jobs WHERE outcome <> 'running'"
     )
     op.create_index("ix_jobs_target_kind_started_at", "jobs", ["target", "kind", "started_at"])
+    op.drop_index("ix_jobs_target_outcome", "jobs")
+    op.create_index("ix_jobs_target_outcome_started_at", "jobs", ["target", "outcome", "started_at"])
     op.drop_index("ix_domain_runs_target_domain_looked_at_complete", "domain_runs")
     columns = ["target", "domain", "looked_at", "complete", "outcome", "added"]
     op.create_index(f"ix_domain_runs_{'_'.join(columns)}", "domain_runs", columns)
