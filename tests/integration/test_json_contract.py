@@ -191,6 +191,10 @@ CONTRACT: dict[str, Any] = {
         "tiers": [{"tier": str, "repository": str, "snapshots": int, "logical": int, "stored": int, "ratio": None,
                    "last_verify": None, "last_verify_ok": None, "coverage": None}],
     },
+    "metrics": {
+        "at": str, "targets": list, "unknown": dict, "textfile": str,
+        "families": [{"name": str, "type": str, "unit": str, "help": str, "metrics": list}],
+    },
     "gate": GATE,
     "pre-upgrade": {"job": JOB, "pin": PIN, "notes": list},
     "upgrade --dry-run -- true": {"target": str, "command": str, "backup": dict, "steps": list, "gate": GATE},

@@ -30,6 +30,7 @@ from resticwrap.model.gate import GateCheck, GateReason, GateReport, Override
 from resticwrap.model.hosts import HostDomainStatus, HostsReport, HostStatus
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, Job, Manifest, ManifestDomain, ObjectList
 from resticwrap.model.kit import KeyReport, KitReport, RepositoryKey, SystemDomain, SystemReport
+from resticwrap.model.metrics import Metric, MetricFamily, MetricsReport
 from resticwrap.model.objects import Entry, ObjectRow
 from resticwrap.model.outside import OutsideFile, OutsideJob, OutsideReport
 from resticwrap.model.repair import BadObject, Healed, LostObject, RepairDone, RepairPlan, RepairReport, RepairStep
@@ -969,4 +970,14 @@ def hosts() -> HostsReport:
             host("web1", row("exams", 100)),
         ),
         notes=("A note.",),
+    )  # fmt: skip
+
+
+def metrics(*, known: bool = True) -> MetricsReport:
+    """Of two targets, one of which may not be readable."""
+    values = (Metric(labels={"target": "local"}, value=1.0), Metric(labels={"target": "oss"}, value=float(known)))
+    family = MetricFamily(name="resticwrap_up", type="gauge", unit="", help="Whether.", metrics=values)
+    return MetricsReport(
+        at=NOW, targets=("local", "oss"), families=(family,), textfile=f"/var/lib/{LONG}.prom",
+        unknown={} if known else {"oss": f"The catalogue {NASTY} cannot be opened."},
     )  # fmt: skip

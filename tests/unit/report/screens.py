@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from resticwrap.errors import PolicyError, Problem
-from resticwrap.report import acceptance, hosts, outside, schedule, text, upgrade
+from resticwrap.report import acceptance, hosts, metrics, outside, schedule, text, upgrade
 from tests.unit.report import samples, schedule_samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -45,6 +45,8 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "pre_upgrade_bad": lambda console: upgrade.pre_upgrade(console, samples.pre_upgrade(pinned=False), zone=UTC),
     "acceptance": lambda console: acceptance.acceptance(console, samples.acceptance(), zone=UTC),
     "daily": lambda console: acceptance.daily(console, samples.daily(), zone=UTC),
+    "metrics": lambda console: metrics.written(console, samples.metrics(known=False)),
+    "metrics_plan": lambda console: metrics.written(console, samples.metrics(), dry_run=True),
     "doctor": lambda console: text.doctor(console, samples.doctor()),
     "lifecycle_plan": lambda console: text.lifecycle_plan(console, samples.lifecycle_plan()),
     "lifecycle_report": lambda console: text.lifecycle_report(console, samples.lifecycle_report()),
