@@ -134,6 +134,7 @@ def test_lines_of_a_user_stand_for_themselves(values: dict[str, str], place: str
 def test_a_word_of_systemd_stands_for_itself(text: str) -> None:
     """Read back as systemd.syntax(7) says: quotes, then specifiers, then variables."""
     word = units._exec(text)
+    assert not {"$", "%"} & set(word.replace("$$", "").replace("%%", ""))
     read = word
     if read.startswith('"'):
         read = read[1:-1].replace('\\"', '"').replace("\\\\", "\\") if "\\" in read else read[1:-1]
