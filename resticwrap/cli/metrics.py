@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=epilog(
-        "rw metrics | grep rpo_lag\nrw metrics --textfile /var/lib/prometheus/node-exporter/resticwrap.prom",
+        "rw metrics\nrw metrics --textfile /var/lib/prometheus/node-exporter/resticwrap.prom",
         "0 1 2",
         code_1="records could not be read: resticwrap_up is 0, the rest is there",
     )
