@@ -39,6 +39,7 @@ from resticwrap.services.place import Place
 from resticwrap.services.recording import Recorder
 from resticwrap.services.recovery_ports import Recovery, Sealing
 from resticwrap.services.schedule_ports import Attendant
+from resticwrap.settings import Settings
 from resticwrap.sources.files import FilesSource
 from resticwrap.storage import BucketManifests, open_bucket, open_store
 from resticwrap.storage.local import LocalStore
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 class House:
     """Everything a command needs, made when it is first asked for."""
 
-    settings: settings.Settings
+    settings: Settings
     target_option: str | None
     watcher: Watcher
     cancel: Cancel
@@ -136,7 +137,7 @@ class House:
         """What reports read: no store is built and no restic is looked for."""
         return self._records(self.settings, self.target_name, self.target)
 
-    def _records(self, read: settings.Settings, name: str, target: Target) -> Records:
+    def _records(self, read: Settings, name: str, target: Target) -> Records:
         return Records(
             settings=read,
             target_name=name,
@@ -147,7 +148,7 @@ class House:
             clock=self.clock,
         )
 
-    def watched(self, read: settings.Settings) -> "Watched":
+    def watched(self, read: Settings) -> "Watched":
         """What metrics are collected from, by these policies."""
         from resticwrap.services.metrics import Watched
 
@@ -161,7 +162,7 @@ class House:
             version=__version__,
         )
 
-    def metrics_attendant(self, policies: Callable[[], settings.Settings]) -> "MetricsAttendant":
+    def metrics_attendant(self, policies: Callable[[], Settings]) -> "MetricsAttendant":
         """Who answers scrapes while the scheduler runs, as the policy's `metrics` wants it."""
         from resticwrap.metrics.attendant import MetricsAttendant
         from resticwrap.planning.metrics import report
@@ -349,12 +350,12 @@ class House:
         return built
 
 
-def attendants(house: House, policies: Callable[[], settings.Settings]) -> Sequence[Attendant]:
+def attendants(house: House, policies: Callable[[], Settings]) -> Sequence[Attendant]:
     """Who looks on while the scheduler runs. `policies` are those that hold at the time: they may change."""
     return (house.metrics_attendant(policies),)
 
 
-def postgres_url(read: settings.Settings) -> str | None:
+def postgres_url(read: Settings) -> str | None:
     """The address of a catalogue that machines share; None where it is a file of this one."""
     url = read.catalog_url()
     return url if url is not None and url.startswith("postgres") else None

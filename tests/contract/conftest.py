@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from resticwrap.catalog.database import default_url
+from resticwrap.catalog.jobs import SqlCatalog
 from tests.contract.stores import LocalKit, OssKit, S3Kit, StoreKit
 from tests.servers.oss import OssServer
 from tests.servers.weed import S3Server
@@ -37,3 +39,19 @@ def kit(request: pytest.FixtureRequest, tmp_path: Path, bucket: str) -> StoreKit
         return LocalKit(tmp_path / bucket)
     made: StoreKit = request.getfixturevalue(f"{request.param}_kit")
     return made
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a catalogue that is not there yet, in each of the databases in turn."""
+    made: str = (
+        default_url(tmp_path / "state") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    )
+    return made
+
+
+@pytest.fixture
+def catalog(url: str) -> Iterator[SqlCatalog]:
+    made = SqlCatalog(url)
+    yield made
+    made.close()

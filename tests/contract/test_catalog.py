@@ -1,7 +1,6 @@
 """What every catalogue does, whatever database it lies in."""
 
 import hashlib
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from resticwrap.catalog.database import default_url
 from resticwrap.catalog.jobs import SqlCatalog
 from resticwrap.errors import NotFound
 from resticwrap.model.base import to_json
@@ -21,26 +19,6 @@ from resticwrap.model.job import ErrorInfo, Job
 from resticwrap.model.unattended import AlertEvent, HostDomain, ScheduledRun
 from resticwrap.ports import Catalog, KnownSnapshot
 from tests.unit.catalog.samples import START, a_job, a_run, a_snapshot, at, closed, job_values
-
-
-def sqlite(folder: Path) -> SqlCatalog:
-    return SqlCatalog(default_url(folder))
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a catalogue that is not there yet, in each of the databases in turn."""
-    made: str = (
-        default_url(tmp_path / "state") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    )
-    return made
-
-
-@pytest.fixture
-def catalog(url: str) -> Iterator[SqlCatalog]:
-    made = SqlCatalog(url)
-    yield made
-    made.close()
 
 
 def test_is_the_port(catalog: SqlCatalog) -> None:

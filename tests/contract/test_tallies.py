@@ -2,26 +2,16 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
+from resticwrap.catalog.database import default_url
 from resticwrap.catalog.jobs import SqlCatalog
 from resticwrap.model.job import Job
-from tests.contract.test_catalog import CATALOGS, sqlite
 from tests.unit.catalog.samples import a_job, a_run, at
 
 TYPES = ("full", "incremental", None)
 OUTCOMES = ("ok", "partial", "failed", "interrupted")
-
-
-@pytest.fixture(params=CATALOGS)
-def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlCatalog]:
-    made = CATALOGS[request.param](tmp_path)
-    yield made
-    made.close()
 
 
 def some_jobs() -> list[Job]:
@@ -96,7 +86,7 @@ def test_runs_of_domains_are_counted_with_what_they_stored(catalog: SqlCatalog) 
 
 def test_an_older_catalogue_is_counted_as_well(tmp_path: Path) -> None:
     """What was recorded before jobs had ends of their own is counted after the migration."""
-    catalog = sqlite(tmp_path)
+    catalog = SqlCatalog(default_url(tmp_path))
     catalog.close_jobs(some_jobs())
     before = catalog.job_tallies("oss", at(1000))
     catalog.close()

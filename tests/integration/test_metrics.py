@@ -151,7 +151,8 @@ def test_every_panel_shows_something(make_lab: MakeLab, tmp_path: Path) -> None:
     with lab.house(Hurried()) as built:
         for name in ("store", "bucket", "binary", "context", "password"):
             built.__dict__[name] = Untouchable()
-        attendant = built.metrics_attendant(beat)
+        built.ledger.files.put_heartbeat(beat())
+        attendant = built.metrics_attendant(lambda: built.settings)
         attendant.begin()
         try:
             with start_prometheus(tmp_path, port) as prometheus:
