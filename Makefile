@@ -35,7 +35,7 @@ picture: $(READY)  ## draw docs/status.svg anew from the example data
 	@$(BIN)/python examples/picture.py docs/status.svg
 
 test: $(READY) restics  ## the test suite, with the oldest and the newest restic
-	$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -m "not soak" $(ARGS)
+	$(BIN)/pytest -n $(TEST_JOBS) -m "not soak" $(ARGS)
 
 test-oldest: export RW_TEST_RESTIC := oldest
 test-oldest: test  ## the same suite, all of it on the oldest restic

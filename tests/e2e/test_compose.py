@@ -18,7 +18,6 @@ from tests.servers import engine
 from tests.servers.stack import USER, Stack, start_stack
 
 DOCUMENT = "docs/docker.md"
-pytestmark = pytest.mark.xdist_group("docker")
 ONE_SHOTS = {"backup-runner", "backup-daily-full", "backup-verify", "backup-restore"}
 BACKUP = {"backup-scheduler", *ONE_SHOTS}
 DEVELOPMENT = {"dev-s3", "prometheus", "grafana"}
@@ -84,7 +83,7 @@ def test_the_file_holds_with_and_without_variables(tmp_path: Path) -> None:
     for env_file in (tmp_path / "none", example):
         services = config(env_file)
         assert set(services) == BACKUP | DEVELOPMENT
-        assert services["backup-runner"]["environment"].keys() <= named
+        assert services["backup-runner"]["environment"].keys() <= named, "the shipped .env does not tell of all"
         assert set(config(env_file, profile="backup")) == {"backup-scheduler"}
         for name in BACKUP:
             service = services[name]
