@@ -21,6 +21,7 @@ from resticwrap.host.holders import ProcHolders
 from resticwrap.host.journals import FileJournals
 from resticwrap.host.locks import FlockLocks
 from resticwrap.host.space import HostSpace, free_bytes, total_bytes
+from resticwrap.host.stories import DiskRoom, FileBoard, FileStories
 from resticwrap.model.base import Time
 from resticwrap.model.kit import Kit
 from resticwrap.model.metrics import MetricsReport, Room
@@ -39,6 +40,7 @@ from resticwrap.services.place import Place
 from resticwrap.services.recording import Recorder
 from resticwrap.services.recovery_ports import Recovery, Sealing
 from resticwrap.services.schedule_ports import Attendant
+from resticwrap.services.telling import Teller
 from resticwrap.settings import Settings
 from resticwrap.sources.files import FilesSource
 from resticwrap.storage import BucketManifests, open_bucket, open_store
@@ -88,6 +90,19 @@ class House:
     @cached_property
     def journals(self) -> FileJournals:
         return FileJournals(self.settings.state_dir)
+
+    @cached_property
+    def stories(self) -> FileStories:
+        return FileStories(self.settings.state_dir, self.clock)
+
+    @cached_property
+    def board(self) -> FileBoard:
+        return FileBoard(self.settings.state_dir, FlockLocks(self.settings.state_dir, self.clock), self.clock)
+
+    @cached_property
+    def teller(self) -> Teller:
+        """The watcher that services talk to; `watcher` is the one on the screen."""
+        return Teller(self.watcher, self.stories, self.board, self.clock)
 
     @cached_property
     def catalog(self) -> "SqlCatalog":
@@ -146,6 +161,8 @@ class House:
             journals=self.journals,
             catalog=self._own_catalog,
             clock=self.clock,
+            board=self.board,
+            room=DiskRoom(),
         )
 
     def watched(self, read: Settings) -> "Watched":
@@ -189,7 +206,7 @@ class House:
             self._shared_name,
             self.clock,
             check=self.cancel.check,
-            note=self.watcher.note,
+            note=self.teller.note,
             catalog=lambda: self.catalog,
             target=self.target_name,
         )
@@ -228,11 +245,14 @@ class House:
             state=self.state,
             journals=self.journals,
             catalog=self._own_catalog,
-            recorder=Recorder(self.state, self._own_catalog),
+            recorder=Recorder(self.state, self._own_catalog, self.teller.closed),
             locks=locks,
             sources=lambda domain: FilesSource(domain.source.root),
             clock=self.clock,
-            watcher=self.watcher,
+            board=self.board,
+            room=DiskRoom(),
+            watcher=self.teller,
+            telling=self.teller.job,
             cancelled=lambda: self.cancel.is_set,
             recovery=self.recovery,
             in_place=lambda work: InPlace(
@@ -242,7 +262,7 @@ class House:
                 space=HostSpace(),
                 work=work,
                 clock=self.clock,
-                note=self.watcher.note,
+                note=self.teller.note,
             ),
             beside=lambda folder: self._repository("hot", locks, beside=folder),
             machine=socket.gethostname(),
@@ -294,7 +314,7 @@ class House:
                 limits=limits_of(target),
                 write_places=tuple(written),
                 free=free_bytes,
-                note=self.watcher.note,
+                note=self.teller.note,
             )
         )
 

@@ -125,7 +125,7 @@ def run(
             f"{name} could not be started: {error.strerror}.", hint=f"Is it installed? command -v {name}"
         ) from error
     if log.isEnabledFor(logging.INFO):
-        log.info("[%d] %s", child.pid, name if private else shown(argv, secrets))
+        _log_start(child.pid, name if private else shown(argv, secrets))
     out, err = _Lines(on_stdout), _Lines(on_stderr, tail=True)
     try:
         if on_start is not None:
@@ -143,14 +143,15 @@ def run(
         code = child.returncode
     except BaseException:
         _stop(child, out, err, grace)
-        log.info("[%d] stopped, exit code %d", child.pid, child.returncode)
+        _log_end("[%d] stopped, exit code %d", child.pid, child.returncode)
         raise
     finally:
         for stream in (child.stdout, child.stderr):
             if stream is not None:
                 stream.close()
-    log.info("[%d] exit code %d after %.1f s", child.pid, code, clock.monotonic() - started)
-    return Result(code, out.whole(), mask(err.text(), secrets), clock.monotonic() - started)
+    seconds = clock.monotonic() - started
+    _log_end("[%d] exit code %d after %.1f s", child.pid, code, seconds)
+    return Result(code, out.whole(), mask(err.text(), secrets), seconds)
 
 
 def attend(
@@ -177,7 +178,7 @@ def attend(
         raise errors.Failure(
             f"{name} could not be started: {error.strerror}.", hint=f"Is it installed? command -v {name}"
         ) from error
-    log.info("[%d] %s", child.pid, argv[0].rsplit("/", 1)[-1])
+    _log_start(child.pid, argv[0].rsplit("/", 1)[-1])
     try:
         if on_start is not None:
             on_start(child.pid)
@@ -194,8 +195,17 @@ def attend(
                 told = True
                 _interrupt(child.pid)
             continue
-        log.info("[%d] exit code %d", child.pid, code)
+        _log_end("[%d] exit code %d", child.pid, code)
         return 128 - code if code < 0 else code
+
+
+def _log_start(pid: int, command: str) -> None:
+    log.info("[%d] %s", pid, command, extra={"fields": {"pid": pid, "command": command}})
+
+
+def _log_end(text: str, pid: int, code: int, *seconds: float) -> None:
+    took = {"seconds": round(seconds[0], 3)} if seconds else {}
+    log.info(text, pid, code, *seconds, extra={"fields": {"pid": pid, "exit_code": code, **took}})
 
 
 def _interrupt(leader: int) -> None:

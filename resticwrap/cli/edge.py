@@ -1,6 +1,7 @@
 """The edge between commands and people: signals, errors, JSON or a rendered report, the exit code."""
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from resticwrap.bootstrap import House
+    from resticwrap.ports import Watcher
+    from resticwrap.report.logs import LogFormat
 
 R = TypeVar("R")
 log = logging.getLogger(__name__)
@@ -61,23 +64,42 @@ def unless(house: "House", rows: Iterable[R]) -> Iterator[R]:
 def built(common: Common) -> AbstractContextManager["House"]:
     """The house, watched by a live view, by plain lines, or by nobody."""
     from resticwrap.bootstrap import house
+
+    return house(common.policies, common.target, watcher_of(common))
+
+
+def watcher_of(common: Common) -> "Watcher":
+    """Who watches. The rest as `built`."""
     from resticwrap.report.progress import watcher_for
 
-    if common.verbose:
-        talk()
-    # The lines of -v would tear a live view apart.
+    # The lines of -v would tear a live view apart. As JSON, everything comes through the log.
     live = sys.stderr.isatty() and not common.verbose
-    return house(common.policies, common.target, watcher_for(live, common.quiet, common.json))
+    unseen = common.json or log_format() == "json"
+    return watcher_for(live, common.quiet, unseen)
 
 
-def talk() -> None:
-    """Log what is run, as plain lines on stderr. Only our own loggers: the clients of stores log requests."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+def log_format() -> "LogFormat":
+    """How logs are written. Raises UsageError where the variable says something else."""
+    from resticwrap.report.logs import VARIABLE, format_of
+
+    return format_of(os.environ.get(VARIABLE))
+
+
+@contextmanager
+def logging_for(common: Common) -> Iterator[None]:
+    """Logs on stderr, in the form that is asked for. Only our own: the clients of stores log requests."""
+    from resticwrap.report.logs import LogHandler
+
+    form = log_format()
     ours = logging.getLogger("resticwrap")
-    ours.setLevel(logging.INFO)
-    ours.handlers = [handler]
+    before = (ours.level, ours.handlers, ours.propagate)
+    ours.setLevel(logging.INFO if common.verbose or form == "json" else logging.WARNING)
+    ours.handlers = [LogHandler(form, verbose=common.verbose, quiet=common.quiet)]
     ours.propagate = False
+    try:
+        yield
+    finally:
+        ours.level, ours.handlers, ours.propagate = before
 
 
 class _Time(click.ParamType[datetime]):
@@ -101,12 +123,16 @@ TIME = _Time()
 def guarded(common: Common) -> Iterator[None]:
     """Turn a Failure into a sentence, a hint and its exit code (with --json: one document on stdout)."""
     try:
-        yield
-    except errors.Failure as failure:
+        with logging_for(common):
+            try:
+                yield
+            except errors.Failure as failure:
+                fail(common, failure)
+            except Exception as error:  # noqa: BLE001 - the edge is where everything is caught
+                foreseen(error)
+                fail(common, errors.unforeseen(error))
+    except errors.UsageError as failure:  # how logs are to be written is not known
         fail(common, failure)
-    except Exception as error:  # noqa: BLE001 - the edge is where everything is caught
-        foreseen(error)
-        fail(common, errors.unforeseen(error))
 
 
 def foreseen(error: Exception) -> None:
@@ -123,8 +149,12 @@ def fail(common: Common, failure: errors.Failure) -> NoReturn:
         put_failure(failure)
     from resticwrap.report.console import console
     from resticwrap.report.errors import show_failure
+    from resticwrap.report.logs import VARIABLE, log_failure
 
-    show_failure(console(stderr=True), failure)
+    if os.environ.get(VARIABLE) == "json":
+        log_failure(failure)
+    else:
+        show_failure(console(stderr=True), failure)
     sys.exit(failure.exit_code)
 
 

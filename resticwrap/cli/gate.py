@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from resticwrap import errors
-from resticwrap.cli.edge import built, foreseen, run, signals
+from resticwrap.cli.edge import built, foreseen, logging_for, run, signals
 from resticwrap.cli.options import Common, common, epilog
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def monitored(common: Common, work: Any) -> NoReturn:
     from resticwrap.report import gate as screen
 
     try:
-        with built(common) as house, signals(house.cancel):
+        with logging_for(common), built(common) as house, signals(house.cancel):
             report = work(house)
         said, state = screen.nagios(report), screen.state(report)
     except Exception as error:  # noqa: BLE001 - a plugin that dies says nothing

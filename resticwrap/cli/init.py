@@ -38,10 +38,10 @@ def command(common: Common) -> None:
             click.echo(f"KEEP THIS PASSWORD ELSEWHERE TOO: {report.password_file}", err=True)
         if report.adopted:
             for line in rebuild(house.context).skipped:
-                house.watcher.note(line)
+                house.teller.note(line)
             for domain, owner in owners.taken(house.context, list(house.settings.domains)).items():
                 failure = name_taken(domain, house.target_name, owner, house.settings.host)
-                house.watcher.note(f"{failure.message} {failure.hint}")
+                house.teller.note(f"{failure.message} {failure.hint}")
         return report
 
     run(common, work, text.init, whole=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resticwrap import errors
-from resticwrap.cli.edge import TIME, guarded, run, show, signals, talk
+from resticwrap.cli.edge import TIME, guarded, run, show, signals, watcher_of
 from resticwrap.cli.options import Common, common, epilog
 
 if TYPE_CHECKING:
@@ -145,13 +145,10 @@ def restore(
     from resticwrap.cancel import Cancel
     from resticwrap.clock import SystemClock
     from resticwrap.report import text
-    from resticwrap.report.progress import watcher_for
     from resticwrap.services import kit as service
     from resticwrap.services import system
 
     with guarded(common):
-        if common.verbose:
-            talk()
         kit = service.opened(sealing(), file.absolute(), passphrase(passphrase_file, os.environ))
         if common.target not in (None, kit.target):
             raise errors.UsageError(f"The kit is of target {kit.target}.", hint="Leave --target out.")
@@ -160,7 +157,7 @@ def restore(
                 f"The kit does not hold the credentials. They are: {kit.where}", hint=f"export {' '.join(missing)}"
             )
         cancel, clock = Cancel(), SystemClock()
-        watcher = watcher_for(sys.stderr.isatty() and not common.verbose, common.quiet, common.json)
+        watcher = watcher_of(common)
 
         def open_(kit: "Kit", root: Path) -> "AbstractContextManager[Context]":
             return elsewhere(kit, root, os.environ, watcher=watcher, cancel=cancel, clock=clock)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +30,7 @@ from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Journals, Work
 from resticwrap.services.recording import Recorder
 from resticwrap.services.recovery_ports import Recovery
+from resticwrap.services.story_ports import Board, Room
 from resticwrap.settings import Settings
 
 T = TypeVar("T")
@@ -65,6 +66,8 @@ class Records:
     journals: Journals
     catalog: Callable[[], Catalog]
     clock: Clock
+    board: Board
+    room: Room
 
     @property
     def pinned(self) -> bool:
@@ -106,6 +109,8 @@ class Context(Records):
     locks: HostLocks
     sources: Callable[[Domain], Source]
     watcher: Watcher
+    telling: Callable[[Job], AbstractContextManager[None]]
+    """The time in which a job is at work and told of: its story, and how far it is."""
     cancelled: Callable[[], bool]
     in_place: Callable[[Work], InPlace]
     beside: Callable[[Path], Repository]
@@ -167,16 +172,17 @@ class Context(Records):
                 self.recorder.open_strict(job)
             else:
                 self.recorder.open(job)
-            try:
-                yield job
-            except Exception as error:
-                failure = errors.unforeseen(error) if not isinstance(error, errors.Failure) else error
-                outcome: Outcome = "interrupted" if isinstance(error, errors.Interrupted) else "failed"
-                self.recorder.close(
-                    msgspec.structs.replace(job, outcome=outcome, finished_at=self.clock.now(), error=info(failure))
-                )
-                raise
-            self._settle_evidence()
+            with self.telling(job):
+                try:
+                    yield job
+                except Exception as error:
+                    failure = errors.unforeseen(error) if not isinstance(error, errors.Failure) else error
+                    outcome: Outcome = "interrupted" if isinstance(error, errors.Interrupted) else "failed"
+                    self.recorder.close(
+                        msgspec.structs.replace(job, outcome=outcome, finished_at=self.clock.now(), error=info(failure))
+                    )
+                    raise
+                self._settle_evidence()
 
     def _settle_evidence(self) -> None:
         """After a job that went well up to its end, so that the target is known to be the right one: what evidence

@@ -25,9 +25,13 @@ WROTE: frozenset[DomainOutcome] = frozenset({"ok", "partial"})
 class Recorder:
     """Opens and closes the records of jobs. `catalog` is called only when the catalogue is needed."""
 
-    def __init__(self, state: StateFiles, catalog: Callable[[], Catalog]) -> None:
+    def __init__(
+        self, state: StateFiles, catalog: Callable[[], Catalog], closed: Callable[[Job], None] = lambda _: None
+    ) -> None:
+        """`closed` is told of each job that is closed, before its record is."""
         self._state = state
         self._catalog = catalog
+        self._closed = closed
 
     def open(self, job: Job) -> None:
         """Write a running job down; the catalogue hears of it at the next `settle`. Raises what the spool raises."""
@@ -51,6 +55,7 @@ class Recorder:
         `snapshots`: what the job wrote, by domain, as the repository has it. Raises what the spool raises, where the
         catalogue would not have the record either.
         """
+        self._closed(job)
         try:
             self._state.spool(job)
         except Failure as failure:

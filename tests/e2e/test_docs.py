@@ -37,8 +37,10 @@ from resticwrap.model import (
     policy,
     repair,
     reports,
+    running,
     schedule,
     snapshot,
+    story,
     swap,
     thaw,
     tiering,
@@ -429,6 +431,7 @@ def test_phases_of_an_in_place_restore_are_documented() -> None:
 STATE_FOLDERS = {
     "schedule/", "spool/", "journals/", "locks/", "leases/", "secrets/", "evidence/", "kits/", "bucket/", "_canary/",
     "audit/",
+    "logs/", "progress/",
 }  # fmt: skip
 
 
@@ -447,6 +450,8 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
     modules = (
         reports,
         job,
+        running,
+        story,
         snapshot,
         objects,
         thaw,

@@ -83,14 +83,11 @@ def test_verbose_logs_ours_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """The clients of stores log requests with signatures; none of that."""
     ours = logging.getLogger("resticwrap")
     before = (ours.level, ours.handlers, ours.propagate)
-    try:
-        edge.talk()
-        edge.talk()
+    with edge.logging_for(common(verbose=True)):
         logging.getLogger("resticwrap.process").info("run this")
         logging.getLogger("botocore").info("a signature")
         logging.getLogger("resticwrap.process").debug("a detail")
-    finally:
-        ours.level, ours.handlers, ours.propagate = before
+    assert (ours.level, ours.handlers, ours.propagate) == before
     assert [line[9:] for line in capsys.readouterr().err.splitlines()] == ["run this"]
 
 
