@@ -74,6 +74,7 @@ def shown(report: StatusReport) -> StatusReport:
     return msgspec.structs.replace(
         report,
         at=SHOWN,
+        space=(),
         domains=tuple(
             msgspec.structs.replace(one, last_looked_at=at(one.last_looked_at), proven_at=at(one.proven_at))
             for one in report.domains

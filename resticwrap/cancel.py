@@ -18,6 +18,10 @@ class Cancel:
     def is_set(self) -> bool:
         return self._event.is_set()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, or until it is set; whether it is."""
+        return self._event.wait(seconds)
+
     def check(self) -> None:
         """Raises Interrupted when set."""
         if self.is_set:

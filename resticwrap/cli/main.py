@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "recover-deleted": ("recover", "command", "Bring back what was deleted from a bucket."),
     "prune": ("prune", "command", "Clean out what no snapshot needs, in quiet hours."),
     "status": ("status", "command", "One screen: how safe is what."),
+    "logs": ("logs", "command", "What a job did, line by line; also while it runs."),
     "metrics": ("metrics", "command", "Metrics for Prometheus and node_exporter."),
     "gate": ("gate", "command", "May an upgrade or a prune go on, and why not."),
     "pre-upgrade": ("upgrade", "pre_upgrade", "Take a full, pinned snapshot for a release ticket."),

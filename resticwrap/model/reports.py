@@ -8,6 +8,7 @@ from resticwrap.model.drill import Level
 from resticwrap.model.drills import DueLevel
 from resticwrap.model.gate import GateReport
 from resticwrap.model.job import ErrorInfo, Job
+from resticwrap.model.running import DiskSpace, JobProgress
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.thaw import Thawed, ThawPlan
 from resticwrap.model.unattended import Alert
@@ -331,6 +332,9 @@ class StatusReport(Value, frozen=True):
     gate: GateReport | None = None
     alerts: tuple[Alert, ...] = ()
     """Those that hold and were told, the gravest first."""
+    running: tuple[JobProgress, ...] = ()
+    """Jobs of this machine that live, and how far they are; `open_jobs` are those that the records take for running."""
+    space: tuple[DiskSpace, ...] = ()
 
 
 class UsedSpace(Value, frozen=True):

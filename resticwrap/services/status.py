@@ -9,8 +9,9 @@ from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.base import Time
 from resticwrap.model.drill import DrillDetails
 from resticwrap.model.job import Job
-from resticwrap.model.policy import Domain
+from resticwrap.model.policy import Domain, LocalTarget
 from resticwrap.model.reports import Coverage, DomainStatus, HistoryRow, StatusReport, TierStatus
+from resticwrap.model.running import DiskSpace, JobProgress
 from resticwrap.model.snapshot import TIERS
 from resticwrap.model.verified import VerifyDetails, verify_details
 from resticwrap.planning import inplace
@@ -71,6 +72,25 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
         notes=tuple(notes),
         drills=due(records.settings, drilled, now),
         gate=gate.ask(records),
+        running=running(records),
+        space=space(records),
+    )
+
+
+def running(records: Records) -> tuple[JobProgress, ...]:
+    """The jobs of this machine on the target that live. Each is spooled from its first moment to its last."""
+    spooled = [job for job in records.state.spooled() if job.outcome == "running"]
+    return tuple(one for one in records.board.running(spooled) if one.target == records.target_name)
+
+
+def space(records: Records) -> tuple[DiskSpace, ...]:
+    """What is free on the disks of this machine that backups need."""
+    places = {"state": str(records.settings.state_dir)}
+    if isinstance(records.target, LocalTarget):
+        places["target"] = str(records.target.path)
+    return tuple(
+        DiskSpace(what=what, path=places[what], free=free, total=total)
+        for what, (free, total) in records.room.of(places).items()
     )
 
 

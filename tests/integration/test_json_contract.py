@@ -181,8 +181,14 @@ CONTRACT: dict[str, Any] = {
     "audit export": {
         "target": str, "at": str, "since": None, "until": None, "records": [EVIDENCE], "audit": AUDIT, "digests": dict,
     },
+    "logs": {
+        "target": str,
+        "jobs": [{"job": str, "running": bool, "size": int, "kind": str, "outcome": str, "started_at": str,
+                  "finished_at": str, "error": None}],
+    },
     "status": {
-        "target": str, "provider": str, "at": str, "open_jobs": list, "notes": list, "gate": GATE,
+        "target": str, "provider": str, "at": str, "open_jobs": list, "notes": list, "gate": GATE, "running": list,
+        "space": [{"what": str, "path": str, "free": int, "total": int}],
         "domains": [{"domain": str, "layer": str, "priority": str, "rpo": NUMBER, "rpo_lag": NUMBER, "within": bool,
                      "last_outcome": str, "last_looked_at": str, "snapshots": int, "files": int, "size": int,
                      "stored": int, "proven_at": None, "rto": NUMBER, "drilled_at": None, "drill_level": None,
@@ -323,6 +329,10 @@ LINES: dict[str, list[Any]] = {
     "ls": [
         {"domain": str, "snapshot": str, "path": str, "kind": str, "size": int, "mode": str, "mtime": str,
          "content_id": None, "link": None, "path_b64": None},
+    ],
+    "logs --last": [
+        {"job": str, "running": bool, "record": JOB, "missing": None},
+        {"time": str, "level": str, "message": str, "job": str, "logger": str},
     ],
     "manifest show latest": [
         {"job_id": str, "target": str, "target_provider": str, "namespace": str, "repositories": dict, "chunker": str,

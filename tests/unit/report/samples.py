@@ -84,8 +84,11 @@ from resticwrap.model.reports import (
     UsedSpace,
     VerifyReport,
 )
+from resticwrap.model.running import DiskSpace, JobProgress, PieceProgress
 from resticwrap.model.snapshot import Layer, Priority, Snapshot, Tags
+from resticwrap.model.story import LoggedJob, LogLine, LogsReport, StoryHead
 from resticwrap.model.tiering import BadPack, CopyDetails, PlannedCopy, TierCount, TierPlan, TierReport
+from resticwrap.model.unattended import Alert, Severity
 from resticwrap.model.upgrade import (
     PreUpgradeReport,
     UpgradeDetails,
@@ -980,4 +983,92 @@ def metrics(*, known: bool = True) -> MetricsReport:
     return MetricsReport(
         at=NOW, targets=("local", "oss"), families=(family,), textfile=f"/var/lib/{LONG}.prom",
         unknown={} if known else {"oss": f"The catalogue {NASTY} cannot be opened."},
+    )  # fmt: skip
+
+
+# --- what runs, and the stories of jobs -------------------------------------------------------------------------------
+
+
+def busy() -> StatusReport:
+    """The status while two jobs run, with alerts, on a disk that is nearly full."""
+    pieces = tuple(
+        PieceProgress(
+            name=name,
+            started_at=NOW if index < 8 else None,
+            finished_at=NOW if index < 3 else None,
+            outcome=("ok", "failed", "unchanged")[index] if index < 3 else None,
+            bytes_done=10**9 if index < 8 else 0,
+            bytes_total=3 * 10**9 if index < 8 else None,
+            files_done=1525 if index < 8 else 0,
+            seconds_left=123.0 if index < 8 else None,
+            errors=2 if index == 4 else 0,
+        )
+        for index, (name, *_) in enumerate(DOMAINS)
+    )
+    backing = JobProgress(
+        job="snapshot_20260731T135005Z_3f9c2a", kind="backup", target="local", host="school-1", pid=7, type="full",
+        started_at=NOW - timedelta(minutes=13), updated_at=NOW, phase="backup", pieces=pieces,
+    )  # fmt: skip
+    upgrading = JobProgress(
+        job="upgrade_20260731T140000Z_3f9c2b", kind="upgrade", target="local", host="school-1", pid=8,
+        started_at=NOW - timedelta(minutes=3), updated_at=NOW, phase="running the command",
+    )  # fmt: skip
+    alerts = tuple(
+        Alert(
+            rule=rule, target="local", severity=severity, state="firing", since=NOW - timedelta(minutes=12 * number),
+            message=f"No incremental of {LONG if number == 2 else 'exam_uploads'} has gone well for {number} minutes.",
+            acknowledged_by="anna" if number == 2 else "", acknowledged_at=NOW if number == 2 else None,
+        )
+        for number, (rule, severity) in enumerate(ALERTS, start=1)
+    )  # fmt: skip
+    space = (
+        DiskSpace(what="state", path="/var/lib/resticwrap", free=5 * 10**9, total=10**11),
+        DiskSpace(what="target", path="/srv/backup", free=6 * 10**11, total=10**12),
+    )
+    return msgspec.structs.replace(status(), running=(backing, upgrading), alerts=alerts, space=space)
+
+
+ALERTS: tuple[tuple[str, Severity], ...] = (
+    ("incremental_late", "critical"), ("drill_overdue", "warning"), ("clock_off", "info"), ("quota", "warning"),
+    ("raw_changed", "info"),
+)  # fmt: skip
+STORY_JOB = "snapshot_20260731T140305Z_3f9c2a"
+
+
+def story() -> list[LogLine]:
+    def line(message: str, level: str = "info", **more: object) -> LogLine:
+        known = {"job": STORY_JOB, "logger": "resticwrap.job", **more}
+        return LogLine(time=NOW, level=level, message=message, **known)  # type: ignore[arg-type]
+
+    command = f"restic -r /srv/backup/resticwrap/hot backup -- {LONG}"
+    return [
+        line("full backup of target local began, on school-1", pid=7),
+        line("[9] started", pid=9, command=command, logger="resticwrap.process"),
+        line("hot repository is locked by somebody else", "warning"),
+        line(f"missed {NASTY}", "warning"),
+        line("[9] exit code 0 after 1.2 s", pid=9, exit_code=0, seconds=1.2, logger="resticwrap.process"),
+        line("exam_uploads: ok", domain="exam_uploads", files=1525, bytes=10**9, seconds=12.5, outcome="ok"),
+        line("inside", job="drill_20260731T140305Z_000001"),
+        line("ended: failed. It is locked.", "error", kind="Locked", hint="rw unlock local", exit_code=11),
+    ]
+
+
+def story_head(kept: bool = True) -> StoryHead:
+    told = ErrorInfo(kind="Locked", message="The repository is locked by school-2.", hint="rw unlock local")
+    record = msgspec.structs.replace(job(outcome="failed"), id=STORY_JOB, error=told)
+    missing = None if kept else "None of it is kept here."
+    return StoryHead(job=STORY_JOB, running=False, record=record, missing=missing)
+
+
+def logs() -> LogsReport:
+    return LogsReport(
+        target="local",
+        jobs=(
+            LoggedJob(job=STORY_JOB, running=True, size=12345, kind="backup", outcome="running", started_at=NOW),
+            LoggedJob(
+                job="verify_20260731T140305Z_3f9c2b", running=False, size=5 << 20, kind="verify", outcome="failed",
+                started_at=NOW, finished_at=NOW + timedelta(minutes=3), error=f"Damaged: {NASTY}",
+            ),
+            LoggedJob(job="drill_20260731T140305Z_3f9c2c", running=False, size=0),
+        ),
     )  # fmt: skip

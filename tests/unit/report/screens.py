@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
-from resticwrap.errors import PolicyError, Problem
-from resticwrap.report import acceptance, hosts, metrics, outside, schedule, text, upgrade
+from resticwrap.errors import CatalogUnavailable, PolicyError, Problem
+from resticwrap.report import acceptance, hosts, logs, metrics, outside, schedule, text, upgrade, watch
+from resticwrap.report.page import Page
+from resticwrap.services.watching import Look
 from tests.unit.report import samples, schedule_samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -20,6 +22,15 @@ PROBLEMS = PolicyError(
         Problem("policies/domains.yaml", 3, "host", "is \x1b[31mmissing"),
     ]
 )
+
+
+def watched(console: Console) -> None:
+    """One screen of a watch, of a catalogue that is away."""
+    with Page(console, UTC) as page:
+        away = CatalogUnavailable("The catalogue is locked.", hint="Try again.")
+        watch.compose(page, Look(None, away, samples.busy()), page.height)
+
+
 SCREENS: dict[str, Callable[[Console], None]] = {
     "plan": lambda console: text.plan(console, samples.plan()),
     "backup": lambda console: text.backup(console, samples.backup(), zone=SHANGHAI),
@@ -36,6 +47,12 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "drill_history": lambda console: text.drill_history(console, samples.drill_history(), zone=UTC),
     "status": lambda console: text.status(console, samples.status(), zone=UTC),
     "hosts": lambda console: hosts.hosts(console, samples.hosts(), zone=UTC, everything=True),
+    "status_busy": lambda console: text.status(console, samples.busy(), zone=UTC),
+    "watch": watched,
+    "logs": lambda console: logs.logs(console, samples.logs(), zone=UTC),
+    "story": lambda console: logs.lines(console, samples.story(), samples.STORY_JOB, zone=UTC),
+    "story_head": lambda console: logs.head(console, samples.story_head(), zone=UTC),
+    "story_gone": lambda console: logs.head(console, samples.story_head(kept=False), zone=UTC),
     "gate": lambda console: text.gate(console, samples.gate(), zone=UTC, explain=True),
     "gate_open": lambda console: text.gate(console, samples.gate(closed=False), zone=UTC),
     "upgrade": lambda console: upgrade.upgrade(console, samples.upgrade(), zone=UTC),
