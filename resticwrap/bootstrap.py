@@ -342,7 +342,9 @@ class House:
         books = self.ledger
         built = scheduler.Scheduler(
             parts=scheduler.Parts(
-                policies=settings.Watched(self.settings.folder, self.settings.env),
+                policies=settings.Watched(
+                    self.settings.folder, self.settings.state_dir / "schedule" / "policies", self.settings.env
+                ),
                 ledger=books,
                 children=RunChildren(
                     self.settings.state_dir / "schedule" / "children",

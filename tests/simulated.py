@@ -143,6 +143,10 @@ class Watched:
         self._world = world
         self.changes = 0
 
+    @property
+    def folder(self) -> Path:
+        return self._world.folder / "policies"
+
     def stamp(self) -> object:
         return self.changes
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -92,6 +93,7 @@ def list_jobs(common: Common) -> None:
     from resticwrap.report import schedule as text
     from resticwrap.services.schedule import telling
 
+    common = _in_force(common)
     run(common, lambda house: telling.listed(*_facts(house, common)), text.listed)
 
 
@@ -104,6 +106,7 @@ def next_runs(common: Common, count: int | None, until: datetime | None) -> None
     from resticwrap.report import schedule as text
     from resticwrap.services.schedule import telling
 
+    common = _in_force(common)
     number = count or (10 if until is None else 10_000)
     run(common, lambda house: telling.coming(*_facts(house, common), count=number, until=until), text.coming)
 
@@ -142,6 +145,7 @@ def run_now(common: Common, names: tuple[str, ...], no_wait: bool, dry_run: bool
             cancelled=lambda: house.cancel.is_set,
         )
 
+    common = _in_force(common)
     if dry_run:
         run(common, lambda house: wishes.plan(house.settings, names), text.runs)
     run(common, work, text.runs, wishes.code, whole=True)
@@ -171,7 +175,7 @@ def pause(
         new = Pause(since=now, by=_user(), until=now + period if period else None, reason=reason)
         return wishes.pause(house.settings, house.ledger.files, house.own_locks, chosen, new, dry_run=dry_run)
 
-    run(common, work, text.pauses, whole=True)
+    run(_in_force(common), work, text.pauses, whole=True)
 
 
 @group.command(epilog=epilog("rw schedule resume full\nrw schedule resume --all", "0 2"))
@@ -190,7 +194,7 @@ def resume(common: Common, names: tuple[str, ...], everything: bool, dry_run: bo
         now = house.clock.now()
         return wishes.resume(house.settings, house.ledger.files, house.own_locks, chosen, now, dry_run=dry_run)
 
-    run(common, work, text.pauses, whole=True)
+    run(_in_force(common), work, text.pauses, whole=True)
 
 
 @group.command(epilog=epilog("rw schedule history\nrw schedule history full --limit 50 --json", "0 2"))
@@ -203,6 +207,7 @@ def history(common: Common, names: tuple[str, ...], since: datetime | None, limi
     from resticwrap.report import schedule as text
     from resticwrap.services.schedule import telling
 
+    common = _in_force(common)
     run(
         common,
         lambda house: telling.history(house.ledger, names, since=since, limit=limit, target=_target(house, common)),
@@ -235,6 +240,26 @@ def _healthy(console: Any, report: "HealthReport") -> None:
     from resticwrap.report import schedule as text
 
     text.health(console, report)
+
+
+def _in_force(common: Common) -> Common:
+    """Where the policies do not hold now, and a scheduler runs by a copy of those before: that copy."""
+    import dataclasses
+
+    from resticwrap import settings
+    from resticwrap.catalog.schedule import FolderSchedule
+    from resticwrap.clock import SystemClock
+    from resticwrap.services.schedule import health as service
+    from resticwrap.settings.loading import state_dir
+
+    with guarded(common):
+        try:
+            settings.load(settings.find_folder(common.policies, os.environ), os.environ)
+        except errors.PolicyError:
+            beat = FolderSchedule(state_dir(os.environ)).heartbeat()
+            if beat is not None and service.lives(beat, SystemClock().now()) and os.path.isdir(beat.in_force):
+                return dataclasses.replace(common, policies=Path(beat.in_force))
+    return common
 
 
 def _facts(house: "House", common: Common) -> Any:

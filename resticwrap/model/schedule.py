@@ -30,8 +30,8 @@ class RunRequest(Value, frozen=True):
 
 class Heartbeat(Value, frozen=True):
     """What a scheduler that lives writes every few seconds, and once more when it ends. `problem` is what is wrong with
-    the policies as they are in the folder now, in which case those before hold on; `next` is when each job runs next.
-    """
+    the policies as they are in the folder now, in which case those before hold on: `in_force` is where a copy of them
+    lies. `next` is when each job runs next."""
 
     pid: int
     host: str
@@ -39,6 +39,7 @@ class Heartbeat(Value, frozen=True):
     started_at: Time
     beat_at: Time
     policies: str
+    in_force: str
     ended_at: Time | None = None
     problem: str = ""
     running: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 own, and those who attend it: alerts, metrics, pings."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from resticwrap.model.base import Time, Value
@@ -101,11 +102,15 @@ class Children(Protocol):
 class Policies(Protocol):
     """The policies, which somebody may change while the scheduler runs."""
 
+    @property
+    def folder(self) -> Path:
+        """Where somebody edits them."""
+
     def stamp(self) -> object:
         """Another one whenever a file of theirs has changed. Never raises."""
 
     def read(self) -> Settings:
-        """Raises PolicyError and kin."""
+        """Those of a copy that stays as it is. Raises PolicyError, and Failure where there can be no copy."""
 
 
 class ScheduleFiles(Protocol):

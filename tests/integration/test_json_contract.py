@@ -138,8 +138,8 @@ SCHEDULED = {
 RUNS = {"runs": list, "planned": dict, "refused": dict, "waiting": list, "warnings": list}
 PAUSES = {"changed": list, "pauses": dict, "planned": bool}
 HEARTBEAT = {
-    "pid": int, "host": str, "version": str, "started_at": str, "beat_at": str, "policies": str, "ended_at": None,
-    "problem": str, "running": list, "next": dict,
+    "pid": int, "host": str, "version": str, "started_at": str, "beat_at": str, "policies": str, "in_force": str,
+    "ended_at": None, "problem": str, "running": list, "next": dict,
 }  # fmt: skip
 SCHEDULE = {
     "at": str, "time_zone": str, "alive": bool, "heartbeat": HEARTBEAT, "warnings": list,

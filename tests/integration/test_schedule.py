@@ -139,10 +139,12 @@ def test_a_job_of_each_kind(lab: Lab) -> None:
         "drill": {"kind": "drill", "level": "l1"}, "prune": {"kind": "prune"},
     }  # fmt: skip
     schedule(lab, {name: {**kind, "every": "1h", "domains": ["exams"]} for name, kind in kinds.items()})
-    for name in kinds:
-        (run,) = lab.json("schedule", "run-now", name)["runs"]
-        assert (run["outcome"], run["message"]) == ("ok", ""), run
-        assert run["job"] and run["kind"] == name.replace("full", "backup")
+    for names in (["full"], ["copy", "verify", "drill"], ["forget"], ["prune"]):
+        done = lab.json("schedule", "run-now", *names)["runs"]
+        assert {run["name"] for run in done} == {*names}
+        for run in done:
+            assert (run["outcome"], run["message"]) == ("ok", ""), run
+            assert run["job"] and run["kind"] == run["name"].replace("full", "backup")
 
 
 def test_interrupted_while_it_waits(make_lab: MakeLab) -> None:
@@ -150,7 +152,7 @@ def test_interrupted_while_it_waits(make_lab: MakeLab) -> None:
     lab = make_lab("local")
     lab.fill("exams", 1)
     slow = lab.folder / "slow-restic"
-    slow.write_text(f'#!/bin/sh\ncase " $* " in *" backup "*) sleep 30;; esac\nexec {lab.restic} "$@"\n')
+    slow.write_text(f'#!/bin/sh\ncase " $* " in *" backup "*) exec sleep 30;; esac\nexec {lab.restic} "$@"\n')
     slow.chmod(0o755)
     lab.env["RW_RESTIC"] = str(slow)
     schedule(lab, {"full": {**FULL, "every": "1h"}})

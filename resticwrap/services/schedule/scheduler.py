@@ -172,6 +172,8 @@ class Scheduler:
     def begin(self) -> None:
         """See to what another scheduler left, and set the clock."""
         with self._mutex:
+            # Those of a copy, which no edit breaks under a run.
+            self.settings = self.memory.guarded("policies", self.parts.policies.read) or self.settings
             self.memory.begin()
             for run in self.memory.spooled().values():
                 if run.outcome == "running":
@@ -400,7 +402,7 @@ class Scheduler:
             self._set_rings(before)
             log.info("the policies were read anew")
         if self.problem:
-            log.error("the policies in %s cannot be used, those before hold on: %s", self.settings.folder, self.problem)
+            log.error("the policies cannot be used, those before hold on: %s", self.problem)
 
     def _set_rings(self, before: Collection[str]) -> None:
         for name in before:
@@ -431,7 +433,8 @@ class Scheduler:
             version=self.parts.version,
             started_at=self._started_at,
             beat_at=now,
-            policies=str(self.settings.folder),
+            policies=str(self.parts.policies.folder),
+            in_force=str(self.settings.folder),
             ended_at=now if ended else None,
             problem=self.problem,
             running=tuple(sorted(one.run.name for one in self.running.values())),

@@ -33,6 +33,7 @@ def scheduled(outcome: RunOutcome = "ok", **more: Any) -> ScheduledRun:
 def schedule(alive: bool = True) -> ScheduleList:
     beat = Heartbeat(
         pid=4711, host="vm", version="0.1.0", started_at=NOW - timedelta(days=3), beat_at=NOW, policies="/etc/policies",
+        in_force="/var/lib/resticwrap/schedule/policies/0a1b",
         running=("full",),
     )  # fmt: skip
     pause = Pause(since=NOW, by=f"root {NASTY}", until=NOW + timedelta(hours=2), reason=f"a new disk {NASTY}")
