@@ -516,6 +516,9 @@ class Catalog(Protocol):
     def present(self) -> bool:
         """Whether there is one; where there is none, it knows nothing, and the first record makes it."""
 
+    def time(self) -> Time | None:
+        """The clock of the server that all machines share; None where the catalogue is a file."""
+
     def open_job(self, job: Job) -> None:
         """Record a job as running."""
 

@@ -63,6 +63,11 @@ class SqlCatalog(AgingTables, MachineTables, ProofTables, TallyTables, Unattende
     def present(self) -> bool:
         return self.database.present
 
+    def time(self) -> Time | None:
+        """The server's clock; None where the catalogue is a file."""
+        seconds = self.database.clock()
+        return None if seconds is None else from_micros(int(seconds * 1_000_000))
+
     def close(self) -> None:
         """Give the connections up; the next question opens them again."""
         self.database.close()

@@ -78,8 +78,11 @@ def of_machine(house: "House", domains: tuple[str, ...]) -> "list[Question]":
     def records() -> "Iterable[Check]":
         known = house.records.known()
         known.jobs(house.target_name, limit=1)
-        answer = "answers" if known.present else "is not there yet; the first job makes it"
-        return [doctor.private("state", read.state_dir), doctor.ok("catalogue", answer)]
+        theirs = known.time()
+        where = "on its server answers" if theirs else "answers"
+        answer = where if known.present else "is not there yet; the first job makes it"
+        clock = doctor.server_clock(house.clock.now(), theirs)
+        return [doctor.private("state", read.state_dir), doctor.ok("catalogue", answer), *clock]
 
     def kept() -> "Iterable[Check]":
         waiting = [written.job_id for written in house.state.kept(house.target_name)]
@@ -137,6 +140,15 @@ def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         now = house.clock.now()
         return doctor.locks(found, now, house.store.time() or now if found else now, house.target_name)
 
+    def names() -> "Iterable[Check]":
+        from resticwrap.planning.owners import name_taken
+        from resticwrap.services import owners
+
+        wanted = list(house.settings.select_domains(domains))
+        taken = owners.taken(house.context, wanted)
+        why = {name: name_taken(name, house.target_name, by, house.settings.host) for name, by in taken.items()}
+        return doctor.names(why, len(wanted))
+
     def rules() -> "Iterable[Check]":
         from resticwrap.services import lifecycle
 
@@ -148,6 +160,7 @@ def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         ("clock", clock),
         ("password", password),
         ("repositories", repositories),
+        ("names", names),
         ("locks", locks),
         ("recovery kit", recovery),
         ("lifecycle rules", rules),

@@ -56,6 +56,31 @@ def clock(ours: Time, theirs: Time | None) -> Check:
     return ok("clock", f"{off:.0f} seconds off the target's clock")
 
 
+def server_clock(ours: Time, theirs: Time | None) -> list[Check]:
+    """Ours against that of the catalogue's server, by which those of all machines can be compared."""
+    if theirs is None:
+        return []
+    off = abs((ours - theirs).total_seconds())
+    if off <= CLOCK_LIMIT:
+        return [ok("catalogue clock", f"{off:.0f} seconds off the clock of the catalogue's server")]
+    return [
+        Check(
+            name="catalogue clock",
+            verdict="fail",
+            detail=f"{off:.0f} seconds off the clock of the catalogue's server",
+            hint="Set the clock that is wrong: timedatectl set-ntp true",
+        )
+    ]
+
+
+def names(taken: Mapping[str, errors.Failure], count: int) -> list[Check]:
+    """Domains whose names another machine of the repository has: they are not backed up."""
+    found = [
+        Check(name=f"name: {name}", verdict="fail", detail=why.message, hint=why.hint) for name, why in taken.items()
+    ]
+    return found or [ok("names", f"{count} domains are no other machine's")]
+
+
 def space(places: Mapping[str, tuple[Path, int]]) -> list[Check]:
     """Free bytes of every place that is written to, by what it is for."""
     checks = []

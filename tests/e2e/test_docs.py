@@ -29,6 +29,7 @@ from resticwrap.model import (
     drills,
     evidence,
     gate,
+    hosts,
     job,
     kit,
     metrics,
@@ -470,6 +471,7 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
         unattended,
         outside,
         schedule,
+        hosts,
     )
     return {
         name: found

@@ -186,6 +186,14 @@ CONTRACT: dict[str, Any] = {
         "jobs": [{"job": str, "running": bool, "size": int, "kind": str, "outcome": str, "started_at": str,
                   "finished_at": str, "error": None}],
     },
+    "status --all-hosts": {
+        "at": str, "notes": list,
+        "hosts": [{"host": str, "target": str, "domains": int, "within": int, "worst": str, "worst_lag": NUMBER,
+                   "last_job": str, "last_outcome": str, "last_at": str, "failed": int, "last_verify": None,
+                   "last_verify_ok": None, "last_drill": None, "last_drill_ok": None, "heard_at": str,
+                   "rows": [{"domain": str, "layer": str, "priority": str, "rpo": NUMBER, "rpo_lag": NUMBER,
+                             "within": bool, "last_outcome": str, "last_looked_at": str}]}],
+    },
     "status": {
         "target": str, "provider": str, "at": str, "open_jobs": list, "notes": list, "gate": GATE, "running": list,
         "space": [{"what": str, "path": str, "free": int, "total": int}],

@@ -76,6 +76,8 @@ def test_a_domain_of_another_machine_is_left_to_it(two: tuple[Lab, Lab]) -> None
     assert "host web1" in web2.rw("restore", "--in-place", "--snapshot", theirs, code=1).err
     web2.rw("restore", "--snapshot", theirs, "--to", "named")
     assert (web2.folder / "named" / "exams" / "of").read_text() == "web1's exams"
+    failed = {one["name"] for one in web2.json("doctor", code=1)["checks"] if one["verdict"] == "fail"}
+    assert failed == {"name: exams"}
     verdicts = web2.json("forget", "--dry-run", "--domain", "exams")["plan"]["verdicts"]
     assert verdicts and all("host web1's" in one["reasons"][0] for one in verdicts)
     web1.rw("restore", "--domain", "exams", "--to", "back")

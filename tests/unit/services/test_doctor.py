@@ -16,6 +16,13 @@ from resticwrap.services import doctor
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
+def test_the_clock_of_the_catalogues_server() -> None:
+    """Told where there is a server; a failure where machines could not be compared by it."""
+    assert doctor.server_clock(NOW, None) == []
+    assert [one.verdict for one in doctor.server_clock(NOW, NOW - timedelta(seconds=600))] == ["ok"]
+    assert [one.verdict for one in doctor.server_clock(NOW, NOW + timedelta(seconds=601))] == ["fail"]
+
+
 def domain(root: Path) -> Domain:
     """A domain of files."""
     return Domain.model_validate({"layer": "raw", "priority": "P0", "source": {"root": str(root)}})
