@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from resticwrap import errors
 from resticwrap.catalog import postgres
+from resticwrap.catalog.database import FORMS
 from resticwrap.clock import Clock
 from resticwrap.ports import Catalog, HostLocks, Lease, LeaseInfo
 
@@ -77,12 +78,20 @@ class SharedLocks:
         self._inner, self._name_of, self._clock = inner, name_of, clock
         self._check, self._note = check, note
         self._catalog, self._target = catalog, target
-        self._url = make_url(url)
+        self._address = url
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._mutex = threading.RLock()
         self._held: Counter[_Key] = Counter()
         self._lost: set[_Key] = set()
+
+    @property
+    def _url(self) -> URL:
+        """Raises CatalogUnavailable where it is none."""
+        try:
+            return make_url(self._address)
+        except (SQLAlchemyError, ValueError) as error:
+            raise errors.CatalogUnavailable("The address of the catalogue cannot be used.", hint=FORMS) from error
 
     def hold(self, name: str, *, shared: bool = False, wait: float = 0) -> AbstractContextManager[None]:
         return self._hold(name, shared, wait)

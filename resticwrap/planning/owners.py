@@ -63,6 +63,18 @@ def elsewhere(domain: str, others: Sequence[Snapshot], host: str) -> errors.NotF
     )
 
 
+def also_elsewhere(missing: errors.NotFound, domain: str, others: Sequence[Snapshot]) -> errors.NotFound:
+    """What is missing of a domain, with the other hosts that have snapshots by its name."""
+    names = ", ".join(sorted({one.host for one in others if one.domain == domain}))
+    if not names:
+        return missing
+    return errors.NotFound(
+        f"{missing.message} Snapshots of host {names} have that name too.",
+        hint=f"{missing.hint}. If they are this machine's, or it takes that one's place: `formerly: [{names}]` in "
+        "domains.yaml.",
+    )
+
+
 def of_another(snapshot: Snapshot, host: str) -> errors.RestoreRefused:
     """Another machine's data is not put in the place of this one's."""
     return errors.RestoreRefused(

@@ -154,17 +154,20 @@ def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
     choices = []
     for domain, name in _wanted(context, wish, among).items():
         pool = among.snapshots if name == "latest" else among.all
-        snapshot = planning.choose(
-            pool,
-            domain,
-            wanted=name,
-            at=wish.at,
-            now=now,
-            complete=complete,
-            unknown=not complete.certain,
-            last=complete.last.get(domain),
-            host=context.settings.host,
-        )
+        try:
+            snapshot = planning.choose(
+                pool,
+                domain,
+                wanted=name,
+                at=wish.at,
+                now=now,
+                complete=complete,
+                unknown=not complete.certain,
+                last=complete.last.get(domain),
+                host=context.settings.host,
+            )
+        except errors.NotFound as error:
+            raise owners.also_elsewhere(error, domain, among.others if name == "latest" else ()) from error
         said = planning.doubts(pool, domain, snapshot, wanted=name, at=wish.at, now=now, complete=complete)
         tier = among.tiers[snapshot.id]
         repository = context.repositories[tier]

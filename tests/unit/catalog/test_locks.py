@@ -105,3 +105,5 @@ def test_a_server_that_is_away_keeps_nobody_from_reading(make: Make, postgres_ur
         one.hold("job").__enter__()
     with one.hold("own"):
         one.check()
+    with make("two", "postgresql://u:geheim@h:port/db", note=said.append).hold("job", shared=True):
+        assert "cannot be used" in said[-1] and "geheim" not in said[-1]
