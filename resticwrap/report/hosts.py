@@ -36,7 +36,7 @@ def _hosts(page: Page, report: HostsReport) -> None:
         Column("Worst lag", right=True),
         Column("of", least=8, cut="middle"),
         Column("Last", rank=2),
-        Column("Ago", right=True, rank=4),
+        Column("At" if page.plain else "Ago", right=True, rank=4),
         Column("Failed", right=True),
         Column("Verify", right=True, rank=1),
         Column("Drill", right=True, rank=1),

@@ -84,9 +84,10 @@ def test_a_domain_of_another_machine_is_left_to_it(two: tuple[Lab, Lab]) -> None
     assert tree(web1.folder / "back" / "exams") == tree(web1.data / "exams")
 
 
-def test_a_machine_that_takes_anothers_place_says_so(two: tuple[Lab, Lab]) -> None:
+def test_a_machine_that_takes_anothers_place_says_so(make_lab: MakeLab) -> None:
     """Then its snapshots are the parents, and come back; a machine whose name changed unawares is told."""
-    web1, _ = two
+    web1 = machine(make_lab, "web1")
+    web1.rw("backup")
     rename(web1, "web9")
     assert "formerly: [web1]" in refused(web1)
     rename(web1, "web9", "web1")
