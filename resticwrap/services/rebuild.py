@@ -66,7 +66,7 @@ def rebuild(context: Context) -> RebuildReport:
     complete = {(run.snapshot, run.tree) for job in read.backups for run in job.domains if run.complete}
     _none_read(context, read, found["hot"])
     _other_repositories(context, read.repositories, pins)
-    catalog.close_jobs(_as_known(job, catalog) for job in read.backups)
+    catalog.close_jobs(_as_known(job, catalog) for job in _untold(context, catalog, read.backups))
     for tier, snapshots in found.items():
         catalog.forget_snapshots(context.target_name, tier, known[tier] - {one.original for one in snapshots})
         # restic keeps the original id of what it has rewritten, and that is another tree. What is complete comes last.
@@ -89,6 +89,16 @@ def rebuild(context: Context) -> RebuildReport:
         pins=held,
         evidence=records,
     )
+
+
+def _untold(context: Context, catalog: Catalog, jobs: Sequence[Job]) -> Iterator[Job]:
+    """All but the jobs of other machines that are known already: what those recorded themselves says more than their
+    manifests do."""
+    hosts, known = context.settings.hosts, set[str]()
+    if any(job.host not in hosts for job in jobs):
+        ended = catalog.jobs(context.target_name, kind="backup", limit=ALL)
+        known = {job.id for job in ended if job.outcome != "running"}
+    yield from (job for job in jobs if job.host in hosts or job.id not in known)
 
 
 def _evidence(context: Context, catalog: Catalog, pins: Mapping[str, Pin], read: Read) -> tuple[int, int]:

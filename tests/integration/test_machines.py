@@ -176,9 +176,11 @@ def test_a_rebuild_takes_nothing_from_other_machines(make_lab: MakeLab, postgres
             names = ("jobs", "domain_runs", "host_domains", "snapshots", "scheduled_runs", "alert_events")
             return [connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in names]
 
+    (theirs,) = (job for job in catalog.jobs("main", kind="backup") if len(job.domains) == 2)
     before, promised = everything(), catalog.host_domains()
     web2.rw("catalog", "rebuild")
     assert everything() == before and catalog.host_domains() == promised
+    assert catalog.job(theirs.id) == theirs
     assert {(one.host, one.domain) for one in promised} == {("web1", "exams"), ("web1", "web1"), ("web2", "web2")}
     catalog.close()
 
