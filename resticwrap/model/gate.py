@@ -93,13 +93,14 @@ class BucketLook(Value, frozen=True):
     """`bucket/{target}.json` of the state directory: the bucket's lifecycle rules as they were last looked at.
 
     `unsafe` are sentences, one for each rule that would delete or freeze what a repository needs. `known`: False where
-    they could not be read, and `why`.
+    they could not be read, and `why`. `lacks`: what the policy wants of them and they have not, a sentence each.
     """
 
     at: Time
     unsafe: tuple[str, ...] = ()
     known: bool = True
     why: str = ""
+    lacks: tuple[str, ...] = ()
 
 
 class AuditLook(Value, frozen=True):

@@ -30,6 +30,7 @@ from resticwrap.services.context import Context
 T = TypeVar("T")
 FOLDER = "Target {} is a folder of this machine: it has no lifecycle rules, and its files stay as they are."
 MAY_READ = "the maintainer's credentials need s3:GetLifecycleConfiguration, or oss:GetBucketLifecycle"
+DONE = {"add": "added", "change": "changed", "remove": "removed"}
 SHORTEST = 12
 """Characters of a digest that tell it from any other."""
 TURN = 1000
@@ -85,6 +86,8 @@ def apply(context: Context, planned: LifecyclePlan, *, remove: bool = False, if_
     document = planned.document.encode() if planned.document else None
     bucket.put_lifecycle(document)
     put, found = (lifecycle.read(text, layout.provider) for text in (document, bucket.lifecycle()))
+    with contextlib.suppress(errors.TargetUnreachable, errors.TargetRefused, errors.LifecycleRefused):
+        _remember(context, problems_of(context, bucket), lacks=_lacks_now(context, bucket))
     return LifecycleReport(plan=planned, applied=True, differs=lifecycle.same_rules(put, found))
 
 
@@ -167,7 +170,7 @@ def guard(context: Context) -> None:
     except errors.LifecycleRefused as error:
         _remember(context, why=error.message)
         raise errors.UnsafeBucket(error.message, hint=error.hint) from error
-    _remember(context, problems)
+    _remember(context, problems, lacks=_lacks_now(context, bucket))
     refuse_unsafe(context, problems)
 
 
@@ -195,12 +198,41 @@ def look(context: Context) -> str | None:
     return None
 
 
-def _remember(context: Context, problems: tuple[RuleProblem, ...] = (), *, why: str = "") -> None:
-    """For the gate. Where the state directory does not take it, the look before it stands, and grows old."""
+def _remember(
+    context: Context,
+    problems: tuple[RuleProblem, ...] = (),
+    *,
+    why: str = "",
+    lacks: tuple[str, ...] | None = None,
+) -> None:
+    """For the gate and for alerts. Where the state directory does not take it, the look before it stands, and grows
+    old. `lacks` None: nobody has compared the rules with the policy now, so what was found before stands."""
     unsafe = tuple(_sentence(problem) for problem in lifecycle.unsafe(problems))
-    seen = BucketLook(at=context.clock.now(), unsafe=unsafe, known=not why, why=why)
     with contextlib.suppress(errors.Failure):
+        before = context.state.bucket_look(context.target_name)
+        if lacks is None:
+            lacks = before.lacks if before is not None else ()
+        seen = BucketLook(at=context.clock.now(), unsafe=unsafe, known=not why, why=why, lacks=lacks)
         context.state.put_bucket_look(context.target_name, seen)
+
+
+def _lacks_now(context: Context, bucket: Bucket) -> tuple[str, ...] | None:
+    """As `lacking`; None where that cannot be told now, which stops nobody."""
+    try:
+        return lacking(context, _plan(context, bucket))
+    except errors.Interrupted:
+        raise
+    except errors.Failure:
+        return None
+
+
+def lacking(context: Context, made: LifecyclePlan) -> tuple[str, ...]:
+    """What `rw lifecycle apply` would do. Who wants no transitions and has never applied any rule lacks nothing."""
+    ours = [change for change in made.changes if change.ours]
+    wanted = getattr(context.settings.tiers.cold.transitions, made.provider, ())
+    if not wanted and all(change.action == "add" for change in ours):
+        return ()
+    return tuple(f"{change.rule} would be {DONE[change.action]}" for change in ours if change.action in DONE)
 
 
 def check(context: Context) -> list[Check]:
@@ -212,6 +244,7 @@ def check(context: Context) -> list[Check]:
         problems = problems_of(context, bucket, _promised(context, _versioning(bucket)[0]))
         _remember(context, problems)
         made = _plan(context, bucket)
+        _remember(context, problems, lacks=lacking(context, made))
     except errors.NoSuchCall as error:
         return [Check(name=name, verdict="ok", detail=f"there can be none: {error.message}")]
     except errors.TargetRefused as error:
@@ -251,7 +284,7 @@ def status(context: Context) -> LifecycleStatus:
     versioning = _asked(bucket.versioning, "whether the bucket keeps old versions", notes)
     # Of the rules as they are; those in the plan are of what they would be.
     problems = problems_of(context, bucket, _promised(context, versioning))
-    _remember(context, problems)
+    _remember(context, problems, lacks=lacking(context, made))
     known = _known(context, notes)
     transitions = context.settings.tiers.cold.transitions
     steps = [(step.days, step.storage_class) for step in getattr(transitions, layout.provider)]
