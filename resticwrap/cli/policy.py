@@ -13,7 +13,7 @@ from resticwrap.cli.options import Common, common, epilog
 
 @click.group()
 def group() -> None:
-    """The policies: targets, domains, tiers, schedule, gates, recovery."""
+    """The policies: targets, domains, tiers, schedule, gates, recovery, alerts."""
 
 
 @group.command(epilog=epilog("rw policy check --target s3", "0 2", code_0="they hold", code_2="they do not"))
@@ -87,7 +87,7 @@ def _not_yet(name: str) -> None:
 @common
 @click.option(
     "--file",
-    type=click.Choice(["targets", "domains", "tiers", "schedule", "gates", "recovery"]),
+    type=click.Choice(["targets", "domains", "tiers", "schedule", "gates", "recovery", "alerts"]),
     help="Of one file [default: all].",
 )
 def schema(common: Common, file: Any) -> None:

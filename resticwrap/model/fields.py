@@ -21,6 +21,7 @@ UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 SIZE = r"^([0-9]+(\.[0-9]+)?) ?([KMGTP]i?B|B|)$"
 SHARE = r"^1(/([1-9]\d?|1\d\d|2[0-4]\d|25[0-6]))?$"
 WINDOW = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
+CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
 LONGEST = timedelta(days=36525)
 DURATION = r"^([0-9]+[smhdw])+$"
 
@@ -161,6 +162,7 @@ WORDS = {
     "joined by /",
     r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$": "must be a bucket's name: 3 to 63 lower-case letters, digits, . and -",
     r"^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$": "must be a host name: up to 63 letters, digits, . and -",
+    CLOCK: "must be a time of the day such as 08:00",
     WINDOW: "must be two times of the day such as 01:00-05:00",
     r"^([0-9]{1,2}%|unlimited)$": "must be a share such as 5%, or unlimited",
     SHARE: "must be a share such as 1/12: from 1/1 to 1/256",

@@ -10,10 +10,11 @@ from resticwrap.errors import Problem
 from resticwrap.settings.tree import Item, PathOfKey, dotted, locate
 
 if TYPE_CHECKING:
+    from resticwrap.model.alerting import AlertsFile
     from resticwrap.model.policy import Domain, DomainsFile, ScheduleFile, Target, TargetsIndex, TiersFile
 
 TARGETS, DOMAINS, TIERS, SCHEDULE = "targets.yaml", "domains.yaml", "tiers.yaml", "schedule.yaml"
-GATES, RECOVERY = "gates.yaml", "recovery.yaml"
+GATES, RECOVERY, ALERTS = "gates.yaml", "recovery.yaml", "alerts.yaml"
 
 
 def _at(file: str, tree: Item, path: PathOfKey, message: str) -> Problem:
@@ -36,6 +37,18 @@ def jobs(
         for number, domain in enumerate(job.domains):
             if domains is not None and domain not in domains:
                 yield _at(SCHEDULE, tree, ("jobs", name, "domains", number), f"names no domain of {DOMAINS}")
+
+
+def alerts(file: "AlertsFile", tree: Item, scheduled: Iterable[str] | None) -> Iterable[Problem]:
+    """What is named is there: channels of the summary, jobs with checks. None: the schedule could not be read."""
+    channels, checks = file.alerts.channels, file.alerts.healthchecks.jobs
+    for number, name in enumerate(file.alerts.summary.channels):
+        if name not in channels:
+            where = ("alerts", "summary", "channels", number)
+            yield _at(ALERTS, tree, where, f"names no channel; there are {', '.join(channels) or 'none'}")
+    for name in checks:
+        if scheduled is not None and name not in scheduled:
+            yield _at(ALERTS, tree, ("alerts", "healthchecks", "jobs", name), f"names no job of {SCHEDULE}")
 
 
 def roots(domains: "DomainsFile", tree: Item) -> Iterable[Problem]:

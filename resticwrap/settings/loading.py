@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from resticwrap.errors import PolicyError, Problem, UsageError
 from resticwrap.settings import crosscheck
-from resticwrap.settings.crosscheck import DOMAINS, GATES, RECOVERY, SCHEDULE, TARGETS, TIERS
+from resticwrap.settings.crosscheck import ALERTS, DOMAINS, GATES, RECOVERY, SCHEDULE, TARGETS, TIERS
 from resticwrap.settings.tree import Item, read
 from resticwrap.settings.variables import Variables
 
 if TYPE_CHECKING:
+    from resticwrap.model.alerting import Alerts, AlertsFile
     from resticwrap.model.assurance import Gates, GatesFile, RecoveryFile
     from resticwrap.model.policy import (
         Domain,
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
         TiersFile,
     )
 
-FILES = (TARGETS, DOMAINS, TIERS, SCHEDULE, GATES, RECOVERY)
-MAY_LACK = frozenset({GATES, RECOVERY})
+FILES = (TARGETS, DOMAINS, TIERS, SCHEDULE, GATES, RECOVERY, ALERTS)
+MAY_LACK = frozenset({GATES, RECOVERY, ALERTS})
 """Files without which everything has its default."""
 ENVIRONMENT = "environment"
 """Stands in for the file where a variable itself is the problem."""
@@ -117,6 +118,20 @@ class Settings:
     cache_dir: Path
     env: Mapping[str, str] = field(repr=False)
     _targets: "_Targets" = field(repr=False, compare=False)
+    _alerts: "tuple[AlertsFile | None, tuple[Problem, ...]]" = field(repr=False, compare=False)
+
+    @property
+    def alerts(self) -> "Alerts":
+        """Raises PolicyError with the problems of `alerts.yaml`, which stop nothing but alerts: a backup goes on."""
+        file, problems = self._alerts
+        if file is None or problems:
+            raise PolicyError(problems)
+        return file.alerts
+
+    @property
+    def problems_of_alerts(self) -> tuple[Problem, ...]:
+        """What is wrong with `alerts.yaml`; nothing where it can be used."""
+        return self._alerts[1]
 
     def target(self, name: str | None = None) -> "Target":
         """A target by its name; else `BACKUP_TARGET_DEFAULT`, the default of `targets.yaml`, or the only one.
@@ -203,6 +218,9 @@ class _Draft:
     schedule: "ScheduleFile | None" = None
     gates: "GatesFile | None" = None
     recovery: "RecoveryFile | None" = None
+    alerts: "AlertsFile | None" = None
+    alert_problems: list[Problem] = field(default_factory=list)
+    """Those of `alerts.yaml`, without which all else can be used."""
 
 
 def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Settings:
@@ -234,6 +252,7 @@ def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Set
         cache_dir=cache_dir(env),
         env=env,
         _targets=draft.targets,
+        _alerts=(draft.alerts, tuple(_sorted(draft.alert_problems))),
     )
 
 
@@ -244,7 +263,7 @@ def check(folder: Path, env: Mapping[str, str], targets: Sequence[str] | None = 
     problem that its variables are not set.
     """
     draft = _read(folder, env)
-    problems = list(draft.problems)
+    problems = [*draft.problems, *draft.alert_problems]
     used = set(targets or ())
     if draft.index is not None and draft.index.default is not None:
         used.add(draft.index.default)
@@ -266,6 +285,7 @@ def _sorted(problems: Sequence[Problem]) -> list[Problem]:
 
 def _read(folder: Path, env: Mapping[str, str]) -> _Draft:
     """Read all files; what one lacks does not keep the others from being looked at."""
+    from resticwrap.model.alerting import AlertsFile
     from resticwrap.model.assurance import GatesFile, RecoveryFile
     from resticwrap.model.policy import DomainsFile, ScheduleFile, TargetsIndex, TiersFile
     from resticwrap.settings.validate import validate
@@ -283,9 +303,10 @@ def _read(folder: Path, env: Mapping[str, str]) -> _Draft:
         if file in MAY_LACK and not os.path.lexists(folder / file):
             continue
         tree, problems = read(folder, file)
-        draft.problems += problems
+        into = draft.alert_problems if file == ALERTS else draft.problems
+        into += problems
         if tree is not None and tree.value is None:
-            draft.problems.append(Problem(file, 1, "(the file)", "is empty"))
+            into.append(Problem(file, 1, "(the file)", "is empty"))
         elif tree is not None:
             trees[file] = tree
     if tree := trees.get(DOMAINS):
@@ -304,11 +325,18 @@ def _read(folder: Path, env: Mapping[str, str]) -> _Draft:
     if tree := trees.get(RECOVERY):
         draft.recovery, problems = validate(RecoveryFile, RECOVERY, tree, (), variables)
         draft.problems += problems
+    draft.alerts = AlertsFile() if not draft.alert_problems else None
+    if tree := trees.get(ALERTS):
+        draft.alerts, problems = validate(AlertsFile, ALERTS, tree, (), variables)
+        draft.alert_problems += problems
     if tree := trees.get(TARGETS):
         names, outline = _outline(tree)
         draft.index, problems = validate(TargetsIndex, TARGETS, outline, (), variables)
         draft.problems += problems
         draft.targets = _Targets(names, draft.domains.domains if draft.domains else {}, variables)
+    if draft.alerts is not None and ALERTS in trees:
+        scheduled = tuple(draft.schedule.jobs) if draft.schedule is not None else None
+        draft.alert_problems += crosscheck.alerts(draft.alerts, trees[ALERTS], scheduled)
     draft.problems = _sorted([*draft.problems, *_across(draft, trees)])
     return draft
 

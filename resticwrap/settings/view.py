@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from resticwrap.settings.loading import Settings
 
-FileName = Literal["targets", "domains", "tiers", "schedule", "gates", "recovery"]
+FileName = Literal["targets", "domains", "tiers", "schedule", "gates", "recovery", "alerts"]
 MASK = "**********"
 VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-.*)?\}"}
 """What may stand in place of any value: a text with a variable in it."""
@@ -34,7 +34,14 @@ def show(settings: Settings, targets: Sequence[str] | None = None) -> dict[str, 
         "schedule": settings.schedule.model_dump(mode="json"),
         "gates": settings.gates.model_dump(mode="json"),
         "recovery": settings.recovery.model_dump(mode="json"),
+        "alerts": _alerts(settings),
     }
+
+
+def _alerts(settings: Settings) -> dict[str, Any]:
+    if problems := settings.problems_of_alerts:
+        return {"problems": [str(problem) for problem in problems]}
+    return settings.alerts.model_dump(mode="json")
 
 
 def _target(settings: Settings, name: str) -> dict[str, Any]:
@@ -50,6 +57,7 @@ def json_schema(file: FileName | None = None) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of one policy file, or of any of them with each under `$defs`."""
     from pydantic.json_schema import models_json_schema
 
+    from resticwrap.model.alerting import AlertsFile
     from resticwrap.model.assurance import GatesFile, RecoveryFile
     from resticwrap.model.policy import DomainsFile, Frozen, ScheduleFile, TargetsFile, TiersFile
 
@@ -60,6 +68,7 @@ def json_schema(file: FileName | None = None) -> dict[str, Any]:
         "schedule": ScheduleFile,
         "gates": GatesFile,
         "recovery": RecoveryFile,
+        "alerts": AlertsFile,
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     if file is not None:
