@@ -219,6 +219,12 @@ def unforeseen(error: Exception) -> Unforeseen:
     )
 
 
+class NotDelivered(Failure):
+    """A message or a ping did not reach its channel. The reason holds neither its URL nor a token."""
+
+    advice = "rw alerts test"
+
+
 class ObjectMissing(Failure):
     """The store has no object by that key."""
 

@@ -1,0 +1,1 @@
+"""Tells people, and pings who watches over us: Apprise and healthchecks."""
