@@ -20,7 +20,7 @@ from resticwrap.host.exchange import Exchange
 from resticwrap.host.holders import ProcHolders
 from resticwrap.host.journals import FileJournals
 from resticwrap.host.locks import FlockLocks
-from resticwrap.host.space import HostSpace, free_bytes, total_bytes
+from resticwrap.host.space import HostDisks, HostSpace, free_bytes, total_bytes
 from resticwrap.host.stories import DiskRoom, FileBoard, FileStories
 from resticwrap.model.base import Time
 from resticwrap.model.kit import Kit
@@ -49,6 +49,8 @@ from resticwrap.storage.local import LocalStore
 if TYPE_CHECKING:
     from resticwrap.catalog.jobs import SqlCatalog
     from resticwrap.metrics.attendant import MetricsAttendant
+    from resticwrap.model.acceptance import DailyReport
+    from resticwrap.services.alerting import Alerting
     from resticwrap.services.metrics import Watched
     from resticwrap.services.schedule.ledger import Ledger
     from resticwrap.services.schedule.scheduler import Scheduler
@@ -222,6 +224,43 @@ class House:
             return None
         return f"{kind} {places[guarded]}"
 
+    def alert_targets(self, read: Settings) -> tuple[str, ...]:
+        """The targets that alerts look at: the one that is meant, and unless it was named, those that the schedule
+        works on and that can be used here."""
+        meant = read.target_name(self.target_option)
+        named = [job.target for job in read.schedule.jobs.values() if job.enabled]
+        others = [one for one in dict.fromkeys(named) if one != meant] if self.target_option is None else []
+        return (meant, *(one for one in others if not read.problems_of_target(one)))
+
+    def alerting(self, draw: Callable[["DailyReport"], str], read: Settings | None = None) -> "Alerting":
+        """Who looks after alerts by these policies. `draw` makes a day the text of a message. Raises PolicyError where
+        `alerts.yaml` does not hold."""
+        from resticwrap.notify.channels import AppriseChannels
+        from resticwrap.notify.pings import HttpPings
+        from resticwrap.services.alerting import Alerting
+
+        read = read or self.settings
+        policy, names = read.alerts, self.alert_targets(read)
+
+        def problems() -> list[str]:
+            try:
+                return [str(one) for one in settings.check(read.folder, read.env, names)]
+            except errors.Failure as error:
+                return [error.message]
+
+        return Alerting(
+            settings=read,
+            records=[self._records(read, name, read.target(name)) for name in names],
+            locks=FlockLocks(read.state_dir, self.clock),
+            channels=AppriseChannels(policy.channels),
+            pings=HttpPings(policy.healthchecks.timeout.total_seconds()),
+            disks=HostDisks(),
+            draw=draw,
+            problems=problems,
+            machine=socket.gethostname(),
+            pulse=self.ledger.files,
+        )
+
     @cached_property
     def context(self) -> Context:
         """The target with its adapters, for services."""
@@ -331,8 +370,16 @@ class House:
         files = FolderSchedule(self.settings.state_dir)
         return Ledger(files, self.state, lambda: self.catalog, lambda: self.settings.host, self.clock)
 
-    def scheduler(self, *, target: str | None = None, by_hand: bool = False, verbose: bool = False) -> "Scheduler":
-        """What runs the schedule: of one target's jobs, or of all. `by_hand`: nobody looks on but the catalogue."""
+    def scheduler(
+        self,
+        *,
+        target: str | None = None,
+        by_hand: bool = False,
+        verbose: bool = False,
+        draw: Callable[["DailyReport"], str] | None = None,
+    ) -> "Scheduler":
+        """What runs the schedule: of one target's jobs, or of all. `by_hand`: nobody looks on but the catalogue. `draw`
+        makes a day the text of a message; without it nobody looks after alerts."""
         from resticwrap.host.children import RunChildren
         from resticwrap.host.timer import ApTimer
         from resticwrap.planning import schedule as planning
@@ -357,7 +404,7 @@ class House:
                 ),
                 timer=ApTimer(self.clock),
                 attended=attending.Attended(
-                    [ledger.Bookkeeper(books), *(() if by_hand else attendants(self, lambda: built.settings))]
+                    [ledger.Bookkeeper(books), *(() if by_hand else attendants(self, lambda: built.settings, draw))]
                 ),
                 locks=locks,
                 clock=self.clock,
@@ -372,9 +419,17 @@ class House:
         return built
 
 
-def attendants(house: House, policies: Callable[[], Settings]) -> Sequence[Attendant]:
+def attendants(
+    house: House, policies: Callable[[], Settings], draw: Callable[["DailyReport"], str] | None = None
+) -> Sequence[Attendant]:
     """Who looks on while the scheduler runs. `policies` are those that hold at the time: they may change."""
-    return (house.metrics_attendant(policies),)
+    from resticwrap.services.attendants import AlertAttendant, Desk, PingAttendant
+
+    metrics = house.metrics_attendant(policies)
+    if draw is None:
+        return (metrics,)
+    desk = Desk(policies, lambda read: house.alerting(draw, read))
+    return metrics, AlertAttendant(desk), PingAttendant(desk)
 
 
 def postgres_url(read: Settings) -> str | None:

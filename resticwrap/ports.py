@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 from resticwrap import errors
 from resticwrap.model.aging import KnownPack, KnownRun, SnapshotPin
+from resticwrap.model.alerts import AlertBook
 from resticwrap.model.base import Time, Value
 from resticwrap.model.bucket import ObjectLock, ObjectVersion, StoredObject, Thaw, ThawSpeed, Versioning
 from resticwrap.model.drill import Drilled
@@ -802,6 +803,11 @@ class StateFiles(Protocol):
         """What the last audit of the evidence said; None where there was none, or that is not known."""
 
     def put_audit_look(self, target: str, look: AuditLook) -> None: ...
+
+    def alert_book(self) -> AlertBook:
+        """All that is known of alerts here; empty where there is none yet, or none that can be read."""
+
+    def put_alert_book(self, book: AlertBook) -> None: ...
 
 
 class Commands(Protocol):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resticwrap.catalog.files import Files, plain
 from resticwrap.errors import Failure
+from resticwrap.model.alerts import AlertBook
 from resticwrap.model.base import from_json, to_json
 from resticwrap.model.evidence import Chain, Event
 from resticwrap.model.gate import AuditLook, BucketLook
@@ -162,6 +163,17 @@ class FolderState(Files):
 
     def put_audit_look(self, target: str, look: AuditLook) -> None:
         self._write(self._root / "audit" / f"{plain(target)}.json", to_json(look))
+
+    def alert_book(self) -> AlertBook:
+        """One that makes no sense is set aside: then what fires is told once more."""
+        file = self._root / "alerts" / "book.json"
+        book = self._read(AlertBook, file)
+        if book is None and file.exists():
+            self._set_aside(file)
+        return book or AlertBook()
+
+    def put_alert_book(self, book: AlertBook) -> None:
+        self._write(self._root / "alerts" / "book.json", to_json(book))
 
     def _evidence(self, target: str) -> Path:
         return self._root / "evidence" / plain(target)

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("status", "command", "One screen: how safe is what."),
     "logs": ("logs", "command", "What a job did, line by line; also while it runs."),
     "metrics": ("metrics", "command", "Metrics for Prometheus and node_exporter."),
+    "alerts": ("alerts", "group", "What fires; tell, acknowledge, silence, try the channels."),
     "gate": ("gate", "command", "May an upgrade or a prune go on, and why not."),
     "pre-upgrade": ("upgrade", "pre_upgrade", "Take a full, pinned snapshot for a release ticket."),
     "upgrade": ("upgrade", "command", "Snapshot, gate, run a command, drill; or go back."),

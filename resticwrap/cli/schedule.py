@@ -66,6 +66,7 @@ def run_schedule(common: Common, once: bool, dry_run: bool) -> None:
     those before in force. A second signal to end waits for nobody any longer.
     """
     from resticwrap.report import schedule as text
+    from resticwrap.report.alerts import daily_text
     from resticwrap.services.schedule import telling, wishes
 
     if dry_run:
@@ -74,7 +75,7 @@ def run_schedule(common: Common, once: bool, dry_run: bool) -> None:
         _log(common)
         with built(common) as house:
             house.settings.select_domains(common.domains)
-            scheduler = house.scheduler(target=_target(house, common), verbose=common.verbose)
+            scheduler = house.scheduler(target=_target(house, common), verbose=common.verbose, draw=daily_text)
             with _signals(scheduler):
                 report = wishes.report_of(scheduler.once() if once else scheduler.run())
         if not once and not common.json:

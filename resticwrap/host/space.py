@@ -37,6 +37,18 @@ def is_mount(path: Path) -> bool:
     return mounts.is_point(mounts.read(), real)
 
 
+class HostDisks:
+    """The port `Disks` of `services/alert_ports.py`."""
+
+    def used(self, path: Path) -> tuple[float, float]:
+        """Of what an ordinary user may use: what only the superuser may fill is no room for us."""
+        stat = os.statvfs(nearest(path))
+        taken = stat.f_blocks - stat.f_bfree
+        room = taken + stat.f_bavail
+        inodes = 1 - stat.f_favail / stat.f_files if stat.f_files else 0.0
+        return (taken / room if room else 1.0), max(inodes, 0.0)
+
+
 class HostSpace:
     """The `Space` port of `services/inplace.py`."""
 

@@ -5,6 +5,7 @@ from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
 from resticwrap.model.reports import Coverage, DomainStatus, StatusReport, TierStatus
+from resticwrap.planning.alertorder import named
 from resticwrap.report import format as fmt
 from resticwrap.report import layout
 from resticwrap.report.gate import line
@@ -105,16 +106,18 @@ def _alerts(page: Page, report: StatusReport, *, most: int, firm: bool) -> None:
     shown = report.alerts if page.plain else report.alerts[:most]
     for alert in shown:
         sign = "failed" if alert.severity == "critical" else "warn" if alert.severity == "warning" else ""
-        parts: list[Part] = [page.mark(sign, f"{alert.severity} {alert.rule}"), f": {alert.message}"]
+        parts: list[Part] = [page.mark(sign, f"{alert.severity} {named(alert)}"), f": {alert.message}"]
         parts.append((f" (since {_ago(report, alert.since)})", FAINT))
         if alert.acknowledged_at is not None:
             parts.append((f", acknowledged by {alert.acknowledged_by}", FAINT))
+        if alert.silenced_until is not None:
+            parts.append((", silenced", FAINT))
         if firm:
             page.lines.append(fit(page, parts))
         else:
             page.say(*parts)
     if left := len(report.alerts) - len(shown):
-        page.say((f"and {fmt.plural(left, 'alert')} more: --json", FAINT))
+        page.say((f"and {fmt.plural(left, 'alert')} more: rw alerts list", FAINT))
 
 
 def _said(page: Page, report: StatusReport) -> None:

@@ -3,6 +3,7 @@
 rich itself is imported only when something is shown.
 """
 
+from resticwrap.report.alerts import alerts, alerts_changed, alerts_check, alerts_test
 from resticwrap.report.audit import audit, evidence, evidence_record
 from resticwrap.report.backup import backup, plan
 from resticwrap.report.console import console
@@ -26,6 +27,7 @@ from resticwrap.report.tiering import tier, tier_plan
 from resticwrap.report.verify import verify
 
 __all__ = [
+    "alerts", "alerts_changed", "alerts_check", "alerts_test",
     "audit", "backup", "console", "doctor", "drill", "drill_history", "drill_plan", "evidence",
     "evidence_record", "forget", "gate", "history", "init", "keys", "kit", "lifecycle_plan", "lifecycle_report",
     "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",

@@ -13,9 +13,10 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.clock import CLOCK_SLACK
+from resticwrap.model.assurance import GateRules
 from resticwrap.model.base import Time
 from resticwrap.model.evidence import Event, EvidenceKind
-from resticwrap.model.gate import GateReport, Override
+from resticwrap.model.gate import GateReason, GateReport, Override
 from resticwrap.planning import gate as planning
 from resticwrap.planning.opendamage import damages_of
 from resticwrap.ports import Catalog
@@ -44,6 +45,14 @@ def ask(records: Records, *, live: Live | None = None, snapshot: planning.Snapsh
     facts = _facts(records, catalog, now, live or Live(), snapshot)
     report = planning.decide(facts, records.settings.gates, now)
     return msgspec.structs.replace(report, notes=live.notes) if live else report
+
+
+def everything(records: Records) -> tuple[planning.Facts, GateReport, Sequence[GateReason]]:
+    """What the gate looks at, what it says, and every reason that there is, whatever its policy wants looked at."""
+    now, gates = records.clock.now(), records.settings.gates
+    facts = _facts(records, records.known(), now, Live(), None)
+    whole = gates.model_copy(update={"rules": GateRules.model_validate(dict.fromkeys(GateRules.model_fields, "block"))})
+    return facts, planning.decide(facts, gates, now), planning.decide(facts, whole, now).reasons
 
 
 def look(context: Context) -> Live:

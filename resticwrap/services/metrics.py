@@ -28,7 +28,7 @@ from resticwrap.model.metrics import (
 from resticwrap.model.policy import LocalTarget
 from resticwrap.model.schedule import Heartbeat
 from resticwrap.model.snapshot import TIERS
-from resticwrap.model.unattended import AlertEvent, Severity
+from resticwrap.model.unattended import Severity
 from resticwrap.ports import Catalog
 from resticwrap.services.context import Records
 from resticwrap.services.drill.history import drills, met
@@ -36,10 +36,6 @@ from resticwrap.services.status import open_jobs, status
 from resticwrap.settings import Settings
 
 DRILLS_LOOKED_AT = 100
-EVENTS_LOOKED_AT = 2000
-"""So far back it is looked whether an alert still holds."""
-TURNS = frozenset({"fired", "reminded", "resolved"})
-"""What says whether an alert holds; what else becomes of one does not."""
 DAY = timedelta(days=1)
 
 
@@ -143,7 +139,7 @@ def _known(records: Records, now: Time) -> Known:
         running=dict(Counter(job.kind for job in open_jobs(records, catalog))),
         drills=levels,
         measured=measured,
-        alerts=firing(catalog.alert_events(target, limit=EVENTS_LOOKED_AT)),
+        alerts=firing(records),
     )
 
 
@@ -172,15 +168,13 @@ def _drilled(records: Records, now: Time) -> tuple[tuple[LevelDrill, ...], tuple
     return tuple(newest.values()), tuple(measured.values())
 
 
-def firing(events: Sequence[AlertEvent]) -> tuple[Firing, ...]:
-    """For how many subjects each rule holds, by what became of it last. `events`: newest first."""
-    last: dict[tuple[str, str], AlertEvent] = {}
-    for event in events:
-        if event.change in TURNS:
-            last.setdefault((event.rule, event.subject), event)
+def firing(records: Records) -> tuple[Firing, ...]:
+    """For how many subjects each rule fires; none, where one that did is over."""
     counted: Counter[tuple[str, Severity]] = Counter()
-    for event in last.values():
-        counted[event.rule, event.severity] += event.change != "resolved"
+    for watched in records.state.alert_book().watched:
+        alert = watched.alert
+        if alert.target in ("", records.target_name):
+            counted[alert.rule, alert.severity] += alert.state == "firing"
     return tuple(
         Firing(rule=rule, severity=severity, count=count) for (rule, severity), count in sorted(counted.items())
     )

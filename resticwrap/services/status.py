@@ -20,6 +20,7 @@ from resticwrap.ports import Catalog, DomainSums
 from resticwrap.services import gate
 from resticwrap.services.context import Records
 from resticwrap.services.drill.history import drills, due
+from resticwrap.services.firing import firing
 
 VERIFIES_LOOKED_AT = 50
 JOBS_LOOKED_AT = 5
@@ -74,6 +75,7 @@ def status(records: Records, domains: Sequence[str], now: Time) -> StatusReport:
         gate=gate.ask(records),
         running=running(records),
         space=space(records),
+        alerts=firing(records),
     )
 
 
@@ -126,7 +128,7 @@ def open_jobs(records: Records, catalog: Catalog) -> list[Job]:
 
 
 def domain_status(
-    name: str, domain: Domain, run: tuple[HistoryRow, Time | None] | None, sums: DomainSums | None, now: Time
+    name: str, domain: Domain, run: tuple[HistoryRow | None, Time | None] | None, sums: DomainSums | None, now: Time
 ) -> DomainStatus:
     """`rpo_lag` counts from the start of the last complete look, changed or not. Seconds."""
     last, complete_at = run if run else (None, None)

@@ -23,6 +23,8 @@ from resticwrap.cli.options import Fallback, common
 from resticwrap.model import (
     acceptance,
     aging,
+    alerting,
+    alerts,
     assurance,
     audit,
     drill,
@@ -325,6 +327,21 @@ def test_every_reason_of_the_gate_is_in_the_runbook() -> None:
     assert {name for (name,) in named} == set(get_args(gate.ReasonKind))
 
 
+def test_every_rule_of_the_alerts_is_told() -> None:
+    """docs/alerts.md has a row for each, with its defaults."""
+    rows = {
+        docs.code_in(row[0])[0]: row[1] for row in docs.rows("docs/alerts.md") if len(row) == 4 and row[0][:1] == "`"
+    }
+    told = {}
+    for name, default in rows.items():
+        severity, *more = default.replace("`", "").split(", ")
+        told[name] = {"severity": severity} | {key: value for key, _, value in (one.partition(": ") for one in more)}
+    plain = {"runs": "8", "share": "0.5", "factor": "8"}
+    wanted = {name: {key: str(value) for key, value in rule.items()} for name, rule in alerting.DEFAULTS.items()}
+    wanted["backup_size"] |= plain
+    assert told == wanted
+
+
 def test_every_command_and_option_is_in_the_readme() -> None:
     """The table of commands is complete, and holds nothing that does not exist."""
     table = {
@@ -380,6 +397,7 @@ def test_yaml_examples_load(document: str, tmp_path: Path) -> None:
             "jobs": "schedule",
             "gates": "gates",
             "objectives": "recovery",
+            "alerts": "alerts",
         }
         (file,) = [name[key] for key in content if key in name]
         (folder / f"{file}.yaml").write_text(block.body)
@@ -396,7 +414,7 @@ def test_yaml_examples_load(document: str, tmp_path: Path) -> None:
 
 def test_every_policy_key_is_documented() -> None:
     """docs/policies.md names every key that a policy file may have."""
-    named = [*vars(policy).values(), *vars(assurance).values()]
+    named = [*vars(policy).values(), *vars(assurance).values(), *vars(alerting).values()]
     models = [found for found in named if isinstance(found, type) and issubclass(found, policy.Frozen)]
     keys = {field.alias or name for model in models for name, field in model.model_fields.items()}
     text = docs.text_of("docs/policies.md")
@@ -431,8 +449,7 @@ def test_phases_of_an_in_place_restore_are_documented() -> None:
 
 STATE_FOLDERS = {
     "schedule/", "spool/", "journals/", "locks/", "leases/", "secrets/", "evidence/", "kits/", "bucket/", "_canary/",
-    "audit/",
-    "logs/", "progress/",
+    "audit/", "alerts/", "logs/", "progress/",
 }  # fmt: skip
 
 
@@ -472,6 +489,7 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
         outside,
         schedule,
         hosts,
+        alerts,
     )
     return {
         name: found

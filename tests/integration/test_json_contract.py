@@ -125,6 +125,18 @@ GATE = {
     "proof_age": None, "backup_age": None, "rpo_lag": None, "rpo": None, "overrides": list, "notes": list,
     "checked": [{"kind": str, "verdict": str, "sentence": str}],
 }  # fmt: skip
+ALERT = {
+    "rule": str, "target": str, "severity": str, "state": str, "since": str, "message": str, "hint": str,
+    "subject": str, "fired_at": None, "told_at": None, "resolved_at": None, "acknowledged_by": str,
+    "acknowledged_at": None, "silenced_until": None,
+}  # fmt: skip
+FINDING = {
+    "rule": str, "target": str, "severity": str, "message": str, "hint": str, "subject": str, "since": None,
+}  # fmt: skip
+CHECKED = {
+    "at": str, "targets": list, "findings": list, "told": list, "deliveries": list, "unknown": dict, "notes": list,
+    "sent": bool,
+}  # fmt: skip
 UPGRADE = {
     "step": str, "command": str, "snapshot_job": str, "pin": str, "gate_open": None, "exit_code": None, "drill": str,
     "drill_ok": None, "rollback": str, "rolled_back": bool, "released": bool,
@@ -196,6 +208,7 @@ CONTRACT: dict[str, Any] = {
     },
     "status": {
         "target": str, "provider": str, "at": str, "open_jobs": list, "notes": list, "gate": GATE, "running": list,
+        "alerts": list,
         "space": [{"what": str, "path": str, "free": int, "total": int}],
         "domains": [{"domain": str, "layer": str, "priority": str, "rpo": NUMBER, "rpo_lag": NUMBER, "within": bool,
                      "last_outcome": str, "last_looked_at": str, "snapshots": int, "files": int, "size": int,
@@ -210,6 +223,20 @@ CONTRACT: dict[str, Any] = {
         "families": [{"name": str, "type": str, "unit": str, "help": str, "metrics": list}],
     },
     "gate": GATE,
+    "alerts check --dry-run": CHECKED,
+    "alerts check": {**CHECKED, "findings": [FINDING], "told": [{"what": str, "alert": ALERT}]},
+    "alerts list --history": {
+        "target": str, "at": str, "alerts": [ALERT], "silences": list, "channels": list, "looked_at": str,
+        "notes": list,
+        "history": [{"id": str, "host": str, "target": str, "rule": str, "subject": str, "change": str, "at": str,
+                     "severity": str, "message": str, "by": str}],
+    },
+    "alerts ack": {"action": str, "alerts": [ALERT], "silences": list},
+    "alerts silence kit --for 2h": {
+        "action": str, "alerts": [ALERT],
+        "silences": [{"rule": str, "subject": str, "until": str, "at": str, "by": str, "reason": str}],
+    },
+    "alerts unsilence kit": {"action": str, "alerts": [ALERT], "silences": list},
     "pre-upgrade": {"job": JOB, "pin": PIN, "notes": list},
     "upgrade --dry-run -- true": {"target": str, "command": str, "backup": dict, "steps": list, "gate": GATE},
     "upgrade -- true": {
@@ -316,6 +343,10 @@ ELSEWHERE: dict[str, Any] = {
                    "problem": None}],
     },
     "recover-deleted --dry-run": RECOVER_PLAN,
+    "alerts test": {
+        "at": str, "skipped": list,
+        "deliveries": [{"channel": str, "ok": bool, "told": int, "seconds": NUMBER, "error": str}],
+    },
     "kit export": KIT,
     "kit show": KIT,
     "kit restore": SYSTEM,
@@ -332,7 +363,7 @@ ELSEWHERE: dict[str, Any] = {
     "schedule history": {**RUNS, "runs": [SCHEDULED]},
     "schedule health": {"alive": bool, "why": str, "age": NUMBER, "heartbeat": HEARTBEAT},
 }  # fmt: skip
-"""What needs more than a folder: `test_recover.py`, `test_kit.py`, `test_schedule*.py` compare it."""
+"""What needs more than a folder: `test_recover.py`, `test_kit.py`, `test_alerts.py`, `test_schedule*.py` compare it."""
 LINES: dict[str, list[Any]] = {
     "ls": [
         {"domain": str, "snapshot": str, "path": str, "kind": str, "size": int, "mode": str, "mtime": str,

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from resticwrap.clock import SystemClock
+from resticwrap.model.alerts import AlertBook, Watched
 from resticwrap.model.schedule import Heartbeat
-from resticwrap.model.unattended import AlertChange, AlertEvent, ScheduledRun
+from resticwrap.model.unattended import Alert, AlertState, ScheduledRun
 from resticwrap.planning.series import SERIES
 from tests import docs
 from tests.conftest import MakeLab
@@ -83,22 +84,26 @@ def a_year_in_a_minute(make_lab: MakeLab, port: int) -> Lab:
         id="run-1", host="lab", name="often", target="main", kind="backup", trigger="due", due_at=now, started_at=now,
         finished_at=now, outcome="ok",
     )  # fmt: skip
-    changes: list[tuple[str, AlertChange]] = [("a", "fired"), ("b", "fired"), ("b", "resolved")]
+    states: list[tuple[str, AlertState]] = [("a", "firing"), ("b", "resolved")]
+    watched = tuple(
+        Watched(
+            alert=Alert(
+                rule="disk", target="main", subject=subject, severity="warning", state=state, since=now, message="…"
+            )
+        )
+        for subject, state in states
+    )
     with lab.house() as built:
         built.catalog.put_run(ran)
-        built.catalog.put_alert_events(
-            AlertEvent(
-                id=f"event-{number}", host="lab", target="main", rule="disk", subject=subject, change=change,
-                at=now + timedelta(seconds=number), severity="warning", message="…",
-            )
-            for number, (subject, change) in enumerate(changes)
-        )  # fmt: skip
+        built.state.put_alert_book(AlertBook(watched=watched))
     return lab
 
 
 def beat() -> Heartbeat:
     now = datetime.now(UTC)
-    return Heartbeat(pid=1, host="lab", version="0", started_at=now, beat_at=now, policies="p", next={"often": now})
+    return Heartbeat(
+        pid=1, host="lab", version="0", started_at=now, beat_at=now, policies="p", in_force="p", next={"often": now}
+    )
 
 
 def test_the_command(make_lab: MakeLab) -> None:

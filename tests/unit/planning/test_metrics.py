@@ -58,7 +58,9 @@ def known(domain: str = "exams", **changes: Any) -> Known:
 
 
 def facts(target: str = "main", domain: str = "exams", /, **changes: Any) -> MetricsFacts:
-    beat = Heartbeat(pid=1, host="h", version="1", started_at=NOW, beat_at=NOW, policies="p", next={"full": NOW})
+    beat = Heartbeat(
+        pid=1, host="h", version="1", started_at=NOW, beat_at=NOW, policies="p", in_force="p", next={"full": NOW}
+    )
     one = {
         "target": target,
         "provider": "local",

@@ -13,7 +13,7 @@ from resticwrap.errors import CatalogUnavailable, PolicyError, Problem
 from resticwrap.report import acceptance, hosts, logs, metrics, outside, schedule, text, upgrade, watch
 from resticwrap.report.page import Page
 from resticwrap.services.watching import Look
-from tests.unit.report import samples, schedule_samples
+from tests.unit.report import alert_samples, samples, schedule_samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 PROBLEMS = PolicyError(
@@ -53,6 +53,12 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "story": lambda console: logs.lines(console, samples.story(), samples.STORY_JOB, zone=UTC),
     "story_head": lambda console: logs.head(console, samples.story_head(), zone=UTC),
     "story_gone": lambda console: logs.head(console, samples.story_head(kept=False), zone=UTC),
+    "alerts": lambda console: text.alerts(console, alert_samples.alerts(), zone=UTC),
+    "alerts_check": lambda console: text.alerts_check(console, alert_samples.check(), zone=UTC),
+    "alerts_check_dry": lambda console: text.alerts_check(console, alert_samples.check(sent=False), zone=UTC),
+    "alerts_test": lambda console: text.alerts_test(console, alert_samples.tried()),
+    "alerts_test_none": lambda console: text.alerts_test(console, alert_samples.tried(used=False)),
+    "alerts_changed": lambda console: text.alerts_changed(console, alert_samples.changed(), zone=UTC),
     "gate": lambda console: text.gate(console, samples.gate(), zone=UTC, explain=True),
     "gate_open": lambda console: text.gate(console, samples.gate(closed=False), zone=UTC),
     "upgrade": lambda console: upgrade.upgrade(console, samples.upgrade(), zone=UTC),
