@@ -38,7 +38,14 @@ def screen(page: Page, report: StatusReport, height: int | None, *, apart: bool 
     """The screen in at most so many lines, as far as domains can give way. `firm`: other things give way as well, the
     less urgent ones first, and what is left is cut off. `apart`: a blank line before the repositories."""
     low = page.height is not None and page.height < LOW
-    head = _head(page, report, low=low, pieces=0 if low else PIECES, alerts=ALERTS_SHOWN, firm=firm)
+    head = _head(
+        page,
+        report,
+        low=low,
+        pieces=0 if low else PIECES,
+        alerts=1 if low else ALERTS_SHOWN,
+        firm=firm or height is not None,
+    )
     tail = {name: found for name, say in SECTIONS.items() if (found := _taken(page, say, report))}
     if low:  # the domains need the line, and the head says it
         tail.pop("gate", None)
