@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resticwrap import errors
-from resticwrap.cli.edge import TIME, built, guarded, run, show
+from resticwrap.cli.edge import TIME, built, guarded, log_format, run, show
 from resticwrap.cli.options import Common, common, epilog
 from resticwrap.cli.schedule_install import install
 
@@ -307,16 +307,21 @@ def _user() -> str:
 
 
 def _log(common: Common) -> None:
-    """The scheduler's log, on stderr: when runs begin and end, and what they say; with -v also what is started."""
-    plain, raw = logging.StreamHandler(sys.stderr), logging.StreamHandler(sys.stderr)
-    plain.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    """The scheduler's log, on stderr, in the form that is asked for: when runs begin and end, and what they say, the
+    lines of their own as they are; with -v also what is started."""
+    from resticwrap.report.logs import LogHandler
+
+    own: logging.Handler = logging.StreamHandler(sys.stderr)
+    own.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    if log_format() == "json":
+        own = LogHandler("json", verbose=True)
     ours = logging.getLogger("resticwrap")
-    ours.handlers, ours.propagate = [plain], False
+    ours.handlers, ours.propagate = [own], False
     ours.setLevel(logging.INFO if common.verbose else logging.WARNING)
     level = logging.WARNING if common.quiet else logging.INFO
     logging.getLogger("resticwrap.services.schedule").setLevel(level)
     forwarded = logging.getLogger("resticwrap.forwarded")
-    forwarded.handlers, forwarded.propagate = [raw], False
+    forwarded.handlers, forwarded.propagate = [logging.StreamHandler(sys.stderr)], False
     forwarded.setLevel(level)
 
 

@@ -30,6 +30,8 @@ class LogLine(Value, frozen=True, omit_defaults=True):
     bytes: int | None = None
     kind: str | None = None
     hint: str | None = None
+    run: str | None = None
+    """The job of the schedule that it is about, in the scheduler's own lines."""
 
 
 def encode(line: LogLine) -> bytes:

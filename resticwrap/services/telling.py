@@ -43,6 +43,7 @@ def line_of(record: logging.LogRecord, clock: Clock) -> LogLine:
         message=message,
         logger=record.name,
         job=getattr(record, "job", None),
+        run=getattr(record, "run", None),
         **{name: value for name, value in told.items() if name in FIELDS},
     )
 

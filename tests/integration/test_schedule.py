@@ -167,12 +167,20 @@ def test_interrupted_while_it_waits(make_lab: MakeLab) -> None:
 SECRET = "tertiary-hush"
 
 
-@pytest.mark.parametrize("format", ["plain", "json"])
-def test_what_a_child_says(lab: Lab, format: str) -> None:
-    """Its lines are in the scheduler's log, behind its job's name where they are plain; secrets are in none."""
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_the_log(lab: Lab, form: str) -> None:
+    """It says when a run begins and ends and what it says, behind its job's name; as JSON every line is a document, and
+    the scheduler's own name the run, and the job where it is known. Secrets are in none."""
     lab.fill("exams", 1)
     schedule(lab, {"full": {**FULL, "every": "1h"}})
-    run = lab.rw("schedule", "run", "--once", "-v", env={"AWS_SECRET_ACCESS_KEY": SECRET, "RW_LOG_FORMAT": format})
-    lines = [line for line in run.err.splitlines() if "restic" in line and "backup" in line]
-    assert lines and SECRET not in run.err
-    assert any("full: " in line or line.startswith("{") for line in lines), run.err
+    run = lab.rw("schedule", "run", "--once", "-v", env={"AWS_SECRET_ACCESS_KEY": SECRET, "RW_LOG_FORMAT": form})
+    lines = run.err.splitlines()
+    assert SECRET not in run.err and any("restic" in line and "backup" in line for line in lines)
+    if form == "plain":
+        assert any("full: started, due" in line for line in lines) and any("full: ok after" in line for line in lines)
+        return
+    documents = [json.loads(line) for line in lines]
+    own = [one for one in documents if one.get("run") == "full"]
+    job = runs(lab)[0]["job"]
+    assert own[0]["message"].startswith("full: started") and own[-1]["job"] == job
+    assert [one for one in documents if one.get("job") == job and one.get("logger") == "resticwrap.job"]

@@ -454,9 +454,9 @@ def forward(run: ScheduledRun, line: str) -> None:
         log.info("%s: %s", run.name, line, extra=told(run))
 
 
-def told(run: ScheduledRun) -> dict[str, str]:
+def told(run: ScheduledRun) -> dict[str, str | None]:
     """What a line of the log says besides its text."""
-    return {"run": run.name, "job": run.job or ""}
+    return {"run": run.name, "job": run.job}
 
 
 def _as_run(run: ScheduledRun) -> ScheduledJob:
