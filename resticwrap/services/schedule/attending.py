@@ -1,5 +1,6 @@
 """Those who look on: each in a thread of its own, so that none can hold the scheduler up."""
 
+import contextlib
 import logging
 import queue
 import threading
@@ -39,6 +40,7 @@ class Attended:
         """Tell everybody, and wait until all have done what they were told, for so long at most."""
         for desk in self._desks:
             desk.tell(desk.attendant.end)
+            desk.close()
         limit = threading.Event()
         timer = threading.Timer(seconds, limit.set)
         timer.start()
@@ -75,8 +77,11 @@ class _Direct:
     def after(self, run: ScheduledRun) -> None:
         self.tell(lambda: self.attendant.after(run))
 
+    def close(self) -> None:
+        """Nothing more is told."""
+
     def leave(self, limit: threading.Event) -> None:
-        """Nothing is left to do."""
+        """Wait until all is done, or until the limit is set."""
 
 
 class _Desk(_Direct):
@@ -108,11 +113,11 @@ class _Desk(_Direct):
         self._ticking = True
         self.tell(call)
 
-    def leave(self, limit: threading.Event) -> None:
-        try:
+    def close(self) -> None:
+        with contextlib.suppress(queue.Full):  # then it did not keep up in any case, and is left
             self._queue.put_nowait(None)
-        except queue.Full:
-            return
+
+    def leave(self, limit: threading.Event) -> None:
         while self._thread.is_alive() and not limit.is_set():
             self._thread.join(0.05)
         if self._thread.is_alive():
