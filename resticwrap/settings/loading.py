@@ -118,12 +118,12 @@ class Settings:
     cache_dir: Path
     env: Mapping[str, str] = field(repr=False)
     _targets: "_Targets" = field(repr=False, compare=False)
-    _alerts: "tuple[AlertsFile | None, tuple[Problem, ...]]" = field(repr=False, compare=False)
+    _alerts: "_Alerts" = field(repr=False, compare=False)
 
     @property
     def alerts(self) -> "Alerts":
         """Raises PolicyError with the problems of `alerts.yaml`, which stop nothing but alerts: a backup goes on."""
-        file, problems = self._alerts
+        file, problems = self._alerts.get()
         if file is None or problems:
             raise PolicyError(problems)
         return file.alerts
@@ -131,7 +131,7 @@ class Settings:
     @property
     def problems_of_alerts(self) -> tuple[Problem, ...]:
         """What is wrong with `alerts.yaml`; nothing where it can be used."""
-        return self._alerts[1]
+        return self._alerts.get()[1]
 
     def target(self, name: str | None = None) -> "Target":
         """A target by its name; else `BACKUP_TARGET_DEFAULT`, the default of `targets.yaml`, or the only one.
@@ -206,6 +206,36 @@ class _Targets:
         return self._known[name]
 
 
+class _Alerts:
+    """`alerts.yaml`, which is looked at when it is asked for: most commands have no use for it, and its mistakes stop
+    none of them. `unread`: why it could not be read."""
+
+    def __init__(
+        self, tree: Item | None, unread: Sequence[Problem], schedule: "ScheduleFile | None", variables: Variables
+    ) -> None:
+        self._tree, self._unread, self._schedule, self._variables = tree, unread, schedule, variables
+        self._known: tuple[AlertsFile | None, tuple[Problem, ...]] | None = None
+
+    def get(self) -> "tuple[AlertsFile | None, tuple[Problem, ...]]":
+        if self._known is None:
+            self._known = self._look()
+        return self._known
+
+    def _look(self) -> "tuple[AlertsFile | None, tuple[Problem, ...]]":
+        from resticwrap.model.alerting import AlertsFile
+        from resticwrap.settings.validate import validate
+
+        if self._unread:
+            return None, tuple(self._unread)
+        if self._tree is None:
+            return AlertsFile(), ()
+        file, problems = validate(AlertsFile, ALERTS, self._tree, (), self._variables)
+        if file is not None:
+            scheduled = tuple(self._schedule.jobs) if self._schedule is not None else None
+            problems += crosscheck.alerts(file, self._tree, scheduled)
+        return file, tuple(_sorted(problems))
+
+
 @dataclass(kw_only=True, repr=False)
 class _Draft:
     """What could be read, and every problem that does not belong to one target alone."""
@@ -218,9 +248,7 @@ class _Draft:
     schedule: "ScheduleFile | None" = None
     gates: "GatesFile | None" = None
     recovery: "RecoveryFile | None" = None
-    alerts: "AlertsFile | None" = None
-    alert_problems: list[Problem] = field(default_factory=list)
-    """Those of `alerts.yaml`, without which all else can be used."""
+    alerts: "_Alerts | None" = None
 
 
 def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Settings:
@@ -233,7 +261,7 @@ def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Set
         known = draft.targets if draft.targets is not None and wanted in draft.targets.items else None
         raise PolicyError(_sorted([*draft.problems, *(known.get(wanted)[1] if known and wanted else ())]))
     assert draft.targets and draft.index and draft.domains and draft.tiers and draft.schedule
-    assert draft.gates and draft.recovery
+    assert draft.gates and draft.recovery and draft.alerts
     return Settings(
         folder=folder.absolute(),
         host=draft.domains.host,
@@ -252,7 +280,7 @@ def load(folder: Path, env: Mapping[str, str], target: str | None = None) -> Set
         cache_dir=cache_dir(env),
         env=env,
         _targets=draft.targets,
-        _alerts=(draft.alerts, tuple(_sorted(draft.alert_problems))),
+        _alerts=draft.alerts,
     )
 
 
@@ -263,7 +291,7 @@ def check(folder: Path, env: Mapping[str, str], targets: Sequence[str] | None = 
     problem that its variables are not set.
     """
     draft = _read(folder, env)
-    problems = [*draft.problems, *draft.alert_problems]
+    problems = [*draft.problems, *(draft.alerts.get()[1] if draft.alerts is not None else ())]
     used = set(targets or ())
     if draft.index is not None and draft.index.default is not None:
         used.add(draft.index.default)
@@ -285,7 +313,6 @@ def _sorted(problems: Sequence[Problem]) -> list[Problem]:
 
 def _read(folder: Path, env: Mapping[str, str]) -> _Draft:
     """Read all files; what one lacks does not keep the others from being looked at."""
-    from resticwrap.model.alerting import AlertsFile
     from resticwrap.model.assurance import GatesFile, RecoveryFile
     from resticwrap.model.policy import DomainsFile, ScheduleFile, TargetsIndex, TiersFile
     from resticwrap.settings.validate import validate
@@ -299,11 +326,12 @@ def _read(folder: Path, env: Mapping[str, str]) -> _Draft:
     # The root of `rw`'s own state is the state directory, wherever that is on this machine.
     variables = Variables(env, {"RW_STATE_DIR": str(state_dir(env))})
     trees: dict[str, Item] = {}
+    unread: list[Problem] = []
     for file in FILES:
         if file in MAY_LACK and not os.path.lexists(folder / file):
             continue
         tree, problems = read(folder, file)
-        into = draft.alert_problems if file == ALERTS else draft.problems
+        into = unread if file == ALERTS else draft.problems
         into += problems
         if tree is not None and tree.value is None:
             into.append(Problem(file, 1, "(the file)", "is empty"))
@@ -325,18 +353,12 @@ def _read(folder: Path, env: Mapping[str, str]) -> _Draft:
     if tree := trees.get(RECOVERY):
         draft.recovery, problems = validate(RecoveryFile, RECOVERY, tree, (), variables)
         draft.problems += problems
-    draft.alerts = AlertsFile() if not draft.alert_problems else None
-    if tree := trees.get(ALERTS):
-        draft.alerts, problems = validate(AlertsFile, ALERTS, tree, (), variables)
-        draft.alert_problems += problems
     if tree := trees.get(TARGETS):
         names, outline = _outline(tree)
         draft.index, problems = validate(TargetsIndex, TARGETS, outline, (), variables)
         draft.problems += problems
         draft.targets = _Targets(names, draft.domains.domains if draft.domains else {}, variables)
-    if draft.alerts is not None and ALERTS in trees:
-        scheduled = tuple(draft.schedule.jobs) if draft.schedule is not None else None
-        draft.alert_problems += crosscheck.alerts(draft.alerts, trees[ALERTS], scheduled)
+    draft.alerts = _Alerts(trees.get(ALERTS), unread, draft.schedule, variables)
     draft.problems = _sorted([*draft.problems, *_across(draft, trees)])
     return draft
 
