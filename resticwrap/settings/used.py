@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from resticwrap.settings.crosscheck import DOMAINS, GATES, SCHEDULE, TARGETS, TIERS
+from resticwrap.settings.crosscheck import ALERTS, DOMAINS, GATES, SCHEDULE, TARGETS, TIERS
 from resticwrap.settings.loading import FILES
 from resticwrap.settings.tree import Item, PathOfKey, read
 from resticwrap.settings.variables import REFERENCE, Variables
@@ -26,14 +26,15 @@ class Used:
 
 
 def used(folder: Path, env: Mapping[str, str], target: str) -> Used:
-    """The variables of all policies but of what is inside of other targets than this one."""
+    """The variables of all policies but of what is inside of other targets than this one, and of `alerts.yaml`: whom to
+    tell is no part of a recovery, and an installation out of a kit, as a drill makes one, tells nobody."""
     variables = Variables(env, {})
     values: dict[str, str] = {}
     secret: set[str] = set()
     literal = False
     for file in FILES:
         item, _ = read(folder, file)
-        if item is None:
+        if item is None or file == ALERTS:
             continue
         for path, text in _texts(item, ()):
             credential = file == TARGETS and path[2:3] == ("credentials",)

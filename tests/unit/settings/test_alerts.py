@@ -8,6 +8,7 @@ import yaml
 from resticwrap.errors import PolicyError
 from resticwrap.model.alerting import DEFAULTS, AlertsFile
 from resticwrap.settings import check, load, show
+from resticwrap.settings.used import named, used
 from tests.unit.settings.samples import policies
 
 SHIPPED = Path(__file__).parents[3] / "policies/alerts.yaml"
@@ -80,5 +81,7 @@ alerts:
 """
     read = load(policies(tmp_path, alerts=text), {"RW_ALERT_URL": "slack://hunter2"})
     assert "hunter2" not in str(show(read)) + repr(read) + repr(read.alerts)
+    assert used(tmp_path, {"RW_ALERT_URL": "slack://hunter2"}, "here").values == {}
+    assert "RW_ALERT_URL" in named(tmp_path).all - named(tmp_path).plain
     assert read.alerts.channels["none"].url is None
     assert read.alerts.channels["ops"].url is not None
