@@ -243,8 +243,9 @@ class House:
         policy, names = read.alerts, self.alert_targets(read)
 
         def problems() -> list[str]:
+            # Of the folder that people edit: the scheduler itself goes by a copy of what it last found to hold.
             try:
-                return [str(one) for one in settings.check(read.folder, read.env, names)]
+                return [str(one) for one in settings.check(self.settings.folder, read.env, names)]
             except errors.Failure as error:
                 return [error.message]
 
