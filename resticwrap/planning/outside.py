@@ -3,16 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 from resticwrap.model.outside import FileAction, OutsideFile
 from resticwrap.model.policy import ScheduledJob
+from resticwrap.planning import schedule
 
-HOURS = {"backup": 12, "verify": 12, "copy": 12, "forget": 2, "prune": 6, "drill": 12}
-"""How long a run may take where the policy does not say, by its kind."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 STOP_SECONDS = 90
 """How long rw may take to end restic cleanly before everything is killed."""
@@ -59,8 +57,8 @@ def command(facts: Facts, job: ScheduledJob) -> tuple[str, ...]:
 
 
 def limit(job: ScheduledJob) -> int:
-    """Seconds after which a run is stopped."""
-    return int((job.max_run or timedelta(hours=HOURS[job.kind])).total_seconds())
+    """Seconds after which a run is stopped: the same as under the scheduler."""
+    return int(schedule.limit(job).total_seconds())
 
 
 def described(name: str, job: ScheduledJob) -> str:
