@@ -11,7 +11,8 @@ ToldAs = Literal["fired", "reminded", "resolved"]
 
 
 class Finding(Value, frozen=True):
-    """A rule holds now for a subject. `since`: when that began, where it is known."""
+    """A rule holds now for a subject. `since`: when that began, where it is known; `hold`: it is told once it was found
+    for so many seconds, however short the rule's own `hold` is."""
 
     rule: str
     target: str
@@ -20,6 +21,7 @@ class Finding(Value, frozen=True):
     hint: str = ""
     subject: str = ""
     since: Time | None = None
+    hold: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, str]:

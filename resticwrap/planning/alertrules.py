@@ -104,14 +104,14 @@ class _Look:
 
     def find(
         self, rule: RuleName, message: str, hint: str = "", *, subject: str = "", since: Time | None = None,
-        severity: Severity | None = None,
+        severity: Severity | None = None, hold: timedelta = timedelta(),
     ) -> Iterator[Finding]:  # fmt: skip
         """A finding, as grave as the policy wants it, unless the policy does not want it at all."""
         weight = self.rules.of(rule).severity
         if weight != "off":
             yield Finding(
                 rule=rule, target=self.target, severity=severity or weight, message=message, hint=hint,
-                subject=subject, since=since,
+                subject=subject, since=since, hold=hold.total_seconds(),
             )  # fmt: skip
 
 
@@ -162,8 +162,10 @@ def _backups(look: _Look, facts: Facts) -> Iterator[Finding]:
         said = f"No backup has seen any domain whole since {moment(begun)}."
         yield from look.find("backup_late", said, f"rw history --target {target} --days 1", since=begun)
     elif begun is None and facts.scheduled:
+        # Nobody knows since when it should have been: whoever has just begun is given the time that the rule gives all.
         said = "The schedule has backups of this target, and none has been made yet."
-        yield from look.find("backup_late", said, f"rw init --target {target}; rw backup --target {target}")
+        hint = f"rw init --target {target}; rw backup --target {target}"
+        yield from look.find("backup_late", said, hint, hold=rules.backup_late.after)
 
 
 def _bad(job: Job) -> bool:

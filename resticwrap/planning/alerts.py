@@ -96,7 +96,8 @@ class _Mover:
             silenced_until=self._silenced(alert),
         )  # fmt: skip
         if alert.state == "pending":
-            if now - since < (self.policy.rules.of(_rule(finding.rule)).hold or timedelta()):
+            own = self.policy.rules.of(_rule(finding.rule)).hold or timedelta()
+            if now - since < max(own, timedelta(seconds=finding.hold)):
                 self.step.watched.append(Watched(alert=alert, flaps=flaps))
                 return
             alert = msgspec.structs.replace(alert, state="firing", fired_at=now)

@@ -112,7 +112,7 @@ def test_from_failing_backups_to_a_message_and_back(lab: Lab, receiver: Receiver
     assert message.json["title"] == "resticwrap on lab: 1 critical" and message.json["type"] == "failure"
     assert "what to do: rw backup --target main" in message.json["message"]
     assert lab.json("alerts", "check")["told"] == [] and len(receiver.received) == 1
-    assert "incrementals_failed" in lab.rw("status").out
+    assert "critical incrementals_failed: The last 2 incrementals failed" in lab.rw("status").out
     assert [one["rule"] for one in lab.json("status")["alerts"]] == ["incrementals_failed"]
     lab.rw("alerts", "ack", "incrementals_failed")
     assert "acknowledged by" in lab.rw("alerts", "list").out
@@ -140,6 +140,9 @@ def test_what_each_rule_fires_at(lab: Lab) -> None:
     )
     watch = Watch(lab)
     assert watch.holds() == {"backup_late"}
+    assert rules_of(watch.look(9 * MINUTE)) == set(), "whoever has just begun is called late"
+    assert rules_of(watch.look(MINUTE)) == {"backup_late"}
+    watch = Watch(lab)
     lab.fill("exams", 30)
     lab.fill("profiles", 30)
     lab.rw("backup")
