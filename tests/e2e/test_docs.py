@@ -352,6 +352,14 @@ def test_every_command_and_option_is_in_the_readme() -> None:
     assert table == {name: own_options(command) for name, command in leaves()}
 
 
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/json.md"])
+def test_nothing_stands_twice(document: str) -> None:
+    """No command, part or document has two rows or two entries, one of which would be wrong sooner or later."""
+    firsts = [row[0] for row in docs.rows(document) if re.match(r"`(rw |\w+/`)", row[0])]
+    entries = re.findall(r"^- \[[^]]+\]", docs.text_of(document), re.MULTILINE)
+    assert len({*firsts}) == len(firsts) and len({*entries}) == len(entries)
+
+
 def test_common_options_are_in_the_readme() -> None:
     named = {code.split()[0] for row in docs.rows("README.md") if len(row) == 2 for code in docs.code_in(row[0])}
     assert named >= COMMON
