@@ -161,7 +161,7 @@ def _backups(look: _Look, facts: Facts) -> Iterator[Finding]:
     if begun is not None and now - begun >= rules.backup_late.after:
         said = f"No backup has seen any domain whole since {moment(begun)}."
         yield from look.find("backup_late", said, f"rw history --target {target} --days 1", since=begun)
-    elif begun is None and facts.scheduled:
+    elif begun is None and facts.scheduled and all(one.kind != "clock" for one in facts.reasons):
         # Nobody knows since when it should have been: whoever has just begun is given the time that the rule gives all.
         said = "The schedule has backups of this target, and none has been made yet."
         hint = f"rw init --target {target}; rw backup --target {target}"
@@ -175,8 +175,18 @@ def _bad(job: Job) -> bool:
 
 def _why(job: Job) -> str:
     """The first thing that a job says went wrong."""
+    return _error(job) or f"{job.id} was {job.outcome}."
+
+
+def _error(job: Job) -> str:
     error = job.error or next((run.error for run in job.domains if run.error), None)
-    return error.message if error else f"{job.id} was {job.outcome}."
+    return error.message if error else ""
+
+
+def _failed(job: Job, run: str = "") -> str:
+    """That a job failed, and why, where it says so: of a verify or a drill what it found says enough."""
+    name, why = f"{job.id} ({run})" if run else job.id, _error(job)
+    return f"{name} failed: {why}" if why else f"{name} failed."
 
 
 def _reached(look: _Look, facts: Facts) -> Iterator[Finding]:
@@ -228,8 +238,9 @@ def _verifies(look: _Look, facts: Facts) -> Iterator[Finding]:
             by_tier.setdefault(_tier_of(job), []).append(job)
     for tier, own in by_tier.items():
         if own[0].outcome != "ok":
-            said = f"{own[0].id} failed: {_why(own[0])}"
-            yield from look.find("verify_failed", said, f"{hint} --tier {tier}", subject=tier, since=own[0].started_at)
+            yield from look.find(
+                "verify_failed", _failed(own[0]), f"{hint} --tier {tier}", subject=tier, since=own[0].started_at
+            )
     well = next((job for job in by_tier.get("hot", ()) if job.outcome == "ok"), None)
     begun = well.started_at if well else facts.first
     if begun is not None and look.now - begun >= within:
@@ -262,17 +273,18 @@ def _jobs(look: _Look, facts: Facts) -> Iterator[Finding]:
     for kind, jobs in facts.jobs.items():
         ended = [job for job in jobs if job.outcome != "interrupted"]
         if kind == "migrate" and ended and ended[0].outcome == "failed":
-            said = f"{ended[0].id} failed: {_why(ended[0])}"
-            yield from look.find("migration_failed", said, _then(ended[0]), since=ended[0].started_at)
+            yield from look.find("migration_failed", _failed(ended[0]), _then(ended[0]), since=ended[0].started_at)
         for level, own in _by_level(ended).items():
             if kind in LOOKED_AT and own[0].outcome == "failed":
                 run = f"{kind} {level}".strip()
-                said = f"{own[0].id} ({run}) failed: {_why(own[0])}"
-                yield from look.find("job_failed", said, _then(own[0]), subject=run, since=own[0].started_at)
+                yield from look.find(
+                    "job_failed", _failed(own[0], run), _then(own[0]), subject=run, since=own[0].started_at
+                )
 
 
 def _then(job: Job) -> str:
-    return job.error.hint if job.error and job.error.hint else f"rw history --target {job.target}"
+    shown = f"rw drill show {job.id}" if job.kind == "drill" else f"rw history --target {job.target}"
+    return job.error.hint if job.error and job.error.hint else shown
 
 
 def _by_level(jobs: Sequence[Job]) -> dict[str, list[Job]]:

@@ -20,10 +20,10 @@ LITTLE = 1 << 20
 def unusual(rows: Sequence[HistoryRow], rule: Unusual, *, may_be_empty: bool) -> str:
     """What is unusual about the size of the newest complete look, empty where nothing is. `rows` are newest first.
 
-    Nothing where there was something before is always told. Else the size must lie further from the median of those
-    before it than `rule.share` of that median, and further than `rule.factor` times their usual distance from it: the
-    median absolute deviation, scaled to a standard deviation. Of sizes that never differed that is none, and then the
-    share alone counts. A growth by less than a megabyte is never told.
+    Nothing where there was something before is always told, and for as long as that is known. Else the size must lie
+    further from the median of those before it than `rule.share` of that median, and further than `rule.factor` times
+    their usual distance from it: the median absolute deviation, scaled to a standard deviation. Of sizes that never
+    differed that is none, and then the share alone counts. A growth by less than a megabyte is never told.
     """
     sizes = [row.size for row in rows if row.outcome in COMPLETE]
     if len(sizes) < 2:
@@ -31,7 +31,9 @@ def unusual(rows: Sequence[HistoryRow], rule: Unusual, *, may_be_empty: bool) ->
     newest, before = sizes[0], sizes[1:]
     middle = median(before)
     if newest == 0:
-        return "" if may_be_empty or middle == 0 else f"the newest backup holds nothing, {middle:,.0f} bytes are usual"
+        # Not the median: a few backups of nothing would make that the usual size, and the alert would end by itself.
+        held = next((size for size in before if size), 0)
+        return "" if may_be_empty or not held else f"the newest backup holds nothing, and there were {held:,} bytes"
     if len(before) < rule.runs or middle == 0:
         return ""
     usual = SCALE * median(abs(size - middle) for size in before)

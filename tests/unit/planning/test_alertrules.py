@@ -161,6 +161,13 @@ def parse(words: list[str]) -> None:
     command.make_context("rw", words)
 
 
+def test_a_clock_that_is_behind_hides_no_backups() -> None:
+    """Where all records are of the future, nobody says that there are none."""
+    facts = Facts(target="main", scheduled=True)
+    assert [one.rule for one in look(facts)] == ["backup_late"]
+    assert [one.rule for one in look(replace(facts, reasons=[reason("clock")]))] == ["clock"]
+
+
 def test_every_rule_has_its_case() -> None:
     assert {name.partition("/")[0] for name in WRONG} == set(RULES) == set(DEFAULTS) == set(AlertRules.model_fields)
 
@@ -187,6 +194,9 @@ def test_usual_sizes(sizes: list[int], factor: float) -> None:
     )
     assert "nothing" in unusual([row(timedelta(), 0), *rows], Unusual(), may_be_empty=False)
     assert unusual([row(timedelta(), 0), *rows], Unusual(), may_be_empty=True) == ""
+    empty = [row(timedelta(), 0)] * (len(rows) + 2)
+    assert "nothing" in unusual([*empty, *rows], Unusual(), may_be_empty=False), "nothing has become usual"
+    assert unusual(empty, Unusual(), may_be_empty=False) == ""
 
 
 def test_unusual_sizes() -> None:
