@@ -11,6 +11,8 @@ from resticwrap.model.base import Time
 
 THREADS = 8
 POLL_SECONDS = 0.1
+BACK = timedelta(seconds=1)
+"""A clock that has gone back so far was put back; by less, calls are late by less."""
 When = Callable[[Time], Time | None]
 log = logging.getLogger(__name__)
 
@@ -48,11 +50,11 @@ class ApTimer:
 
     def add(self, name: str, when: When, call: Callable[[], None]) -> None:
         self._entries[name] = (when, call)
-        self._put(name)
+        self._put(name, when, call)
 
     def again(self, name: str) -> None:
-        if name in self._entries:
-            self._put(name)
+        if entry := self._entries.get(name):
+            self._put(name, *entry)
 
     def remove(self, name: str) -> None:
         from apscheduler.jobstores.base import JobLookupError
@@ -66,15 +68,21 @@ class ApTimer:
     def run(self) -> None:
         self._scheduler.start()
         # By looking, not by an event: `stop` may come from a signal handler, which must not wait for the event's lock.
+        before = self._clock.now()
         while not self._stopped:
             self._clock.sleep(POLL_SECONDS)
+            now = self._clock.now()
+            if now < before - BACK:
+                # All that APScheduler waits for lies in the future now, as far as the clock was put back.
+                for name in list(self._entries):
+                    self.again(name)
+            before = now
         self._scheduler.shutdown(wait=True)
 
     def stop(self) -> None:
         self._stopped = True
 
-    def _put(self, name: str) -> None:
-        when, call = self._entries[name]
+    def _put(self, name: str, when: When, call: Callable[[], None]) -> None:
         self._scheduler.add_job(_Guarded(call), self._trigger(_later(when)), id=name, name=name, replace_existing=True)
 
 

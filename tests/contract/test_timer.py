@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 
@@ -122,3 +122,42 @@ def test_never_two_at_once() -> None:
     timer.add("stop", lambda now: at if now < at else None, timer.stop)
     timer.run()
     assert len(collided) >= 2 and not any(collided)
+
+
+class _PutBack(SystemClock):
+    """The machine's clock, until somebody puts it back."""
+
+    def __init__(self) -> None:
+        self.by = timedelta()
+
+    def now(self) -> Time:
+        return super().now() - self.by
+
+
+def test_a_clock_put_back_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rhythm goes on at once, and not when the clock has caught up."""
+    clock = _PutBack()
+
+    class Moved(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Moved":
+            at = clock.now().astimezone(tz)
+            return cls(at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond, tz)
+
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Moved)
+    timer = ApTimer(clock)
+    limit = threading.Timer(5, timer.stop)
+    calls: list[timedelta] = []
+
+    def call() -> None:
+        calls.append(clock.by)
+        if len(calls) == 3:
+            clock.by = timedelta(hours=1)
+        elif len(calls) == 6:
+            timer.stop()
+
+    timer.add("rhythm", lambda now: now + STEP, call)
+    limit.start()
+    timer.run()
+    limit.cancel()
+    assert [by.total_seconds() for by in calls] == [0, 0, 0, 3600, 3600, 3600]
