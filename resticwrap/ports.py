@@ -454,13 +454,14 @@ class Lease(Protocol):
 
 
 class LeaseInfo(Value, frozen=True):
-    """A lease as found on disk."""
+    """A lease as found on disk. `near`: its pid is one of our own PID namespace."""
 
     name: str
     host: str
     pid: int | None
     created: Time
     held: bool
+    near: bool = True
 
 
 class Look(Value, frozen=True):

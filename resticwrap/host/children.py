@@ -23,7 +23,7 @@ from resticwrap.model.base import Value, from_json
 from resticwrap.model.fields import format_duration
 from resticwrap.model.job import ErrorInfo
 from resticwrap.model.unattended import RunOutcome, ScheduledRun
-from resticwrap.ports import Lease
+from resticwrap.ports import Lease, LeaseInfo
 from resticwrap.services.schedule_ports import Ended
 
 LEASES = "schedule"
@@ -36,6 +36,7 @@ POLL_SECONDS = 0.5
 TAIL_BYTES = 1 << 20
 STOPPED = "It was stopped with the scheduler."
 UNSEEN = "It ended while no scheduler was there, and left no word."
+ELSEWHERE = "It goes on in another container, where it cannot be stopped from here."
 OUTCOMES: Mapping[str, RunOutcome] = {
     "ok": "ok",
     "partial": "partial",
@@ -101,7 +102,7 @@ class RunChildren:
         self._begin(run, lambda: self._watch(run, limit), done)
 
     def alive(self, run: ScheduledRun) -> bool:
-        return any(lease.held for lease in self._locks.leases(LEASES) if lease.name == run.lease)
+        return self._held(run) is not None
 
     def left(self, run: ScheduledRun) -> Ended | None:
         said = self._said(run)
@@ -207,13 +208,16 @@ class RunChildren:
         return Ended(outcome=self._outcome(code), code=code, job=_job(said), message=message)
 
     def _watch(self, run: ScheduledRun, limit: float) -> Ended:
-        """Until its lease is free. A signal is sent only while it is held: else the pid may be somebody else's."""
+        """Until its lease is free. A signal is sent only while it is held, and not into another container: else the
+        pid may be somebody else's. One that cannot be reached is not waited for when we are to end."""
         tail = _Tail(self._file(run, ".err"), lambda line: self._say(run, line))
         until = self._clock.monotonic() + limit
         asked: float | None = None
         overran = False
-        while self.alive(run):
-            now, pid = self._clock.monotonic(), self._pid(run)
+        while (lease := self._held(run)) is not None:
+            now, pid = self._clock.monotonic(), self._pid(run) if lease.near else None
+            if pid is None and self._cancel.is_set:
+                return Ended(outcome="lost", message=ELSEWHERE)
             if asked is None and (self._cancel.is_set or now > until):
                 overran, asked = not self._cancel.is_set, now
                 _signal(pid, signal.SIGINT)
@@ -236,6 +240,10 @@ class RunChildren:
         shown = format_duration(timedelta(seconds=round(limit)))
         message = f"It was stopped after {shown}, which is the most that it may take (max_run)."
         return Ended(outcome="overran", job=_job(said) if said else None, message=message)
+
+    def _held(self, run: ScheduledRun) -> LeaseInfo | None:
+        """The lease of a run that goes on."""
+        return next((one for one in self._locks.leases(LEASES) if one.name == run.lease and one.held), None)
 
     def _said(self, run: ScheduledRun) -> _Said | None:
         """None where there is no whole document."""

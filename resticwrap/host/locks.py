@@ -170,14 +170,19 @@ class FlockLocks:
             pid=owner.pid if owner else None,
             created=created,
             held=not free,
+            near=owner is not None and owner.namespace == _namespace(),
         )
 
     def _folder(self, repository: str) -> Path:
         return self._leases / hashlib.sha256(repository.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def _owner(self, pid: int | None) -> _Owner:
-        namespace = os.stat("/proc/self/ns/pid").st_ino
-        return _Owner(pid=pid, host=socket.gethostname(), created=self._clock.now(), namespace=namespace)
+        return _Owner(pid=pid, host=socket.gethostname(), created=self._clock.now(), namespace=_namespace())
+
+
+def _namespace() -> int:
+    """Of the PIDs that we see."""
+    return os.stat("/proc/self/ns/pid").st_ino
 
 
 def file_name(lock: str) -> str:

@@ -78,7 +78,8 @@ class Children(Protocol):
         `done`. Whatever goes wrong is how it `Ended`; nothing is raised. The run was made `ready`."""
 
     def adopt(self, run: ScheduledRun, limit: float, done: Callable[[Ended], None]) -> None:
-        """Watch one that another scheduler began and that still lives; the rest as `start`. `limit` counts from now."""
+        """Watch one that another scheduler began and that still lives; the rest as `start`. `limit` counts from now.
+        One that lives where we cannot reach it is `lost` to us when we end, and `alive` all the same."""
 
     def alive(self, run: ScheduledRun) -> bool:
         """Whether a run that was begun by whomever still goes on."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from resticwrap.clock import SystemClock
@@ -194,6 +195,27 @@ def test_it_outlives_its_scheduler(nursery: Nursery) -> None:
     assert nursery.lines == ["said later"]
     assert not children.alive(run) and children.left(run) == Ended(outcome="ok", job="snapshot_1")
     children.forget(run)
+
+
+def test_one_in_another_container(nursery: Nursery) -> None:
+    """Its pid is somebody else's here: that one gets no signal, and nobody waits for the run when we end."""
+    bystander = subprocess.Popen(["sleep", "60"])
+    locks = FlockLocks(nursery.folder, CLOCK)
+    lease = locks.lease("schedule")
+    lease._owner = msgspec.structs.replace(lease._owner, namespace=1)
+    lease.started(bystander.pid)
+    run = msgspec.structs.replace(nursery.run(), lease=lease.name)
+    (nursery.folder / "children").mkdir()
+    (nursery.folder / "children" / f"{run.id}.pid").write_text(str(bystander.pid))
+    children = nursery.children()
+    children.adopt(run, 0.1, lambda ended: nursery.ended.__setitem__(run.id, ended))
+    assert not children.wait(0.7)
+    children.interrupt()
+    assert nursery.done(children, run).outcome == "lost" and children.alive(run)
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
+    lease.close()
 
 
 @pytest.mark.parametrize("how", ["interrupt", "limit", "hurry", "killed"])

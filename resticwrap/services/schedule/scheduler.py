@@ -311,6 +311,8 @@ class Scheduler:
             known = self.memory.spooled().get(run_id)
             if not one.ours and (known is None or known.outcome != "running"):
                 del self.running[run_id]  # whoever began it has closed it too
+            elif not one.ours and ended.outcome == "lost" and self.parts.children.alive(one.run):
+                del self.running[run_id]  # out of our reach: whoever comes after us watches over it
             elif ended.outcome == "lost":
                 self._close(one.run, self.parts.ledger.found(one.run, self.parts.children))
             else:
