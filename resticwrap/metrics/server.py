@@ -1,16 +1,19 @@
 """Answers `GET` of a few pages, and nothing else."""
 
+import contextlib
 import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 log = logging.getLogger(__name__)
 PATIENCE = 10.0
 """Seconds in which a client must have asked its question."""
+MOST = 16
+"""So many connections at once: each takes a descriptor and a thread of the scheduler, which needs both for backups."""
 PLAIN = "text/plain; charset=utf-8"
 
 
@@ -54,6 +57,8 @@ class _Listener(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], pages: Pages) -> None:
         self.pages = pages
+        self._open: dict[socket.socket, None] = {}
+        self._mutex = threading.Lock()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
@@ -64,6 +69,21 @@ class _Listener(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "", self.server_address[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Of too many connections the oldest ends: a scrape takes moments, so it is one that stands still."""
+        with self._mutex:
+            self._open[request] = None
+            for oldest in list(self._open)[:-MOST]:
+                del self._open[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._mutex:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is nobody's trouble."""

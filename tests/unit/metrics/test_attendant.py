@@ -17,6 +17,7 @@ from resticwrap import errors
 from resticwrap.clock import FixedClock
 from resticwrap.metrics import textfile
 from resticwrap.metrics.attendant import FRESH, SILENT, MetricsAttendant, Reports
+from resticwrap.metrics.server import MOST
 from resticwrap.model.base import Time
 from resticwrap.model.metrics import MetricsFacts, MetricsReport
 from resticwrap.planning.metrics import report
@@ -214,3 +215,15 @@ def test_a_textfile_that_nobody_would_read_is_refused(name: str) -> None:
 def info(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.INFO):
         yield
+
+
+def test_connections_that_stand_still_are_bounded() -> None:
+    """They take no more descriptors and threads than a few, and a scrape is answered beside them."""
+    with Beside() as beside:
+        before = threading.active_count()
+        idle = [socket.create_connection((beside.host, beside.port), timeout=10) for _ in range(3 * MOST)]
+        assert idle[0].recv(1) == b"", "the oldest is not ended"
+        assert beside.ask("/metrics")[0] == 200
+        assert threading.active_count() - before <= MOST + 4
+        for one in idle:
+            one.close()
