@@ -43,12 +43,13 @@ def of_target(records: Records, rules: AlertRules, pulse: Pulse | None, now: Tim
     """Look at one target. Where the catalogue is gone, the newest backup is still known by its own small file."""
     try:
         facts = gather(records, rules, pulse, now)
-    except errors.CatalogUnavailable as error:
-        found = planning.of_target(_without_catalog(records, now), rules, now)
+    except errors.Failure as error:
+        try:
+            found = planning.of_target(_without_catalog(records, now), rules, now)
+        except errors.Failure:
+            return TargetLook((), frozenset(), error.message)
         late = [one for one in found if one.rule == "backup_late"]
         return TargetLook(late, frozenset({"backup_late"}), error.message)
-    except errors.Failure as error:
-        return TargetLook((), frozenset(), error.message)
     return TargetLook(planning.of_target(facts, rules, now), frozenset(RULES) - {*planning.OF_MACHINE})
 
 
@@ -192,9 +193,12 @@ def of_machine(
     fault, hint = "", ""
     try:
         one.known().open_jobs(one.target_name)
-    except errors.CatalogUnavailable as error:
+    except errors.Failure as error:
         fault, hint = error.message, error.hint
-    ended = [job for job in one.state.spooled() if job.outcome != "running"]
+    try:
+        ended = [job for job in one.state.spooled() if job.outcome != "running"]
+    except errors.Failure:
+        ended = []  # what cannot be read there is no record that waits
     return planning.MachineFacts(
         disks=_disks(records, settings, disks),
         problems=problems,

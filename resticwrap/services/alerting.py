@@ -3,7 +3,9 @@
 Alerts are guests: neither they nor their channels stop or delay a backup.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -31,6 +33,7 @@ MARGIN = timedelta(seconds=30)
 """A ping so much before its time is in time: looks do not come to the second."""
 KEPT_EVENTS = 2000
 """A catalogue that is gone for months is owed no more lines of the history than the newest of these."""
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -66,12 +69,12 @@ class Alerting:
     def check(self, *, dry_run: bool = False) -> AlertsCheck:
         """Look once, and tell what is to be told. A dry run shows what it would tell; it writes and sends nothing.
 
-        Raises Locked where another process has been at it for too long, and what the state directory raises.
+        Raises Locked where another process has been at it for too long.
         """
         if dry_run:
             _, report = self._look(self.read(), self.clock.now())
             return msgspec.structs.replace(report, sent=False)
-        with self.locks.hold(LOCK, wait=LOCK_WAIT):
+        with self.alone():
             now = self.clock.now()
             book, report = self._look(self.read(), now)
             # What is owed is written down before anything is sent: whoever dies now, the next one tells it.
@@ -84,16 +87,35 @@ class Alerting:
         notes = tuple(note for note in (waiting, full) if note)
         return msgspec.structs.replace(report, deliveries=(*deliveries, *summed, *pinged), notes=notes)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While nobody else changes the book. Where the state directory cannot be used nobody can. Raises Locked."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(self.locks.hold(LOCK, wait=LOCK_WAIT))
+            except errors.Locked:
+                raise
+            except errors.Failure as failure:
+                log.warning("alerts: %s", failure.message)
+            yield
+
     def read(self) -> AlertBook:
-        """The book as it was written last, on the disk or, where that was full, in our memory."""
-        return self.unwritten or self.state.alert_book()
+        """The book as it was written last, on the disk or, where that failed, in our memory; an empty one where it
+        cannot be read."""
+        if self.unwritten is not None:
+            return self.unwritten
+        try:
+            return self.state.alert_book()
+        except errors.Failure as failure:
+            log.warning("alerts: %s", failure.message)
+            return AlertBook()
 
     def write(self, book: AlertBook) -> str:
-        """Keep the book. A full disk is no reason to tell nobody of it: then it is kept in our memory, and that is
-        told; a process that ends takes it with it, and the next one tells the same again."""
+        """Keep the book. A disk that is full or can only be read is no reason to tell nobody of it: then it is kept in
+        our memory, and that is told; a process that ends takes it with it, and the next one tells the same again."""
         try:
             self.state.put_alert_book(book)
-        except errors.DiskFull as error:
+        except errors.Failure as error:
             self.unwritten = book
             return error.message
         self.unwritten = None
@@ -224,7 +246,7 @@ class Alerting:
     def ping(self, pings: Sequence[Ping]) -> Sequence[Delivery]:
         """Ping, and remember how the checks fare."""
         deliveries = self.pings.send(pings)
-        with self.locks.hold(LOCK, wait=LOCK_WAIT):
+        with self.alone():
             self.write(self._noted(self.read(), deliveries, self.clock.now()))
         return deliveries
 
@@ -247,7 +269,7 @@ class Alerting:
             *self.channels.send(letters),
             *(self.pings.send(self.checks("log", body)) if name is None else ()),
         )
-        with self.locks.hold(LOCK, wait=LOCK_WAIT):
+        with self.alone():
             good = [one for one in deliveries if one.ok]
             self.write(self._noted(self.read(), good, now, all_told=False))
         return AlertsTest(at=now, deliveries=deliveries, skipped=tuple(one for one in chosen if one not in used))

@@ -85,6 +85,18 @@ def test_a_channel_that_hangs_delays_nobody_for_long(late: Lab, receiver: Receiv
     assert "ops takes nothing" in late.rw("alerts", "list").out
 
 
+def test_a_state_directory_that_cannot_be_used_is_no_silence(late: Lab, receiver: Receiver) -> None:
+    """Neither the lock nor the book of alerts can be had there: people are told all the same."""
+    for name in ("alerts", "locks"):
+        if (late.state / name).exists():
+            (late.state / name).rename(late.folder / name)
+        (late.state / name).write_text("a file where a folder should be")
+    run = late.json("alerts", "check")
+    (message,) = receiver.received
+    assert "kit" in message.json["message"]
+    assert "cannot be used" in str(run["notes"])
+
+
 def test_a_full_disk_is_told(late: Lab, receiver: Receiver) -> None:
     """Also where there is no room left for the book itself: what cannot be written down is told all the same."""
     change(late, rules={name: {"severity": "off"} for name in ("gate", "drill_overdue")})
