@@ -71,7 +71,7 @@ def test_the_story_of_a_backup(lab: Lab) -> None:
 
     (lab.data / "exams").rename(lab.data / "away")
     failed = lab.json("backup", "--domain", "exams", code=None)["job"]
-    lines = read(stories(lab)[-1])
+    lines = read(path.with_stem(failed["id"]))
     (told_of,) = [line for line in lines if line.get("domain") == "exams" and "kind" in line]
     assert told_of["level"] == "error" and told_of["kind"] == failed["domains"][0]["error"]["kind"] and told_of["hint"]
     assert lines[-1]["outcome"] == failed["outcome"] != "ok" and lines[-1]["level"] != "info"
