@@ -9,7 +9,8 @@ from resticwrap.errors import Problem
 
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.Failure)]
 CODES = {
-    "NoRepository": 10, "OtherRepository": 10, "Locked": 11, "LockLost": 11, "WrongPassword": 12, "VerifyFailed": 20, "Damaged": 20,
+    "NoRepository": 10, "OtherRepository": 10, "Locked": 11, "LockLost": 11, "WrongPassword": 12,
+    "VerifyFailed": 20, "Damaged": 20,
     "TargetUnreachable": 22, "TargetRefused": 22, "NoSuchCall": 22, "PolicyError": 2, "UsageError": 2,
     "UnsafeBucket": 2, "LifecycleRefused": 2, "NameTaken": 2, "GateClosed": 21,
     "Interrupted": 130,
