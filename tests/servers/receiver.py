@@ -1,15 +1,22 @@
-"""An HTTP server that keeps what it is sent: the other end of Apprise and of pings. And one that takes mail."""
+"""An HTTP server that keeps what it is sent: the other end of Apprise and of pings. And one that takes mail.
+
+`python -m tests.servers.receiver PORT FILE` is the same in a container: it answers on all addresses and writes each
+request into a file, as `read_received` reads it.
+"""
 
 from __future__ import annotations
 
 import json
 import socket
 import socketserver
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,6 +31,7 @@ class Received:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    at: float = field(default_factory=time.time)
 
     @property
     def json(self) -> Any:
@@ -59,8 +67,8 @@ class Receiver:
 
 
 @contextmanager
-def start_receiver() -> Iterator[Receiver]:
-    """One on a free loopback port, in threads of this process."""
+def start_receiver(host: str = LOOPBACK, port: int = 0) -> Iterator[Receiver]:
+    """One on a free loopback port, in threads of this process; elsewhere only within a network of containers."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -86,7 +94,7 @@ def start_receiver() -> Iterator[Receiver]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     receiver = Receiver(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -169,3 +177,28 @@ def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def read_received(file: Path) -> list[Received]:
+    """What came to a receiver in a container so far, in its order."""
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    return [Received(**{**line, "headers": {}, "body": line["body"].encode()}) for line in map(json.loads, lines)]
+
+
+def main(port: int, file: Path) -> None:
+    """Answer until it is killed."""
+
+    def write(one: Received) -> int:
+        line = {"path": one.path, "query": one.query, "body": one.body.decode(), "at": one.at}
+        with guard, file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
+        return 200
+
+    guard = threading.Lock()
+    with start_receiver("", port) as receiver:
+        receiver.behave = write
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
