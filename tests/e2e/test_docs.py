@@ -352,6 +352,15 @@ def test_every_command_and_option_is_in_the_readme() -> None:
     assert table == {name: own_options(command) for name, command in leaves()}
 
 
+def test_every_variable_of_the_policies_is_told() -> None:
+    """Each that the shipped policies use has a row in docs/policies.md and a line in `.env.example`."""
+    texts = [file.read_text() for file in (docs.ROOT / "policies").glob("*.yaml")]
+    lines = (line for text in texts for line in text.splitlines() if not line.lstrip().startswith("#"))
+    used = {name for line in lines for name in re.findall(r"\$\{(\w+)", line)} - {"RW_STATE_DIR"}
+    assert used <= {name for row in docs.rows("docs/policies.md") for name in docs.code_in(row[0])}
+    assert used <= {*re.findall(r"\b([A-Z][A-Z0-9_]+)=", docs.text_of(".env.example"))}
+
+
 @pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/json.md"])
 def test_nothing_stands_twice(document: str) -> None:
     """No command, part or document has two rows or two entries, one of which would be wrong sooner or later."""
