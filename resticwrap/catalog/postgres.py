@@ -60,6 +60,8 @@ def open_engine(url: URL, busy_timeout: float, name: str = "") -> Engine:
     """Nothing is connected yet. Raises ImportError where the driver is not installed. `name`: how the connection is
     called on the server."""
     given = {*url.query}
+    from resticwrap.catalog.patience import PatientConnection
+
     limits = {key: value for key, value in LIMITS.items() if key not in given}
     if "application_name" not in given:
         limits["application_name"] = name or application_name()
@@ -84,7 +86,9 @@ def open_engine(url: URL, busy_timeout: float, name: str = "") -> Engine:
                 (f"{int(busy_timeout * 1000)}ms", f"{STATEMENT_SECONDS}s", f"{IDLE_SECONDS}s"),
             )
         connection.commit()
+        connection.patience = STATEMENT_SECONDS + CONNECT_SECONDS
 
+    event.listen(engine, "do_connect", lambda *args: PatientConnection.connect(*args[-2], **args[-1]))
     event.listen(engine, "connect", set_up)
     return engine
 

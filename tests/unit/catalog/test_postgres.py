@@ -1,6 +1,9 @@
 """A catalogue on PostgreSQL: how its tables are made and moved, how machines share it, and how it fails."""
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -249,6 +252,30 @@ def test_a_connection_that_broke_is_made_anew(
     with pytest.raises(CatalogUnavailable, match="cannot be reached"):
         cut()
     assert len(catalog.open_jobs("oss")) == 1
+
+
+def test_a_server_that_stands_still_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, postgres_server: Postgres, postgres_url: str
+) -> None:
+    """It has taken the question and never answers, as where its disk hangs: then another connection is tried."""
+    monkeypatch.setattr(postgres, "STATEMENT_SECONDS", 1)
+    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 0)
+    catalog = SqlCatalog(postgres_url)
+    catalog.open_job(a_job())
+    with postgres_server.admin() as connection:
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+        pids = [pid for (pid,) in connection.execute(query, (database(postgres_url),)).fetchall()]
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        assert len(catalog.open_jobs("oss")) == 1
+        assert 1 <= time.monotonic() - began < 8
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        catalog.close()
 
 
 def test_its_clock_is_told(catalog: SqlCatalog) -> None:
