@@ -86,6 +86,7 @@ class Scheduler:
         self._mutex = threading.RLock()
         self._only: set[str] | None = None
         self._noticed: set[str] = set()
+        self._unwritten: dict[str, ScheduledRun] = {}
         self._ended_runs: list[ScheduledRun] | None = None
         self._stamp = self.parts.policies.stamp()
         self._stops = 0
@@ -210,8 +211,11 @@ class Scheduler:
                 return
             now, monotonic = self.parts.clock.now(), self.parts.clock.monotonic()
             self._look_at_policies()
+            for run in list(self._unwritten.values()):
+                if self.memory.write(run):
+                    self._written(run)
             for run in self.memory.spooled().values():
-                if run.outcome == "running" and run.id not in self.running:
+                if run.outcome == "running" and run.id not in self.running and run.id not in self._unwritten:
                     self._found(run)
             self._learn_jobs()
             self.consider()
@@ -323,17 +327,25 @@ class Scheduler:
         """`alone`: had it been interrupted, it would not have been by the end of a scheduler."""
         closed = self.parts.ledger.closed(run, ended)
         del self.running[run.id]
-        if self.memory.write(closed):
-            self._settle(closed, alone=alone)
-            self.parts.children.forget(closed)
+        # What cannot be written now is tried again at each look; should we go before, its own word still lies there.
+        self._unwritten[run.id] = closed
+        written = self.memory.write(closed)
+        self._settle(closed, alone=alone)
+        if written:
+            self._written(closed)
         took = ((closed.finished_at or closed.started_at) - closed.started_at).total_seconds()
         said = (f"{run.name}: {closed.outcome} after {took:.1f} s", closed.job, closed.message)
         level = logging.INFO if closed.outcome == "ok" else logging.WARNING
         log.log(level, "%s", ", ".join(part for part in said if part), extra=told(closed))
-        self.memory.answer_with(closed)
         if self._ended_runs is not None:
             self._ended_runs.append(closed)
         self.parts.attended.after(closed)
+
+    def _written(self, closed: ScheduledRun) -> None:
+        """How a run ended is written down: whoever wished for it is told, and what is left of it goes."""
+        del self._unwritten[closed.id]
+        self.memory.answer_with(closed)
+        self.parts.children.forget(closed)
 
     def _settle(self, run: ScheduledRun, *, alone: bool = False) -> None:
         """Let a run that is over settle its moment, unless that has to be run again."""

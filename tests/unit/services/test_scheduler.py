@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from resticwrap.errors import Failure, Locked
+from resticwrap.errors import DiskFull, Failure, Locked
 from resticwrap.model.base import Time
 from resticwrap.model.schedule import Pause, RunRequest
 from resticwrap.model.unattended import ScheduledRun
@@ -47,6 +47,41 @@ def test_downtime_is_caught_up_with_one_run(tmp_path: Path) -> None:
     assert [run.trigger for run in here.runs("often")][22:26] == ["due", "catch-up", "due", "due"]
     caught = here.runs("hourly")[1]
     assert caught.due_at == NOON + timedelta(hours=6)
+
+
+def test_an_end_that_cannot_be_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk: it is told once, and written down as it was when there is room again; nothing is run twice."""
+    here = world(tmp_path, hourly={**FULL, **HOURLY})
+    told, full = list[str](), [False]
+
+    class Listener:
+        name = "listener"
+
+        def begin(self) -> None: ...
+
+        def tick(self, now: Time) -> None: ...
+
+        def after(self, run: ScheduledRun) -> None:
+            told.append(run.outcome)
+
+        def end(self) -> None: ...
+
+    def spool(run: ScheduledRun) -> None:
+        if full[0]:
+            raise DiskFull("There is no room left.")
+        type(here.files).spool(here.files, run)
+
+    monkeypatch.setattr(here.files, "spool", spool)
+    here.attendants = [Listener()]
+    scheduler = here.scheduler()
+    assert here.children is not None
+    here.children.lasts["hourly"] = 60
+    for seconds, value in ((3630, True), (4000, False)):
+        here.at(scheduler, seconds, lambda value=value: full.__setitem__(0, value))  # type: ignore[misc]
+    here.at(scheduler, 5400, scheduler.stop)
+    scheduler.run()
+    assert told == ["running", "ok"]
+    assert here.told("hourly") == ["13:00 due ok"]
 
 
 def test_state_that_is_lost(tmp_path: Path) -> None:
