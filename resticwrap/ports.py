@@ -671,12 +671,10 @@ class Catalog(Protocol):
     def added_by_domain(self, target: str, since: Time) -> Mapping[str, int]:
         """Bytes that the looks since then have stored, by domain."""
 
-    def put_host_domains(self, promised: Iterable[HostDomain]) -> None:
-        """What these hosts promise of these targets now; what they promised before of them is forgotten."""
-
     def claim_domains(self, promised: Iterable[HostDomain], formerly: Collection[str] = ()) -> Mapping[str, str]:
-        """As `put_host_domains`, but a domain that another host promised first of the same target stays that one's, and
-        is returned with its name. What `formerly` promised of these targets counts as this host's own."""
+        """What these hosts promise of these targets now; what they promised before of them is forgotten. A domain that
+        another host promised first of the same target stays that one's, and is returned with its name. What `formerly`
+        promised of these targets counts as this host's own."""
 
     def host_domains(self, target: str | None = None) -> Sequence[HostDomain]:
         """What each machine promises, sorted by host, target and domain."""

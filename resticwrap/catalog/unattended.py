@@ -83,18 +83,8 @@ class UnattendedTables:
         query = query.order_by(alert_events.c.at.desc(), alert_events.c.id.desc()).limit(limit)
         return self._values(AlertEvent, query, "of an alert")
 
-    def put_host_domains(self, promised: Iterable[HostDomain]) -> None:
-        """What these hosts promise of these targets now; what they promised before of them is forgotten."""
-        found = list(promised)
-        with self.database.writing(*(f"claims {one.target}" for one in found)) as connection:
-            for host, target in sorted({(one.host, one.target) for one in found}):
-                here = (host_domains.c.host == host, host_domains.c.target == target)
-                connection.execute(delete(host_domains).where(*here))
-            if rows := [_promise(one) for one in found]:
-                connection.execute(insert(host_domains), rows)
-
     def claim_domains(self, promised: Iterable[HostDomain], formerly: Collection[str] = ()) -> Mapping[str, str]:
-        """As `put_host_domains`, but for what others promised first, which is returned: by domain, by whom."""
+        """What others promised first stays theirs, and is returned: by domain, by whom."""
         found = list(promised)
         hosts, targets = {*formerly, *(one.host for one in found)}, sorted({one.target for one in found})
         with self.database.writing(*(f"claims {target}" for target in targets)) as connection:
