@@ -19,6 +19,7 @@ from resticwrap.restic.install import dotted, installed
 from tests.lab import Lab, template, template_files
 from tests.servers.oss import OssServer, start_oss
 from tests.servers.postgres import Postgres, postgres_bin, start_postgres
+from tests.servers.receiver import Receiver, start_receiver
 from tests.servers.s3_cold import ColdS3, start_cold
 from tests.servers.weed import S3Server, start_weed
 
@@ -120,6 +121,20 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     name = postgres_server.database()
     yield postgres_server.url(name)
     postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def http_receiver() -> Iterator[Receiver]:
+    """One for all tests that send messages and pings."""
+    with start_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def receiver(http_receiver: Receiver) -> Receiver:
+    """It has received nothing yet."""
+    http_receiver.clear()
+    return http_receiver
 
 
 MakeLab = Callable[..., Lab]

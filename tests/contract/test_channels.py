@@ -13,21 +13,9 @@ from resticwrap.notify.channels import AppriseChannels
 from resticwrap.notify.pings import HttpPings, address
 from resticwrap.services.alert_ports import Channels, Letter, Ping, PingKind
 from tests.contract.channels import FakeChannels
-from tests.servers.receiver import Mailbox, Receiver, closed_port, start_babbler, start_mail, start_receiver
+from tests.servers.receiver import Mailbox, Receiver, closed_port, start_babbler, start_mail
 
 SECRET = "t0ken-that-nobody-sees"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Receiver]:
-    with start_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(server: Receiver) -> Receiver:
-    server.clear()
-    return server
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -169,3 +170,18 @@ def restored(lab: Lab, snapshot: str) -> Path:
     place = lab.folder / f"bare-{snapshot[:8]}-{os.urandom(2).hex()}"
     lab.bare("restore", snapshot, "--target", str(place))
     return place
+
+
+@contextmanager
+def paused(lab: Lab, word: str, *command: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """`rw COMMAND` at work, with its restic that has this word among its arguments paused; goes on afterwards."""
+    log = logged(lab)
+    process = lab.start(*command)
+    until(lambda: pids(log, word), pause=0.001)
+    pid = pids(log, word)[0]
+    os.kill(pid, signal.SIGSTOP)
+    unlogged(lab)
+    try:
+        yield process
+    finally:
+        os.kill(pid, signal.SIGCONT)

@@ -1,17 +1,11 @@
 """Two machines at work on one repository at once, with one catalogue: each does its work or says whose lock it meets,
 and neither loses anything."""
 
-import os
-import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from sqlalchemy import make_url
 
 from tests.conftest import MakeLab
-from tests.faults.machine import logged, pids, sound, unlogged, until
+from tests.faults.machine import paused, sound
 from tests.integration.test_machines import machine
 from tests.lab import Lab, tree
 from tests.servers.postgres import Postgres
@@ -36,21 +30,6 @@ def two(make_lab: MakeLab, postgres_url: str) -> tuple[Lab, Lab]:
 def _named(lab: Lab, host: str) -> None:
     file = lab.folder / "policies" / "domains.yaml"
     file.write_text(file.read_text().replace("host: lab", f"host: {host}"))
-
-
-@contextmanager
-def paused(lab: Lab, word: str, *command: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """`rw COMMAND` of a machine, its restic with this word paused in the middle; goes on afterwards."""
-    log = logged(lab)
-    process = lab.start(*command)
-    until(lambda: pids(log, word), pause=0.001)
-    pid = pids(log, word)[0]
-    os.kill(pid, signal.SIGSTOP)
-    unlogged(lab)
-    try:
-        yield process
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_long_read_of_one_keeps_the_others_prune_away(two: tuple[Lab, Lab]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.conftest import MakeLab
-from tests.faults.machine import Stage, locks, outcomes, running, snapshot_files, stage
-from tests.faults.test_two_at_once import paused, result
+from tests.faults.machine import Stage, locks, outcomes, paused, running, snapshot_files, stage
+from tests.faults.test_two_at_once import result
 from tests.lab import RAW, Lab, tree
 from tests.past import originals
 

@@ -4,28 +4,22 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tests.conftest import MakeLab
-from tests.faults.machine import lock_files, logged, outcomes, pids, running, snapshot_files, sound, unlogged, until
+from tests.faults.machine import (
+    lock_files,
+    logged,
+    outcomes,
+    paused,
+    pids,
+    running,
+    snapshot_files,
+    sound,
+    unlogged,
+    until,
+)
 from tests.faults.test_locks import repair
 from tests.lab import Lab
-
-
-@contextmanager
-def paused(lab: Lab, word: str, *command: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """`rw COMMAND` at work, with its restic that has this word among its arguments paused; goes on afterwards."""
-    log = logged(lab)
-    process = lab.start(*command)
-    until(lambda: pids(log, word), pause=0.001)
-    pid = pids(log, word)[0]
-    os.kill(pid, signal.SIGSTOP)
-    unlogged(lab)
-    try:
-        yield process
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def result(process: "subprocess.Popen[bytes]") -> tuple[int, str]:

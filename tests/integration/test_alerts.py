@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from resticwrap.clock import FixedClock
@@ -21,24 +20,12 @@ from resticwrap.services.attendants import AlertAttendant, PingAttendant
 from tests.contract.channels import FakeChannels, FakePings
 from tests.faults.machine import until
 from tests.lab import Lab
-from tests.servers.receiver import Receiver, start_receiver
+from tests.servers.receiver import Receiver
 
 SECRET = "t0ken-that-nobody-sees"
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 OFF = ("kit", "drill_overdue", "gate", "disk")
 """Rules that hold of every lab that has just begun, or of the disk that the tests run on."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Receiver]:
-    with start_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(server: Receiver) -> Receiver:
-    server.clear()
-    return server
 
 
 def policy(lab: Lab, **alerts: Any) -> None:
