@@ -1,7 +1,8 @@
 # Everything sets itself up: Debian 12 or newer with python3 (3.11+) and make is enough, as root or not.
 SHELL := /bin/bash
 PYTHON ?= python3
-# More than there are processors: most tests wait for servers, locks and children.
+# More than there are processors: most tests wait for servers, locks and children. Who is done takes tests from the
+# others: the longest lie side by side, and one worker would sit over them for minutes.
 TEST_JOBS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,7 +36,7 @@ picture: $(READY)  ## draw docs/status.svg anew from the example data
 	@$(BIN)/python examples/picture.py docs/status.svg
 
 test: $(READY) restics  ## the test suite, with the oldest and the newest restic
-	$(BIN)/pytest -n $(TEST_JOBS) -m "not soak" $(ARGS)
+	$(BIN)/pytest -n $(TEST_JOBS) --dist worksteal -m "not soak" $(ARGS)
 
 test-oldest: export RW_TEST_RESTIC := oldest
 test-oldest: test  ## the same suite, all of it on the oldest restic
