@@ -205,6 +205,34 @@ class EmptySource(Failure):
     """A root that held files holds nothing any more: most likely it is not mounted."""
 
 
+class DatabaseUnavailable(Failure):
+    """A database server does not answer, or answers with its own trouble."""
+
+    advice = "rw db list   (it says which servers answer)"
+
+
+class DatabaseRefused(Failure):
+    """A database server answers and refuses us: wrong user, wrong password, no permission."""
+
+    advice = "Look at the source's url, user and password in domains.yaml: rw policy show"
+
+
+class DumpFailed(Failure):
+    """A database could not be dumped whole, so nothing of it was stored."""
+
+
+class LoadFailed(Failure):
+    """A dump could not be loaded whole; what was loaded of it is not under any name that is used."""
+
+
+class ClientMissing(Failure):
+    """A program of a database's own is not there, or too old for the server."""
+
+
+class RowsConflict(Failure):
+    """Rows that are to be put back meet others with their keys."""
+
+
 class Unforeseen(Failure):
     """A fault of ours."""
 

@@ -23,7 +23,7 @@ from resticwrap.model.kit import KitRecord, RepositoryKey
 from resticwrap.model.metrics import JobTally, LastJob, RunTally
 from resticwrap.model.objects import BlobSums, Change, Entry, show_path
 from resticwrap.model.reports import HistoryDay, HistoryRow, LockInfo
-from resticwrap.model.snapshot import Snapshot, Tags
+from resticwrap.model.snapshot import Snapshot, SnapshotType, Tags
 from resticwrap.model.unattended import AlertEvent, HostDomain, ScheduledRun
 from resticwrap.model.verified import VerifyRecord, Written
 
@@ -155,7 +155,9 @@ class MissedItem(Value, frozen=True):
 
 
 class BackupRequest(Value, frozen=True):
-    """One restic backup: `name` is backed up from inside `cwd`. `force` reads every byte again."""
+    """One restic backup: `name` is backed up from inside `cwd`, or only these `parts` of it. `force` reads every byte
+    again. With a `command`, what that writes is stored as the file `name`, and nothing where it fails; `fds` are
+    descriptors that it inherits."""
 
     cwd: bytes
     name: bytes
@@ -166,6 +168,9 @@ class BackupRequest(Value, frozen=True):
     force: bool = False
     skip_if_unchanged: bool = False
     dry_run: bool = False
+    parts: tuple[bytes, ...] = ()
+    command: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()
 
 
 class BackupResult(Value, frozen=True):
@@ -306,6 +311,9 @@ class Trees(Protocol):
         """The blobs that these trees of snapshots need and that lie in no pack but these, or that cannot be read; of
         them those that the index does not name at all. What lies below a tree that cannot be read is not known."""
 
+    def blob(self, blob: str) -> bytes:
+        """The bytes of a data blob, hashed again. Reads the whole index through."""
+
     def wanting(self, trees: Iterable[str], blobs: frozenset[str]) -> Mapping[str, frozenset[str]]:
         """By tree of a snapshot: which of these blobs (of trees or data) it needs. A shared subtree is read once."""
 
@@ -365,6 +373,10 @@ class Repository(Protocol):
         their bytes; mode, owner and time come at the end. Not of all: of none that is empty, a second name of a file,
         not whole, or named in other bytes than UTF-8.
         """
+
+    def dump(self, snapshot: str, path: bytes, to: int) -> None:
+        """Write a file of a snapshot (by its path from the snapshot's root) into a descriptor, as it comes: what went
+        wrong is known when all of it was written. Raises as every other verb."""
 
     def check(self, *, bucket: int | None, parts: int) -> CheckResult:
         """Structure check from the store, not from the cache, without a lock; with `bucket` (1 to `parts`) also read
@@ -480,8 +492,34 @@ class Look(Value, frozen=True):
         return show_path(self.name)
 
 
+def nothing_said() -> None:
+    """A source that restic reads by itself has nothing to add."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What restic is to read of a source: `name`, or only these `parts`, from inside `cwd`; or what `command` writes,
+    as the file `name`. `fds` are descriptors that the command inherits.
+
+    `settle` is called once restic has ended, however: it raises what the command says that went wrong.
+    """
+
+    cwd: bytes
+    name: bytes
+    parts: tuple[bytes, ...] = ()
+    command: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()
+    settle: Callable[[], None] = nothing_said
+
+
 class Source(Protocol):
     """How a domain is captured."""
+
+    def material(self, job: str, type: SnapshotType) -> AbstractContextManager[Material]:
+        """Make ready what restic is to read, for as long as the block lasts. Raises what keeps it from being read."""
+
+    def measure(self) -> BackupResult | None:
+        """What would be read, where restic cannot tell that without reading it; None where it can."""
 
     def look(self) -> Look:
         """Look at the root without reading it. Raises NotFound where it is not there."""

@@ -5,6 +5,7 @@ through us), and its output is always drained: restic dies of SIGPIPE and leaves
 """
 
 import contextlib
+import ctypes
 import fcntl
 import logging
 import os
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,7 @@ def run(
     timeout: float,
     cwd: str | bytes | Path | None = None,
     stdin: int | None = None,
+    stdout: int | None = None,
     pass_fds: Sequence[int] = (),
     nice: int = 0,
     secrets: Iterable[str] = (),
@@ -90,6 +92,8 @@ def run(
     leisurely: bool = False,
 ) -> Result:
     """Run a child to its end and say how it ended; a non-zero exit is for the caller to judge.
+
+    `stdout` is a descriptor that takes what the child writes, which then is not seen here.
 
     `timeout` and `grace`, the time to clean up after SIGINT, are in seconds. `on_start` gets the pid, `on_stdout`
     and `on_stderr` whole lines without their end,
@@ -114,7 +118,7 @@ def run(
             env=dict(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL if stdin is None else stdin,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.PIPE,
             pass_fds=tuple(pass_fds),
             start_new_session=True,
@@ -199,6 +203,107 @@ def attend(
         return 128 - code if code < 0 else code
 
 
+def pour(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    on_chunk: Callable[[memoryview], None],
+    on_start: Callable[[int], None] | None = None,
+    cwd: str | None = None,
+) -> tuple[int, str]:
+    """Run a child whose output is large, and give it on as it comes, in pieces of up to a MiB which are valid for that
+    call alone. Returns the exit code and the last that it said on stderr, with nothing masked.
+
+    The child is in our own process group and gets SIGTERM when we end, however we end: it never outlives us. What
+    `on_chunk` raises stops it. Raises Failure where it cannot be started.
+    """
+    name = argv[0].rsplit("/", 1)[-1]
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - whoever pours has one thread
+        )
+    except OSError as error:
+        raise errors.Failure(
+            f"{name} could not be started: {error.strerror}.", hint=f"Is it installed? command -v {name}"
+        ) from error
+    assert child.stdout is not None and child.stderr is not None
+    said = _Lines(None, tail=True)
+    buffer = memoryview(bytearray(LARGE_PIPE))
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, LARGE_PIPE)
+    try:
+        if on_start is not None:
+            on_start(child.pid)
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            selector.register(child.stderr, selectors.EVENT_READ)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    if key.fileobj is child.stdout:
+                        if count := os.readv(child.stdout.fileno(), [buffer]):
+                            on_chunk(buffer[:count])
+                            continue
+                    elif data := child.stderr.read(LARGE_PIPE):
+                        said.feed(data)
+                        continue
+                    selector.unregister(key.fileobj)
+        said.end()
+        return child.wait(), said.text()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        child.wait()
+        raise
+    finally:
+        child.stdout.close()
+        child.stderr.close()
+
+
+@contextlib.contextmanager
+def serve(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> Iterator[Callable[[], bool]]:
+    """A server of ours that is thrown away: it runs for as long as the block, says what it says into `log`, and gets
+    SIGQUIT at the end and when we die. Yields whether it still runs. Raises Failure where it cannot be started."""
+    name = argv[0].rsplit("/", 1)[-1]
+    with log.open("ab") as out:
+        try:
+            child = subprocess.Popen(
+                list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        except OSError as error:
+            raise errors.Failure(
+                f"{name} could not be started: {error.strerror}.", hint=f"Is it installed? command -v {name}"
+            ) from error
+    try:
+        yield lambda: child.poll() is None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(signal.SIGQUIT)
+        try:
+            child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """What a child does before it begins: it asks the kernel to end it with its parent (PR_SET_PDEATHSIG)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def ask() -> None:
+        libc.prctl(1, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
 def _log_start(pid: int, command: str) -> None:
     log.info("[%d] %s", pid, command, extra={"fields": {"pid": pid, "command": command}})
 
@@ -252,12 +357,13 @@ class _Lines:
 
 def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines, leisurely: bool = False) -> Iterable[None]:
     """Drain both pipes until they and the child have ended; yields at least five times a second."""
-    assert child.stdout is not None and child.stderr is not None
-    if leisurely:
+    assert child.stderr is not None
+    if leisurely and child.stdout is not None:
         with contextlib.suppress(OSError):  # a smaller pipe only makes the child wait
             fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, LARGE_PIPE)
     with selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ, out)
+        if child.stdout is not None:
+            selector.register(child.stdout, selectors.EVENT_READ, out)
         selector.register(child.stderr, selectors.EVENT_READ, err)
         gone = False
         while selector.get_map():

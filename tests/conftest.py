@@ -147,11 +147,13 @@ def make_lab(tmp_path: Path, restic_binary: Path, request: pytest.FixtureRequest
     Ready: with the repositories made from the template and pinned (`rw init` was run), which is quick.
     """
 
-    def make(kind: str = "local", *, ready: bool = True, restic: Path | None = None, **target: Any) -> Lab:
+    def make(
+        kind: str = "local", *, ready: bool = True, restic: Path | None = None, domains: Any = None, **target: Any
+    ) -> Lab:
         folder = tmp_path / f"lab{next(NUMBERS)}"
         binary = restic or restic_binary
         policy, env = _target(kind, folder, request)
-        lab = Lab(folder, binary, {**policy, **target}, env)
+        lab = Lab(folder, binary, {**policy, **target}, env, domains or {})
         if ready:
             _fill(lab, kind)
             lab.rw("init")

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "history": ("history", "command", "Jobs as a table, and a calendar of days by domain."),
     "ls": ("ls", "command", "List what a snapshot holds, with content ids."),
     "restore": ("restore", "group", "Bring paths, domains or everything back, and compare."),
+    "db": ("db", "group", "Databases: restore, take rows out, put them back, copy."),
     "tier": ("tier", "group", "Copy to cold what it promises, prove it, label it."),
     "verify": ("verify", "command", "Read the store back and restore a sample."),
     "repair": ("repair", "command", "Bring back what damage took, and compare."),

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from resticwrap.model.alerts import SEVERITIES
 from resticwrap.model.fields import CLOCK, Duration, Name, ReadOnly, Secret
-from resticwrap.model.policy import Frozen
+from resticwrap.model.frozen import Frozen
 from resticwrap.model.unattended import Severity
 
 RuleName = Literal[

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from resticwrap.model.fields import AbsolutePath, Duration, ReadOnly
-from resticwrap.model.policy import Frozen
+from resticwrap.model.frozen import Frozen
 
 Weight = Literal["block", "warn", "off"]
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from resticwrap.model.fields import (
     SHARE,
@@ -27,18 +27,9 @@ from resticwrap.model.fields import (
     Size,
     is_prom,
 )
+from resticwrap.model.frozen import Frozen
 from resticwrap.model.snapshot import CANARY
-
-
-class Frozen(BaseModel):
-    """Unknown keys are errors, values never change, and no error ever shows an input, which may be a secret.
-
-    Validators are built when first used: that halves what every command pays at its start.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True, defer_build=True
-    )
+from resticwrap.model.sources import DATABASES, FilesSource, Source
 
 
 class S3Credentials(Frozen):
@@ -183,20 +174,6 @@ class OssTarget(BucketTarget):
 Target = Annotated[LocalTarget | S3Target | OssTarget, Field(discriminator="provider")]
 
 
-class FilesSource(Frozen):
-    """Files below one root, which is backed up by its name from its parent directory."""
-
-    type: Literal["files"] = "files"
-    root: AbsolutePath
-
-    @field_validator("root")
-    @classmethod
-    def _named(cls, value: Path) -> Path:
-        if not value.name:
-            raise ValueError("must be a folder with a name, not the root of the file system")
-        return value
-
-
 class Schema(Frozen):
     """Which kind of object a domain holds, and the version its objects are written in."""
 
@@ -267,7 +244,7 @@ class Domain(Frozen):
 
     layer: Literal["raw", "derived", "serving"]
     priority: Literal["P0", "P1", "P2"]
-    source: FilesSource
+    source: Source
     description: str = ""
     excludes: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     schemas: Annotated[tuple[Schema, ...], BeforeValidator(_as_list, json_schema_input_type=Schema | list[Schema])] = (
@@ -290,6 +267,18 @@ class Domain(Frozen):
             raise ValueError("schema names a kind twice")
         return self
 
+    @model_validator(mode="after")
+    def _fits(self) -> "Domain":
+        if not isinstance(self.source, FilesSource) and self.excludes:
+            raise ValueError("excludes belong to a source of files")
+        if self.is_database and self.layer == "raw":
+            raise ValueError("layer must be serving or derived: a database is not a set of facts that only grows")
+        return self
+
+    @property
+    def is_database(self) -> bool:
+        return isinstance(self.source, DATABASES)
+
     @property
     def schema_(self) -> Schema | None:
         """The first kind that it holds, or None."""
@@ -299,6 +288,11 @@ class Domain(Frozen):
     def schema_versions(self) -> dict[str, int]:
         """The version by kind, of all kinds that it holds."""
         return {schema.kind: schema.version for schema in self.schemas}
+
+
+def roots_of(domains: Mapping[str, Domain]) -> dict[str, Path]:
+    """Where the data of domains lies on this machine; those whose data is not a path are left out."""
+    return {name: domain.source.root for name, domain in domains.items() if domain.source.root is not None}
 
 
 S3_CLASSES = ("STANDARD", "STANDARD_IA", "INTELLIGENT_TIERING", "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")

@@ -23,7 +23,7 @@ def plan_backup(
     parallel: int,
     roots: Mapping[str, Path],
 ) -> BackupPlan:
-    """P0 first, then by name. `roots` are where the domains really lie, symlinks resolved.
+    """P0 first, then by name. `roots` are where the domains really lie, symlinks resolved; databases have none.
 
     A domain waits for every earlier one whose root overlaps its own, since two runs side by side do not deduplicate
     against each other (measured). Without a parent an incremental is a full.
@@ -32,20 +32,23 @@ def plan_backup(
     planned: list[PlannedDomain] = []
     for name, domain in order:
         parent = latest.get(name)
-        root = roots[name]
         planned.append(
             PlannedDomain(
                 domain=name,
                 priority=domain.priority,
                 layer=domain.layer,
                 type="incremental" if parent and type == "incremental" else "full",
-                root=str(domain.source.root),
+                root=domain.source.place,
                 parent=parent.snapshot if parent else None,
-                after=tuple(p.domain for p in planned if overlap(root, roots[p.domain])),
+                after=tuple(p.domain for p in planned if _meet(roots, name, p.domain)),
                 why=_why(type, parent),
             )
         )
     return BackupPlan(target=target, type=type, parallel=parallel, domains=tuple(planned))
+
+
+def _meet(roots: Mapping[str, Path], one: str, other: str) -> bool:
+    return one in roots and other in roots and overlap(roots[one], roots[other])
 
 
 def _why(type: SnapshotType, parent: LatestDomain | None) -> str:

@@ -225,7 +225,7 @@ def _span(value: timedelta) -> str:
 def _domain(name: str, domain: "Domain") -> list[Part]:
     schema = f"{domain.schema_.kind} v{domain.schema_.version}" if domain.schema_ else "-"
     excludes = str(len(domain.excludes)) if domain.excludes else "-"
-    root = str(domain.source.root)
+    root = domain.source.place
     return [name, domain.priority, domain.layer, _span(domain.rpo), _span(domain.rto), schema, excludes, root]
 
 

@@ -103,6 +103,7 @@ class ResticRepository:
             accept=frozenset({exits.OK, exits.PARTIAL}),
             on_line=stream.line,
             cwd=request.cwd,
+            fds=request.fds,
         )
         summary = stream.summary()
         return BackupResult(
@@ -157,6 +158,9 @@ class ResticRepository:
                 raise self._runner.failure(command, result.code, heard)
         summary = stream.summary() if result.code == exits.OK else stream.last or messages.RestoreSummary()
         return RestoreResult(files=summary.files_restored, size=summary.bytes_restored, failed=tuple(heard.missed))
+
+    def dump(self, snapshot: str, path: bytes, to: int) -> None:
+        self._runner.run(["dump", "--no-lock", snapshot, b"/" + path], stdout=to)
 
     def check(self, *, bucket: int | None, parts: int) -> CheckResult:
         command = ["check", "--no-lock"]
@@ -458,7 +462,10 @@ def _backup_command(request: BackupRequest) -> list[str | bytes]:
         command += ["--dry-run", "--verbose"]
     for pattern in (*OWN_STAGING, *request.excludes):
         command += ["--exclude", pattern]
-    return [*command, "--", request.name]
+    if request.command:
+        # restic stores nothing where the command fails; of one that is fed by a pipe it would store what came.
+        return [*command, "--stdin-filename", request.name, "--stdin-from-command", "--", *request.command]
+    return [*command, "--", *(request.parts or (request.name,))]
 
 
 def _source(repository: RepositoryPort) -> Source:

@@ -130,13 +130,16 @@ class Runner:
         password: str | None = None,
         new_password: str | None = None,
         leisurely: bool = False,
+        stdout: int | None = None,
+        fds: Sequence[int] = (),
     ) -> tuple[process.Result, Heard]:
         """Run `restic COMMAND` and return its result when its exit code is in `accept`; else raise its typed error.
 
         A lock of somebody else is waited for, `wait` seconds or the policy's; our own dead locks are removed, those of
         the `source` too. `deadline`: seconds for all of it, waiting too, instead of the policy's for a child.
         `password` stands for the target's; `new_password` is handed to `key add`, by a descriptor as well.
-        `leisurely` is as for `process.run`.
+        `leisurely` and `stdout` are as for `process.run`; `fds` are descriptors that restic hands to a command of its
+        own.
         """
         setting = self.setting
         started = setting.clock.monotonic()
@@ -154,6 +157,8 @@ class Runner:
                 password=password,
                 new_password=new_password,
                 leisurely=leisurely,
+                stdout=stdout,
+                fds=fds,
             )
             if result.code in accept:
                 return result, heard
@@ -184,6 +189,8 @@ class Runner:
         password: str | None = None,
         new_password: str | None = None,
         leisurely: bool = False,
+        stdout: int | None = None,
+        fds: Sequence[int] = (),
     ) -> tuple[process.Result, Heard]:
         setting, heard = self.setting, Heard()
         password = password or setting.password()
@@ -197,11 +204,11 @@ class Runner:
         with descriptor(password.encode()) as fd, ExitStack() as stack:
             # One for each repository that it locks: a lock is judged by the lease of its own repository.
             leases = [stack.enter_context(held(setting.locks.lease(url))) for url in urls]
-            fds, secrets = [fd], [password, *access.secrets]
+            own, secrets = [fd], [password, *access.secrets]
             if new_password is not None:
-                fds.append(stack.enter_context(descriptor(new_password.encode())))
+                own.append(stack.enter_context(descriptor(new_password.encode())))
                 secrets.append(new_password)
-                command = [*command, "--new-password-file", f"/dev/fd/{fds[-1]}"]
+                command = [*command, "--new-password-file", f"/dev/fd/{own[-1]}"]
 
             def on_start(pid: int) -> None:
                 for lease in leases:
@@ -214,7 +221,8 @@ class Runner:
                 timeout=setting.limits.deadline if deadline is None else deadline,
                 grace=min(process.GRACE_SECONDS, setting.limits.grace),
                 cwd=cwd,
-                pass_fds=(*fds, *(lease.fd for lease in leases)),
+                stdout=stdout,
+                pass_fds=(*own, *fds, *(lease.fd for lease in leases)),
                 nice=setting.limits.nice,
                 secrets=secrets,
                 cancel=setting.cancel,

@@ -116,6 +116,19 @@ class TreeReader:
     def places(self, blob: str) -> Sequence[BlobPlace]:
         return self._index.places(blob)
 
+    def blob(self, blob: str) -> bytes:
+        lengths = self.blob_lengths([blob])
+        problem: Failure = Damaged(f"The index does not name the blob {blob[:8]}.")
+        for place in self.places(blob):
+            uncompressed = 0 if place.length - OVERHEAD == lengths[blob] else lengths[blob]
+            try:
+                return b"".join(
+                    self._blob(bytes.fromhex(blob), Place(place.pack, place.offset, place.length, uncompressed))
+                )
+            except (Damaged, ObjectMissing) as error:
+                problem = error
+        raise problem
+
     def needed_packs(self, trees: Iterable[str]) -> frozenset[str]:
         """As the port says. Of a blob that lies in several packs all of them count as needed."""
         seen: set[bytes] = set()

@@ -14,7 +14,7 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.model.job import DomainRun
-from resticwrap.model.policy import Domain
+from resticwrap.model.policy import Domain, roots_of
 from resticwrap.model.reports import BackupPlan, BackupReport, PlannedDomain
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.planning import backup as planning
@@ -33,7 +33,7 @@ def plan(context: Context, type: SnapshotType, domains: Mapping[str, Domain]) ->
     if problems := crosscheck.really_apart(context.target_name, context.target, domains):
         raise errors.PolicyError(problems, hint="ls -ld shows where a link leads: move the target, or exclude it there")
     latest = context.latest()
-    roots = {name: Path(os.path.realpath(domain.source.root)) for name, domain in domains.items()}
+    roots = {name: Path(os.path.realpath(root)) for name, root in roots_of(domains).items()}
     known = latest.domains if latest else {}
     return planning.plan_backup(context.target_name, type, domains, known, side_by_side(context), roots)
 

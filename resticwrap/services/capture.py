@@ -18,7 +18,7 @@ from resticwrap.model.snapshot import Snapshot, Tags
 from resticwrap.model.swap import STAGE_PREFIX
 from resticwrap.planning import backup as planning
 from resticwrap.planning import inplace, owners
-from resticwrap.ports import BackupRequest, BackupResult, Look, MissedItem, Progress, Source, Trees
+from resticwrap.ports import BackupRequest, BackupResult, Look, Material, MissedItem, Progress, Source, Trees
 from resticwrap.services.context import Context, info
 
 NAMED = 200
@@ -165,15 +165,18 @@ class Capture:
 
     def _captured(self, planned: PlannedDomain, looked_at: Time) -> DomainRun:
         context = self._context
-        source = context.sources(context.settings.domains[planned.domain])
+        source = context.sources(planned.domain, context.settings.domains[planned.domain])
         before = source.look()
         self._refuse_empty(planned, before)
-        try:
-            result = self.restic(planned, before)
-        except errors.ResticFailed:
-            # Without its root restic fails for a reason that only a second look can name.
-            source.look()
-            raise
+        with source.material(self.job.id, planned.type) as material:
+            try:
+                result = self.restic(planned, material)
+            except errors.ResticFailed:
+                # Without its root restic fails for a reason that only a second look can name; a command has its own.
+                source.look()
+                material.settle()
+                raise
+            material.settle()
         self.mounts[planned.domain] = tuple(show_path(point) for point in before.mounts)
         missed = [
             *result.missed,
@@ -229,6 +232,8 @@ class Capture:
 
     def _mixed(self, planned: PlannedDomain, since: Time) -> list[MissedItem]:
         """Places where an in-place restore left, or made, a mix of two trees: what was read was never one state."""
+        if self._context.settings.domains[planned.domain].source.root is None:
+            return []
         root = os.path.realpath(os.fsencode(planned.root))
         journals, unreadable = self._context.journals.scan()
         found = [MissedItem(item=place, message=why) for place, why in inplace.mixed(journals, root, since)]
@@ -274,18 +279,24 @@ class Capture:
     def measured(self, planned: PlannedDomain) -> BackupResult:
         """restic's own dry run of a domain."""
         self._refuse_taken(planned.domain)
-        source = self._context.sources(self._context.settings.domains[planned.domain])
+        source = self._context.sources(planned.domain, self._context.settings.domains[planned.domain])
         look = source.look()
         self._refuse_empty(planned, look)
-        return self.restic(planned, look, dry_run=True)
+        if (measured := source.measure()) is not None:
+            return measured
+        with source.material(self.job.id, planned.type) as material:
+            return self.restic(planned, material, dry_run=True)
 
-    def restic(self, planned: PlannedDomain, look: Look, *, dry_run: bool = False) -> BackupResult:
+    def restic(self, planned: PlannedDomain, material: Material, *, dry_run: bool = False) -> BackupResult:
         """One `restic backup` of a domain. An unchanged incremental writes no snapshot; a full always does."""
         context = self._context
         domain = context.settings.domains[planned.domain]
         request = BackupRequest(
-            cwd=look.cwd,
-            name=look.name,
+            cwd=material.cwd,
+            name=material.name,
+            parts=material.parts,
+            command=material.command,
+            fds=material.fds,
             tags=Tags(
                 domain=planned.domain,
                 layer=domain.layer,

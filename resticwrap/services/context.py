@@ -26,6 +26,7 @@ from resticwrap.ports import (
     Store,
     Watcher,
 )
+from resticwrap.services.database_ports import Engine
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Journals, Work
 from resticwrap.services.recording import Recorder
@@ -107,7 +108,9 @@ class Context(Records):
     manifests: Manifests
     recorder: Recorder
     locks: HostLocks
-    sources: Callable[[Domain], Source]
+    sources: Callable[[str, Domain], Source]
+    engines: Callable[[str, Domain], Engine | None]
+    """The database of a domain, by its name and policy; None where its source is none."""
     watcher: Watcher
     telling: Callable[[Job], AbstractContextManager[None]]
     """The time in which a job is at work and told of: its story, and how far it is."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from resticwrap import errors
 from resticwrap.model.base import Time
 from resticwrap.model.kit import KitState
-from resticwrap.model.policy import Domain
+from resticwrap.model.policy import Domain, roots_of
 from resticwrap.model.reports import Check, DoctorReport, LockInfo
 from resticwrap.model.swap import Journal
 from resticwrap.planning import inplace
@@ -100,8 +100,7 @@ def space(places: Mapping[str, tuple[Path, int]]) -> list[Check]:
 def sources(domains: Mapping[str, Domain]) -> list[Check]:
     """Whether every root is there and may be read by us."""
     checks = []
-    for name, domain in domains.items():
-        root = domain.source.root
+    for name, root in roots_of(domains).items():
         if not os.path.exists(root):  # Path.exists raises where a folder on the way may not be entered
             checks.append(
                 Check(
@@ -128,11 +127,7 @@ def sources(domains: Mapping[str, Domain]) -> list[Check]:
 def other_disk(target: Path, domains: Mapping[str, Domain], device: Callable[[Path], int]) -> list[Check]:
     """A local target on the disk of what it protects is lost together with it."""
     own = device(target)
-    same = [
-        name
-        for name, domain in domains.items()
-        if os.path.exists(domain.source.root) and device(domain.source.root) == own
-    ]
+    same = [name for name, root in roots_of(domains).items() if os.path.exists(root) and device(root) == own]
     if not same:
         return [ok("disk", f"{target} is on another disk than what it protects")]
     named = ", ".join(same[:3]) + (" …" if len(same) > 3 else "")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resticwrap import errors, settings
-from resticwrap.model.policy import LocalTarget
+from resticwrap.model.policy import LocalTarget, roots_of
 from resticwrap.planning import outside
 from resticwrap.planning.outside import Facts
 from resticwrap.services.outside import Wish
@@ -73,7 +73,7 @@ def gather(read: settings.Settings, keepers: Keepers, wish: Wish, restic: Path, 
         credentials=credentials,
         writes=tuple(written),
         targets=targets,
-        roots=tuple(domain.source.root for domain in then.domains.values()),
+        roots=tuple(roots_of(then.domains).values()),
         zone=then.schedule.time_zone,
         user=wish.user,
         starts=then.recovery.system.health is not None,

@@ -284,10 +284,10 @@ class Look:
     def _alive(self, domain: str, path: bytes, size: int) -> bool:
         """Whether the live source has a file of that size there; of a folder, whether it has it."""
         policy = self.context.settings.domains.get(domain)
-        if policy is None or self.tier != "hot":
+        if policy is None or policy.is_database or self.tier != "hot":
             return False
         try:
-            look = self.context.sources(policy).look()
+            look = self.context.sources(domain, policy).look()
             found = os.lstat(os.path.join(look.cwd, path.strip(b"/")))
         except (errors.Failure, OSError):
             return False

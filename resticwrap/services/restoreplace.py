@@ -11,7 +11,7 @@ import msgspec
 from resticwrap import errors
 from resticwrap.model.job import Job
 from resticwrap.model.objects import show_path
-from resticwrap.model.policy import LocalTarget
+from resticwrap.model.policy import LocalTarget, roots_of
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
 from resticwrap.model.swap import InPlaceResult, Piece, Safety, Unsaved
 from resticwrap.planning import inplace as decide
@@ -244,7 +244,7 @@ def pieces(context: Context, choices: Sequence[Choice], *, force: bool) -> tuple
     Raises RestoreRefused where another domain of the policy lives at or below such a place, and without `force` where
     owners could not be brought back.
     """
-    roots = {name: os.path.realpath(os.fsencode(one.source.root)) for name, one in context.settings.domains.items()}
+    roots = {name: os.path.realpath(os.fsencode(root)) for name, root in roots_of(context.settings.domains).items()}
     found: list[Piece] = []
     notes: list[str] = []
     for choice in choices:

@@ -22,6 +22,7 @@ from resticwrap.model.base import Time
 from resticwrap.model.evidence import Chain
 from resticwrap.model.job import Job, Manifest
 from resticwrap.model.kit import Kit, SystemDomain, SystemReport
+from resticwrap.model.policy import roots_of
 from resticwrap.model.snapshot import Snapshot, TierName
 from resticwrap.model.swap import BESIDE_PREFIX
 from resticwrap.planning import owners
@@ -499,7 +500,7 @@ class _System:
             next=planning.next_steps(
                 self.place.root,
                 self.place.environment,
-                {one.domain: settings.domains[one.domain].source.root for one in domains},
+                roots_of({one.domain: settings.domains[one.domain] for one in domains}),
                 self.place.policies,
                 self.place.password,
                 original.password_file,

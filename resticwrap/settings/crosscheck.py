@@ -55,9 +55,11 @@ def roots(domains: "DomainsFile", tree: Item) -> Iterable[Problem]:
     """No two domains are the very same folder. One may lie inside another."""
     seen: dict[Path, str] = {}
     for name, domain in domains.domains.items():
+        if domain.source.root is None or domain.source.type == "secrets":
+            continue
         first = seen.setdefault(domain.source.root, name)
         if first != name:
-            path = ("domains", name, "source", "root")
+            path = ("domains", name, "source", "path" if domain.source.type == "sqlite" else "root")
             yield _at(DOMAINS, tree, path, f"is the same folder as the root of domain {first}")
 
 
@@ -79,7 +81,7 @@ def local_target(name: str, target: "Target", item: Item, domains: "Mapping[str,
     if target.provider != "local":
         return
     line = locate(item, ("path",)).line
-    for wrong in within(target.path, {one: domain.source.root for one, domain in domains.items()}, domains):
+    for wrong in within(target.path, _roots(domains), domains):
         yield Problem(TARGETS, line, dotted(("targets", name, "path")), wrong)
 
 
@@ -87,15 +89,22 @@ def really_apart(name: str, target: "Target", domains: "Mapping[str, Domain]") -
     """The same by where the paths really lead now, symlinks resolved: for when they are used."""
     if target.provider != "local":
         return []
-    roots = {one: Path(os.path.realpath(domain.source.root)) for one, domain in domains.items()}
+    roots = {one: Path(os.path.realpath(root)) for one, root in _roots(domains).items()}
     wrong = within(Path(os.path.realpath(target.path)), roots, domains)
     return [Problem(TARGETS, 0, dotted(("targets", name, "path")), f"really {said}") for said in wrong]
 
 
+def _roots(domains: "Mapping[str, Domain]") -> dict[str, Path]:
+    """The folders that a target may not lie in: of secrets only the named files are backed up."""
+    from resticwrap.model.policy import roots_of
+
+    return roots_of({name: one for name, one in domains.items() if one.source.type != "secrets"})
+
+
 def within(path: Path, roots: Mapping[str, Path], domains: "Mapping[str, Domain]") -> Iterable[str]:
     """What is wrong with where a target's folder lies: a repository inside a domain would back itself up."""
-    for name, domain in domains.items():
-        root = roots[name]
+    for name, root in roots.items():
+        domain = domains[name]
         if path.is_relative_to(root) and not excluded(path, root, domain.excludes):
             yield f"lies inside the root of domain {name}, which would back up its own backups; exclude it there"
         elif root.is_relative_to(path) and root != path:

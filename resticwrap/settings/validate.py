@@ -10,9 +10,11 @@ from resticwrap.settings.variables import Expander, Variables
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from resticwrap.model.policy import Frozen, Target
+    from resticwrap.model.frozen import Frozen
+    from resticwrap.model.policy import Target
 
 M = TypeVar("M", bound="Frozen")
+SOURCE, TYPES = "source", ("files", "secrets", "postgres", "mysql", "sqlite")
 
 WANTED = {
     "int": "must be a whole number",
@@ -77,18 +79,20 @@ def _follows(loc: PathOfKey, path: PathOfKey, failed: list[PathOfKey]) -> bool:
 
 
 def _problem(model: "type[Frozen]", file: str, item: Item, path: PathOfKey, detail: "ErrorDetails") -> Problem:
-    loc = tuple(part for part in detail["loc"] if part != "[key]")
+    tagged = tuple(part for part in detail["loc"] if part != "[key]")
+    # Where a source may be of several types, the type stands in the path as well.
+    loc = tuple(part for at, part in enumerate(tagged) if not (at and tagged[at - 1] == SOURCE and part in TYPES))
     found = locate(item, loc)
-    return Problem(file, found.line, dotted((*path, *loc)), _message(model, item, loc, detail))
+    return Problem(file, found.line, dotted((*path, *loc)), _message(model, item, loc, tagged, detail))
 
 
-def _message(model: "type[Frozen]", item: Item, loc: PathOfKey, detail: "ErrorDetails") -> str:
+def _message(model: "type[Frozen]", item: Item, loc: PathOfKey, tagged: PathOfKey, detail: "ErrorDetails") -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "missing":
-        what = getattr(_fields(model, loc[:-1]).get(str(loc[-1])), "description", None)
+        what = getattr(_fields(model, tagged[:-1]).get(str(loc[-1])), "description", None)
         return f"is required: {what}" if what else "is required"
     if kind == "extra_forbidden":
-        return _unknown(sorted(_fields(model, loc[:-1])), str(loc[-1]))
+        return _unknown(sorted(_fields(model, tagged[:-1])), str(loc[-1]))
     if kind == "value_error":
         return str(context["error"])  # raised by a validator of ours
     if loc and (found := locate(item, loc)) is not locate(item, loc[:-1]) and found.value is None:
@@ -104,6 +108,8 @@ def _wording(kind: str, context: Mapping[str, Any]) -> str:
             return WORDS.get(context["pattern"], f"must match {context['pattern']}")
         case "literal_error":
             return f"must be {context['expected']}"
+        case "source_type":
+            return f"must be {', '.join(TYPES[:-1])} or {TYPES[-1]}"
         case "greater_than_equal":
             return f"must be at least {context['ge']}"
         case "less_than_equal":
@@ -131,7 +137,10 @@ def _fields(model: "type[Frozen]", loc: PathOfKey) -> Mapping[str, Any]:
     while rest and found is not None:
         field = _by_alias(found).get(str(rest.pop(0)))
         found, container = _model_in(field.annotation) if field is not None else (None, False)
-        if container and rest:
+        if rest and field is not None and (one := _tagged(field.annotation, str(rest[0]))) is not None:
+            found = one
+            rest.pop(0)
+        elif container and rest:
             rest.pop(0)  # the name or the number of the element
     return _by_alias(found) if found is not None else {}
 
@@ -140,9 +149,19 @@ def _by_alias(model: "type[Frozen]") -> Mapping[str, Any]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
+def _tagged(annotation: Any, tag: str) -> "type[Frozen] | None":
+    """The model that a union holds under this tag."""
+    from pydantic import Tag
+
+    parts = get_args(annotation)
+    if any(isinstance(part, Tag) and part.tag == tag for part in parts):
+        return _model_in(parts[0])[0]
+    return next((found for part in parts if (found := _tagged(part, tag)) is not None), None)
+
+
 def _model_in(annotation: Any) -> "tuple[type[Frozen] | None, bool]":
     """The model that a field's type holds, and whether it holds several of it."""
-    from resticwrap.model.policy import Frozen
+    from resticwrap.model.frozen import Frozen
 
     if isinstance(annotation, type) and issubclass(annotation, Frozen):
         return annotation, False

@@ -1,9 +1,12 @@
 """The effective policy with its secrets masked, and the JSON Schema of the files."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from resticwrap.settings.loading import Settings
+
+if TYPE_CHECKING:
+    from resticwrap.model.frozen import Frozen
 
 FileName = Literal["targets", "domains", "tiers", "schedule", "gates", "recovery", "alerts"]
 MASK = "**********"
@@ -59,7 +62,7 @@ def json_schema(file: FileName | None = None) -> dict[str, Any]:
 
     from resticwrap.model.alerting import AlertsFile
     from resticwrap.model.assurance import GatesFile, RecoveryFile
-    from resticwrap.model.policy import DomainsFile, Frozen, ScheduleFile, TargetsFile, TiersFile
+    from resticwrap.model.policy import DomainsFile, ScheduleFile, TargetsFile, TiersFile
 
     models: dict[FileName, type[Frozen]] = {
         "targets": TargetsFile,

@@ -27,9 +27,11 @@ from resticwrap.model import (
     alerts,
     assurance,
     audit,
+    dbreports,
     drill,
     drills,
     evidence,
+    frozen,
     gate,
     hosts,
     job,
@@ -432,7 +434,7 @@ def test_yaml_examples_load(document: str, tmp_path: Path) -> None:
 def test_every_policy_key_is_documented() -> None:
     """docs/policies.md names every key that a policy file may have."""
     named = [*vars(policy).values(), *vars(assurance).values(), *vars(alerting).values()]
-    models = [found for found in named if isinstance(found, type) and issubclass(found, policy.Frozen)]
+    models = [found for found in named if isinstance(found, type) and issubclass(found, frozen.Frozen)]
     keys = {field.alias or name for model in models for name, field in model.model_fields.items()}
     text = docs.text_of("docs/policies.md")
     assert not {key for key in keys if not re.search(rf"\b{key}\b", text)}
@@ -507,6 +509,7 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
         schedule,
         hosts,
         alerts,
+        dbreports,
     )
     return {
         name: found

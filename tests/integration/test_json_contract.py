@@ -337,6 +337,10 @@ RECOVER_PLAN = {
     "notes": list,
 }  # fmt: skip
 ELSEWHERE: dict[str, Any] = {
+    "db restore": {
+        "job": JOB, "domain": str, "snapshot": str, "time": str, "notes": list,
+        "databases": [{"database": str, "name": str, "tables": int, "rows": int, "wrong": list}],
+    },
     "recover-deleted": {
         "job": {**JOB, "finished_at": str}, "plan": RECOVER_PLAN, "brought_back": int, "notes": list,
         "tiers": [{"tier": str, "ok": bool, "snapshots": int, "lost": list, "errors": int, "messages": list,

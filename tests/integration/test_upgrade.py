@@ -15,6 +15,7 @@ from resticwrap import errors
 from resticwrap.bootstrap import House
 from resticwrap.clock import FixedClock, SystemClock
 from resticwrap.model.job import Job
+from resticwrap.model.policy import roots_of
 from resticwrap.model.upgrade import UpgradeReport
 from resticwrap.services import gate, prune, restoreplace, upgrade
 from resticwrap.services.backup import backup, plan
@@ -102,7 +103,7 @@ def test_rolled_back_but_for_one(proven: Lab, monkeypatch: pytest.MonkeyPatch) -
     """A rollback that leaves a domain out, because rw itself lives on it, does not say that everything is back."""
     with proven.house() as built:
         first, *_ = built.context.settings.domains.values()
-        monkeypatch.setattr(restoreplace, "own_places", lambda _: [first.source.root / "state"])
+        monkeypatch.setattr(restoreplace, "own_places", lambda _: [roots_of({"first": first})["first"] / "state"])
         report = run(built, *shell(proven, 0), drill=failing, rollback=True, force=bool(answer()))
         left = next(iter(built.context.settings.domains))
     assert not report.upgrade.rolled_back and report.upgrade.rollback

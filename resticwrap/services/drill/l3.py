@@ -15,6 +15,7 @@ import msgspec
 from resticwrap import errors
 from resticwrap.model.base import from_json, to_json
 from resticwrap.model.kit import Kit, SystemReport, drilled
+from resticwrap.model.policy import roots_of
 from resticwrap.planning import system as planning
 from resticwrap.services import kit as kits
 from resticwrap.services import restoreplace, system
@@ -58,7 +59,7 @@ def _handed_over(context: Context) -> Kit:
 def _refuse(context: Context, folder: Path) -> None:
     """Raises RestoreRefused where the scratch place and what lives are not apart."""
     settings = context.settings
-    living: dict[str, Path] = {f"the live data of {name}": one.source.root for name, one in settings.domains.items()}
+    living: dict[str, Path] = {f"the live data of {name}": root for name, root in roots_of(settings.domains).items()}
     living["the policies"] = settings.folder
     living |= {f"what rw itself lives on ({path.name})": path for path in restoreplace.own_places(context)}
     if met := planning.overlap(folder, living):
@@ -75,7 +76,7 @@ def _refuse(context: Context, folder: Path) -> None:
 def _points_at(context: Context, environment: Mapping[str, str]) -> str:
     """The name of a variable that leads to live state, a live catalogue or live data; empty where none does."""
     settings = context.settings
-    live = {str(settings.state_dir), *(str(domain.source.root) for domain in settings.domains.values())}
+    live = {str(settings.state_dir), *map(str, roots_of(settings.domains).values())}
     live |= {url for url in (settings.catalog_url(),) if url}
     for name, value in environment.items():
         if name in OF_THE_LIVE_ONE or any(p in value for p in live):

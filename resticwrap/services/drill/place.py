@@ -16,7 +16,7 @@ from pathlib import Path
 from resticwrap import errors
 from resticwrap.model.drill import drill_details
 from resticwrap.model.job import Job
-from resticwrap.model.policy import LocalTarget
+from resticwrap.model.policy import LocalTarget, roots_of
 from resticwrap.services.context import Context
 from resticwrap.services.leftovers import SCRATCH, ended
 
@@ -75,8 +75,8 @@ def inside(path: Path, root: Path) -> bool:
 
 def _living(context: Context) -> Iterator[tuple[str, Path]]:
     settings = context.settings
-    for name, domain in settings.domains.items():
-        yield f"the live data of {name}", domain.source.root
+    for name, root in roots_of(settings.domains).items():
+        yield f"the live data of {name}", root
     yield "rw's state directory", settings.state_dir
     yield "restic's cache", settings.cache_dir
     if isinstance(context.target, LocalTarget):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resticwrap.model.job import DomainOutcome, DomainRun, ErrorInfo, LatestDomain, Outcome
-from resticwrap.model.policy import Domain
+from resticwrap.model.policy import Domain, roots_of
 from resticwrap.model.reports import BackupPlan
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.planning.backup import exit_code_of, outcome_of, overlap, plan_backup, startable
@@ -28,7 +28,7 @@ def planned(
     target: str, type: SnapshotType, domains: Mapping[str, Domain], latest: Mapping[str, LatestDomain], parallel: int
 ) -> BackupPlan:
     """The plan where no root is a link."""
-    roots = {name: one.source.root for name, one in domains.items()}
+    roots = roots_of(domains)
     return plan_backup(target, type, domains, latest, parallel, roots)
 
 
@@ -85,6 +85,7 @@ def test_every_domain_runs_once_and_none_beside_an_overlapping_one(
 ) -> None:
     """Whichever ends first: within the limit, never two overlapping roots side by side, nothing waits for ever."""
     plan = planned("main", "incremental", domains, {}, parallel)
+    roots = roots_of(domains)
     order: list[str] = []
     done: set[str] = set()
     while len(done) < len(plan.domains):
@@ -93,7 +94,7 @@ def test_every_domain_runs_once_and_none_beside_an_overlapping_one(
         assert 0 < len(running) <= parallel
         for one in running:
             for other in running:
-                assert one == other or not overlap(domains[one].source.root, domains[other].source.root)
+                assert one == other or not overlap(roots[one], roots[other])
         done.add(chance.choice(running))
     assert sorted(order) == sorted(domains)
     assert startable(plan, order, done) == []

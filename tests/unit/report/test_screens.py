@@ -14,7 +14,6 @@ from resticwrap.model.assurance import Gates, RecoveryFile
 from resticwrap.model.policy import (
     ColdTier,
     Domain,
-    FilesSource,
     HotTier,
     Keep,
     LocalTarget,
@@ -33,6 +32,7 @@ from resticwrap.model.reports import (
     StatusReport,
     UnlockReport,
 )
+from resticwrap.model.sources import FilesSource
 from resticwrap.report import layout, text
 from tests.unit.report import samples
 from tests.unit.report.screens import SCREENS, draw

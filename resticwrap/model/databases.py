@@ -1,0 +1,71 @@
+"""Databases as they are dumped: what a dump holds, and what the program that makes one is told and says."""
+
+from typing import Literal
+
+from resticwrap.model.base import Value
+
+Engine = Literal["postgres", "mysql", "sqlite"]
+
+
+class TableFacts(Value, frozen=True):
+    """The content of one table in a dump: `name` as the dump writes it (for PostgreSQL with its columns), how many
+    rows, how many bytes of text, and the sha256 over that text, in hex."""
+
+    name: str
+    rows: int
+    size: int
+    digest: str
+
+
+class DatabaseFacts(Value, frozen=True):
+    """One database in a dump. `schema_digest` is the sha256 over all that is not rows, without comments."""
+
+    name: str
+    tables: tuple[TableFacts, ...] = ()
+    schema_digest: str = ""
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables)
+
+
+class DatabaseHead(Value, frozen=True):
+    """What it takes to make an empty database like the dumped one: the words of CREATE DATABASE, by their names, and
+    what is to be set on it afterwards (SQL, in which `{}` stands for its name)."""
+
+    name: str
+    options: dict[str, str] = {}
+    after: tuple[str, ...] = ()
+
+
+class DumpFacts(Value, frozen=True):
+    """What a whole dump holds. `client` and `server` are versions, such as `15.18`."""
+
+    engine: Engine
+    server: str
+    client: str = ""
+    databases: tuple[DatabaseFacts, ...] = ()
+
+
+class DumpOrder(Value, frozen=True):
+    """What `sources/produce.py` is told: which engine, the folder of the client's programs, the words that go before
+    each of them (`docker exec …`), the environment that they get (it holds secrets), and what is to be dumped.
+    `databases` empty: all."""
+
+    engine: Engine
+    domain: str
+    binaries: str = ""
+    before: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    databases: tuple[str, ...] = ()
+    exclude_data: tuple[str, ...] = ()
+
+
+class DumpSaid(Value, frozen=True):
+    """What it says when it ends: nothing at all where it was killed. `kind` is that of an error."""
+
+    ok: bool = False
+    kind: str = ""
+    message: str = ""
+    hint: str = ""
+    facts: DumpFacts | None = None

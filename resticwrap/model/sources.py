@@ -1,0 +1,240 @@
+"""What an operator writes of where a domain's data is: a folder, files of secrets, a database.
+
+Every source has a `root`, the path where it lies on this machine (None: it is not a path), and a `place`, which says
+where it is and holds no secret.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Discriminator, Field, SecretStr, Tag, field_validator, model_validator
+
+from resticwrap.model.fields import AbsolutePath, Duration, Secret
+from resticwrap.model.frozen import Frozen
+
+CONTAINER = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
+DATABASE = r"^[^\x00/\\]{1,63}$"
+
+
+def named(value: Path) -> Path:
+    """A path whose last part is a name, so that it can be backed up by it."""
+    if not value.name:
+        raise ValueError("must be something with a name, not the root of the file system")
+    return value
+
+
+class FilesSource(Frozen):
+    """Files below one root, which is backed up by its name from its parent directory."""
+
+    type: Literal["files"] = "files"
+    root: AbsolutePath
+
+    _named = field_validator("root")(named)
+
+    @property
+    def place(self) -> str:
+        return str(self.root)
+
+
+class SecretsSource(Frozen):
+    """Files that hold secrets, such as `.env.prod`: these alone of what lies below `root`."""
+
+    type: Literal["secrets"]
+    root: AbsolutePath
+    files: Annotated[tuple[str, ...], Field(min_length=1, description="paths relative to root")]
+
+    _named = field_validator("root")(named)
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            path = Path(text)
+            if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in text:
+                raise ValueError("must be paths below root")
+        clean = tuple(str(Path(text)) for text in value)
+        if len(set(clean)) != len(clean):
+            raise ValueError("names a file twice")
+        return clean
+
+    @property
+    def place(self) -> str:
+        return str(self.root)
+
+
+class Query(Frozen):
+    """What a drill asks the restored database: one value, and what it must be."""
+
+    sql: Annotated[str, Field(min_length=1, description="a query that gives one value")]
+    database: Annotated[str, Field(pattern=DATABASE)] | None = Field(
+        default=None, description="which one, where a domain has several"
+    )
+    equals: str | int | float | bool | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "Query":
+        if self.equals is None and self.at_least is None and self.at_most is None:
+            raise ValueError("must expect something: equals, at_least or at_most")
+        if self.equals is not None and (self.at_least is not None or self.at_most is not None):
+            raise ValueError("give equals, or bounds, not both")
+        return self
+
+
+class Container(Frozen):
+    """Where the server runs in a container: by its name, or as a service of a compose project."""
+
+    name: Annotated[str, Field(pattern=CONTAINER)] | None = None
+    service: Annotated[str, Field(pattern=CONTAINER)] | None = None
+    project: AbsolutePath | None = Field(default=None, description="the folder with the compose file, for `service`")
+
+    @model_validator(mode="after")
+    def _one(self) -> "Container":
+        if (self.name is None) == (self.service is None):
+            raise ValueError("give either name or service")
+        if (self.service is None) != (self.project is None):
+            raise ValueError("service and project go together")
+        return self
+
+    @property
+    def place(self) -> str:
+        return self.name or f"{self.project}:{self.service}"
+
+
+class Scratch(Frozen):
+    """The server that a drill loads the database into, and takes down again."""
+
+    by: Literal["auto", "local", "container"] = Field(
+        default="auto", description="local: programs of this machine; auto: these where they are there"
+    )
+    image: str | None = Field(default=None, description="for a container; that of the live one where not given")
+    bin: AbsolutePath | None = Field(default=None, description="the folder of the server's programs")
+
+
+class WalRule(Frozen):
+    """How the write-ahead log is kept, for restores to a moment."""
+
+    slot: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,63}$")] = Field(
+        default="resticwrap", description="the replication slot that keeps what was not fetched yet"
+    )
+    max_age: Duration | None = Field(default=None, description="a base backup that is older is followed by a new one")
+
+
+class ServerSource(Frozen):
+    """What the sources of database servers share."""
+
+    url: Secret | None = Field(default=None, description="where the server is, with its user", repr=False)
+    password: Secret | None = Field(default=None, description="instead of one in the URL")
+    container: Container | None = None
+    user: str | None = Field(default=None, description="the server's user, where there is no URL")
+    database: Annotated[str, Field(pattern=DATABASE)] | None = Field(
+        default=None, description="which one; that of the URL where not given"
+    )
+    all: bool = Field(default=False, description="every database of the server")
+    exclude_data: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="tables of which only the definition is kept"
+    )
+    bin: AbsolutePath | None = Field(default=None, description="the folder of the client's programs")
+    scratch: Scratch = Field(default_factory=Scratch)
+    queries: tuple[Query, ...] = ()
+
+    @property
+    def root(self) -> None:
+        return None
+
+    @model_validator(mode="after")
+    def _where(self) -> "ServerSource":
+        if (self.url is None) == (self.container is None):
+            raise ValueError("give either url or container")
+        if self.all == bool(self.database or self._of_url()):
+            raise ValueError("give either a database or `all: true`")
+        return self
+
+    def _of_url(self) -> str:
+        return urlsplit(self.url.get_secret_value()).path.lstrip("/") if self.url else ""
+
+    @property
+    def name(self) -> str | None:
+        """The one database that is backed up; None: all of them."""
+        from urllib.parse import unquote
+
+        return self.database or unquote(self._of_url()) or None
+
+    @property
+    def place(self) -> str:
+        kind: str = getattr(self, "type", "database")
+        if self.container:
+            return f"{kind} in {self.container.place}/{self.name or '*'}"
+        assert self.url is not None
+        parts = urlsplit(self.url.get_secret_value())
+        socket = re.search(r"(?:^|&)(?:host|socket|unix_socket)=([^&]+)", parts.query)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{kind}://{parts.hostname or (socket[1] if socket else '')}{port}/{self.name or '*'}"
+
+
+class PostgresSource(ServerSource):
+    """A PostgreSQL server, one database of it or all. `url` is libpq's: `postgresql://user@host/db`, or
+    `postgresql:///db?host=/run/postgresql` for a local socket."""
+
+    type: Literal["postgres"]
+    mode: Literal["dump", "wal"] = Field(
+        default="dump", description="wal: a base backup and the log, for restores to a moment"
+    )
+    wal: WalRule = Field(default_factory=WalRule)
+
+
+class MysqlSource(ServerSource):
+    """A MySQL or MariaDB server: `mysql://user@host/db`, or `mysql://user@localhost/db?socket=/run/mysqld/mysqld.sock`."""
+
+    type: Literal["mysql"]
+
+
+class SqliteSource(Frozen):
+    """A SQLite file, copied by its own online backup while others write."""
+
+    type: Literal["sqlite"]
+    path: AbsolutePath
+    queries: tuple[Query, ...] = ()
+
+    _named = field_validator("path")(named)
+
+    @property
+    def root(self) -> Path:
+        return self.path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+
+def _kind(value: Any) -> str:
+    found = value.get("type", "files") if isinstance(value, dict) else getattr(value, "type", "files")
+    return found if isinstance(found, str) else ""
+
+
+Source = Annotated[
+    Annotated[FilesSource, Tag("files")]
+    | Annotated[SecretsSource, Tag("secrets")]
+    | Annotated[PostgresSource, Tag("postgres")]
+    | Annotated[MysqlSource, Tag("mysql")]
+    | Annotated[SqliteSource, Tag("sqlite")],
+    Discriminator(
+        _kind,
+        custom_error_type="source_type",
+        custom_error_message="must be files, secrets, postgres, mysql or sqlite",
+    ),
+]
+DatabaseSource = PostgresSource | MysqlSource | SqliteSource
+DATABASES = (PostgresSource, MysqlSource, SqliteSource)
+
+
+def secret_of(value: SecretStr | None) -> str:
+    """Its text; empty where there is none."""
+    return value.get_secret_value() if value is not None else ""

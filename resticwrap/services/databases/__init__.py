@@ -1,0 +1,1 @@
+"""Databases: out of a snapshot into a server, asked, compared, exchanged."""

@@ -1,0 +1,62 @@
+"""A dump as it comes out of a snapshot: piece by piece, never whole on disk."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+from resticwrap import errors
+from resticwrap.model.databases import DumpFacts
+from resticwrap.planning import dumps
+from resticwrap.services.choosing import Choice
+from resticwrap.services.context import Context
+
+PIECE = 1 << 20
+LAST_BLOBS = 8
+"""So many blobs from the end are looked into for a dump's facts."""
+
+
+def pieces(context: Context, choice: Choice, path: bytes = b"") -> Iterator[bytes]:
+    """The bytes of a file of a snapshot (its root where none is named). Raises what went wrong while it was read, at
+    the latest after its last piece: whoever acts on it before the end must be able to take that back."""
+    reading, writing = os.pipe()
+    trouble: list[BaseException] = []
+    repository = context.repositories[choice.tier]
+
+    def dump() -> None:
+        try:
+            repository.dump(choice.snapshot.id, path or choice.root, writing)
+        except BaseException as error:  # noqa: BLE001 - raised again below, where it is waited for
+            trouble.append(error)
+        finally:
+            os.close(writing)
+
+    thread = threading.Thread(target=dump, name="dump", daemon=True)
+    thread.start()
+    ended = False
+    try:
+        while piece := os.read(reading, PIECE):
+            yield piece
+        ended = True
+    finally:
+        os.close(reading)  # where nobody wants the rest, restic ends of it
+        thread.join()
+    if ended and trouble:
+        raise trouble[0]
+
+
+def facts(context: Context, choice: Choice, path: bytes = b"") -> DumpFacts:
+    """What a dump holds, as it was told when it was made. Raises Damaged where that cannot be read."""
+    repository = context.repositories[choice.tier]
+    trees = choice.trees or repository.trees()
+    entry = next(iter(trees.walk(choice.snapshot.tree, path or choice.root)), None)
+    tail = b""
+    for blob in reversed(entry.content[-LAST_BLOBS:] if entry else ()):
+        tail = trees.blob(blob) + tail
+        with suppress(ValueError):
+            if (found := dumps.facts_of(tail)) is not None:
+                return found
+    raise errors.Damaged(
+        f"Snapshot {choice.snapshot.original[:8]} of {choice.domain} does not say what its dump holds.",
+        hint=f"rw ls --domain {choice.domain} --snapshot {choice.snapshot.original[:8]}",
+    )
