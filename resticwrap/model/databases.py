@@ -47,6 +47,16 @@ class DumpFacts(Value, frozen=True):
     databases: tuple[DatabaseFacts, ...] = ()
 
 
+class PutBack(Value, frozen=True):
+    """How rows were put back: how many were given, how many are in the table now, and whose keys were taken (some of
+    them by name, and how many)."""
+
+    rows: int
+    inserted: int
+    conflicts: tuple[str, ...] = ()
+    conflict_count: int = 0
+
+
 class DumpOrder(Value, frozen=True):
     """What `sources/produce.py` is told: which engine, the folder of the client's programs, the words that go before
     each of them (`docker exec …`), the environment that they get (it holds secrets), and what is to be dumped.

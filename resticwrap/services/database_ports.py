@@ -1,11 +1,11 @@
 """What services need of databases, as Protocols. `sources/` implements them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from resticwrap.model.databases import DatabaseFacts, DatabaseHead
+from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.model.databases import Engine as EngineName
 
 
@@ -44,6 +44,18 @@ class Server(Protocol):
     def facts(self, name: str) -> DatabaseFacts:
         """What a database holds now, read as a dump reads it, so that it compares with what a dump says."""
 
+    def tables(self, name: str) -> Sequence[str]:
+        """The tables of a database, as its dump names them (schema and name, quoted where that is needed), sorted."""
+
+    def rows(self, name: str, table: str, where: str | None) -> Iterator[bytes]:
+        """The rows of a table as CSV (RFC 4180) in UTF-8, a line of column names first: NULL is an empty field, an
+        empty text is `""`. `where` is SQL of the operator's own. Raises LoadFailed where it is not understood."""
+
+    def put_back(self, name: str, table: str, csv: Iterable[bytes], *, skip_conflicts: bool, dry_run: bool) -> PutBack:
+        """Insert rows of such CSV into a table, all in one transaction. A row whose key (of any unique constraint) is
+        taken is a conflict: with `skip_conflicts` it is left out, else nothing is inserted; with `dry_run` nothing is
+        in any case. Raises LoadFailed, with nothing changed, where a row does not fit."""
+
     def exchange(self, live: str, beside: str, kept: str) -> None:
         """Give `live` the name `kept`, and `beside` the name `live`: both or neither, whenever it is cut off. Whoever
         is connected to either is disconnected. Where there is no `live`, `beside` takes the name alone."""
@@ -58,6 +70,9 @@ class Engine(Protocol):
     @property
     def name(self) -> str | None:
         """The one database of the domain; None: all of the server."""
+
+    def only(self, body: Iterable[bytes], tables: Collection[str]) -> Iterator[bytes]:
+        """Of one database's part of a dump: every definition that its rows need, and the rows of these tables alone."""
 
     def live(self) -> Server:
         """The server that the policy names. Nothing is asked of it yet."""

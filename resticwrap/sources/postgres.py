@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from resticwrap import errors, process
 from resticwrap.cancel import Cancel
 from resticwrap.model.base import from_json, to_json
-from resticwrap.model.databases import DatabaseFacts, DatabaseHead, DumpOrder, DumpSaid, Engine
+from resticwrap.model.databases import DatabaseFacts, DatabaseHead, DumpOrder, DumpSaid, Engine, PutBack
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import PostgresSource, secret_of
 from resticwrap.ports import BackupResult, Look, Material
@@ -163,6 +163,15 @@ class PostgresServer:
             raise failure(said, self._place, lambda said: errors.DumpFailed(f"{name} cannot be read whole: {said}."))
         return digest.facts()
 
+    def tables(self, name: str) -> Sequence[str]:
+        raise NotImplementedError
+
+    def rows(self, name: str, table: str, where: str | None) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def put_back(self, name: str, table: str, csv: Iterable[bytes], *, skip_conflicts: bool, dry_run: bool) -> PutBack:
+        raise NotImplementedError
+
     def exchange(self, live: str, beside: str, kept: str) -> None:
         raise NotImplementedError
 
@@ -227,6 +236,9 @@ class PostgresDomain:
     @property
     def name(self) -> str | None:
         return self._source.name
+
+    def only(self, body: Iterable[bytes], tables: Collection[str]) -> Iterator[bytes]:
+        raise NotImplementedError
 
     def live(self) -> PostgresServer:
         return PostgresServer(self._access, self._source.place, self._cancel)

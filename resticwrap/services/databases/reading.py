@@ -3,7 +3,8 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from resticwrap import errors
 from resticwrap.model.databases import DumpFacts
@@ -43,6 +44,20 @@ def pieces(context: Context, choice: Choice, path: bytes = b"") -> Iterator[byte
         thread.join()
     if ended and trouble:
         raise trouble[0]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A snapshot's databases: what they held, and their parts, each to be read before the next is asked for."""
+
+    facts: DumpFacts
+    sections: Iterator[dumps.Section]
+
+
+@contextmanager
+def opened(context: Context, choice: Choice) -> Iterator[Opened]:
+    """What a snapshot of a database holds, whatever its form. Raises Damaged where it is none."""
+    yield Opened(facts(context, choice), dumps.sections(pieces(context, choice)))
 
 
 def facts(context: Context, choice: Choice, path: bytes = b"") -> DumpFacts:

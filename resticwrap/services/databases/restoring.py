@@ -7,9 +7,8 @@ import msgspec
 from resticwrap import errors
 from resticwrap.model.databases import DatabaseFacts
 from resticwrap.model.dbreports import DbRestoreReport, RestoredDatabase
-from resticwrap.planning import dumps
 from resticwrap.services import interrupted
-from resticwrap.services.choosing import Choice, Wish, choose, notes_of
+from resticwrap.services.choosing import Wish, choose, notes_of
 from resticwrap.services.context import Context
 from resticwrap.services.database_ports import Engine, Server
 from resticwrap.services.databases import reading
@@ -35,10 +34,9 @@ def restore(context: Context, wish: Wish, into: Into) -> DbRestoreReport:
     interrupted.close(context)
     (choice,) = choose(context, wish)
     engine = engine_of(context, choice.domain)
-    said = {one.name: one for one in reading.facts(context, choice).databases}
     job = msgspec.structs.replace(context.new_job("restore"), details={"database": choice.domain})
-    with context.running(job) as job:
-        done = tuple(_load(context, job.id, choice, engine.live(), into, said))
+    with context.running(job) as job, reading.opened(context, choice) as found:
+        done = tuple(_load(job.id, found, engine.live(), into))
         job = msgspec.structs.replace(
             job,
             outcome="ok" if all(one.ok for one in done) else "partial",
@@ -52,11 +50,10 @@ def restore(context: Context, wish: Wish, into: Into) -> DbRestoreReport:
     )  # fmt: skip
 
 
-def _load(
-    context: Context, job: str, choice: Choice, server: Server, into: Into, said: dict[str, DatabaseFacts]
-) -> list[RestoredDatabase]:
+def _load(job: str, found: reading.Opened, server: Server, into: Into) -> list[RestoredDatabase]:
+    said = {one.name: one for one in found.facts.databases}
     done = []
-    for section in dumps.sections(reading.pieces(context, choice)):
+    for section in found.sections:
         if section.head is None:
             server.take_globals(section.body, only_missing=True)
             continue
