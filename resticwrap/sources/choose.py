@@ -14,7 +14,7 @@ def source_of(domain: str, policy: Domain, state_dir: Path, cancel: Cancel) -> S
     """How a domain is captured."""
     source = policy.source
     if isinstance(source, PostgresSource):
-        from resticwrap.sources.postgres import PostgresDomain
+        from resticwrap.sources.postgres.domain import PostgresDomain
 
         return PostgresDomain(domain, source, cancel)
     if isinstance(source, SecretsSource):
@@ -28,7 +28,7 @@ def engine_of(domain: str, policy: Domain, state_dir: Path, cancel: Cancel) -> E
     """The database of a domain; None where its source is none."""
     source = policy.source
     if isinstance(source, PostgresSource):
-        from resticwrap.sources.postgres import PostgresDomain
+        from resticwrap.sources.postgres.domain import PostgresDomain
 
         return PostgresDomain(domain, source, cancel)
     if isinstance(source, MysqlSource | SqliteSource):

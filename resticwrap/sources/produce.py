@@ -7,24 +7,10 @@ holds the target's secrets, so nothing of it goes on to the database's programs.
 import os
 import sys
 
-from resticwrap import errors, process
+from resticwrap import errors
 from resticwrap.model.base import from_json, to_json
-from resticwrap.model.databases import DatabaseFacts, DatabaseHead, DumpFacts, DumpOrder, DumpSaid
-from resticwrap.planning.dumps import Marks, PostgresDigest
-from resticwrap.sources import postgres
-
-
-class Sink:
-    """Standard output, written whole."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Raises BrokenPipeError where restic has gone."""
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+from resticwrap.model.databases import DumpFacts, DumpOrder, DumpSaid
+from resticwrap.sources.orders import Sink
 
 
 def main(argv: list[str]) -> int:
@@ -35,7 +21,7 @@ def main(argv: list[str]) -> int:
         order = from_json(DumpOrder, file.read())
     sink = Sink(sys.stdout.fileno())
     try:
-        said = DumpSaid(ok=True, facts=of_postgres(order, sink))
+        said = DumpSaid(ok=True, facts=made(order, sink))
     except errors.Failure as error:
         said = DumpSaid(kind=error.kind, message=error.message, hint=error.hint)
     except BrokenPipeError:
@@ -47,30 +33,13 @@ def main(argv: list[str]) -> int:
     return 0 if said.ok else 1
 
 
-def of_postgres(order: DumpOrder, sink: Sink) -> DumpFacts:
-    """Write a dump of PostgreSQL; returns what it held. Raises DumpFailed and kin."""
-    access = postgres.Access(order.env, order.before, order.binaries)
-    marks = Marks("postgres", postgres.nonce())
-    sink.write(marks.first)
-    found: list[DatabaseFacts] = []
-    for name in order.databases:
-        sink.write(marks.line("database", DatabaseHead(name=name)))
-        sink.write(marks.line("begin"))
-        digest = PostgresDigest(name)
+def made(order: DumpOrder, sink: Sink) -> DumpFacts:
+    """Write a dump; returns what it held. Raises DumpFailed and kin."""
+    if order.engine == "postgres":
+        from resticwrap.sources.postgres import dump as postgres
 
-        def take(chunk: memoryview, digest: PostgresDigest = digest) -> None:
-            digest.feed(chunk)
-            sink.write(chunk)
-
-        code, said = process.pour([*access.program("pg_dump"), "-d", name], env=access.env, on_chunk=take)
-        said = process.mask(said, access.secrets)
-        if code or not digest.complete:
-            raise postgres.failure(said, name, lambda why: errors.DumpFailed(f"pg_dump failed: {why}."))
-        found.append(digest.facts())
-    facts = DumpFacts(engine="postgres", server="", databases=tuple(found))
-    sink.write(marks.line("facts", facts))
-    sink.write(marks.line("end"))
-    return facts
+        return postgres.made(order, sink)
+    raise NotImplementedError(order.engine)
 
 
 if __name__ == "__main__":
