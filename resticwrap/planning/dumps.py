@@ -6,6 +6,7 @@ to make it, and then what all of it held. The last line says that it is whole.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
@@ -16,7 +17,13 @@ from resticwrap.model.databases import DatabaseFacts, DatabaseHead, DumpFacts, E
 MARK = b"-- rw "
 FORMAT = "1"
 COPY_END = b"\n\\.\n"
-DATA = b"-- Data for Name: "
+COPY_BEGIN = b" FROM stdin;\n"
+LARGE = (b"SELECT pg_catalog.lo_open(", b"SELECT pg_catalog.lowrite(", b"SELECT pg_catalog.lo_close(")
+"""How the lines of pg_dump begin that hold a large object: its first, what it holds, its last."""
+LARGE_OBJECTS = "large objects"
+"""What they are called among the tables of a database; no table is, without a schema."""
+OPENS = re.compile(rb"['\"]|--|/\*|\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$")
+RELATION = re.compile(r'(?:"(?:[^"]|"")*"|[^\s".]+)(?:\.(?:"(?:[^"]|"")*"|[^\s".]+))?')
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def facts_of(tail: bytes) -> DumpFacts | None:
     """
     last = tail[tail.rfind(b"\n", 0, -1) + 1 :]
     words = last.split()
-    if not last.startswith(MARK) or len(words) != 4 or words[3] != b"end":
+    if not last.startswith(MARK) or len(words) != 4 or not last.endswith(b" end\n"):
         raise ValueError("the dump has no end")
     begin = MARK + words[2] + b" facts "
     at = tail.rfind(b"\n" + begin)
@@ -68,83 +75,159 @@ def facts_of(tail: bytes) -> DumpFacts | None:
 class PostgresDigest:
     """Reads one database's plain `pg_dump` as it goes by, in whatever pieces, and keeps no rows of it.
 
-    pg_dump writes the rows of a table after a comment that names it, as `COPY name (columns) FROM stdin;` up to a line
-    of `\\.`, and no line of rows can be that (they are escaped): PostgreSQL's documentation of COPY, text format.
+    pg_dump writes the rows of a table as `COPY name (columns) FROM stdin;` up to a line of `\\.`, and no line of rows
+    can be that (they are escaped): PostgreSQL's documentation of COPY, text format. A line like that in the body of a
+    function or in a comment stands inside of quotes, so these are followed.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._tables: list[TableFacts] = []
         self._schema = hashlib.sha256()
+        self._large = _LargeObjects()
         self._rest = b""
         self._copying: _Copying | None = None
-        self._announced = False
+        self._quotes = _Quotes()
+        self.begun: list[str] = []
+        """The tables whose rows have begun to come, in their order, as in the facts."""
         self.complete = False
         """Whether pg_dump said that it was done."""
 
     def feed(self, chunk: bytes | memoryview) -> None:
         """The next piece of the dump."""
-        data, at = self._rest + bytes(chunk), 0
+        data, at = self._rest + chunk if self._rest else bytes(chunk), 0
         while at < len(data):
             if self._copying is not None:
-                data, at = self._copying.take(data[at:]), 0
-                if self._copying.ended:
-                    self._tables.append(self._copying.facts())
-                    self._copying = None
+                at = self._copying.take(data, at)
+                if not self._copying.ended:
+                    break
+                self._tables.append(self._copying.facts())
+                self._copying = None
                 continue
             end = data.find(b"\n", at) + 1
             if not end:
                 break
-            self._line(data[at:end])
-            at = end
+            # The end of the line that announces rows is left to them: their own end may follow at once.
+            at = end - self._line(data[at:end])
         self._rest = data[at:]
 
-    def _line(self, line: bytes) -> None:
-        if line.startswith(b"--"):
-            self._announced = self._announced or line.startswith(DATA)
+    def _line(self, line: bytes) -> bool:
+        """Take a line of SQL; whether rows follow it."""
+        if self._quotes.inside:
+            self._schema.update(line)
+        elif line.startswith(b"--"):
             self.complete = self.complete or line.startswith(b"-- PostgreSQL database dump complete")
-        elif self._announced and line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n"):
-            self._copying = _Copying(line[len(b"COPY ") : -len(b" FROM stdin;\n")].decode("utf-8", "surrogateescape"))
-            self._announced = False
+            return False
+        elif line.startswith(b"COPY ") and line.endswith(COPY_BEGIN):
+            name = line[len(b"COPY ") : -len(COPY_BEGIN)].decode("utf-8", "surrogateescape")
+            self._copying = _Copying(name)
+            self.begun.append(name)
+            return True
+        elif line.startswith(LARGE):
+            self._large.take(line)
+            return False
         elif not line.startswith((b"\\restrict ", b"\\unrestrict ")):
             self._schema.update(line)
+        self._quotes.follow(line)
+        return False
 
     def facts(self) -> DatabaseFacts:
         """All that was read."""
-        return DatabaseFacts(name=self._name, tables=tuple(self._tables), schema_digest=self._schema.hexdigest())
+        tables = (*self._tables, *self._large.facts())
+        return DatabaseFacts(name=self._name, tables=tables, schema_digest=self._schema.hexdigest())
+
+
+@dataclass
+class _Quotes:
+    """Where in the lines of a dump's SQL something quoted is open, such as the body of a function."""
+
+    inside: bytes = b""
+    """What ends it."""
+
+    def follow(self, line: bytes) -> None:
+        at = 0
+        while True:
+            if self.inside:
+                end = line.find(self.inside, at)
+                if end < 0:
+                    return
+                at, self.inside = end + len(self.inside), b""
+            opened = OPENS.search(line, at)
+            if opened is None or opened[0] == b"--":
+                return
+            at, self.inside = opened.end(), b"*/" if opened[0] == b"/*" else opened[0]
+
+
+@dataclass
+class _LargeObjects:
+    """The large objects as they go by. The order in which pg_dump writes them is of no meaning, and not that in which
+    it makes them: what they hold is summed up in a way that does not depend on it."""
+
+    count: int = 0
+    size: int = 0
+    _sum: int = 0
+    _one: Any = None
+
+    def take(self, line: bytes) -> None:
+        if line.startswith(LARGE[0]):
+            self.count += 1
+            self._one = hashlib.sha256()
+        if self._one is not None:
+            self.size += len(line)
+            self._one.update(line)
+            if line.startswith(LARGE[-1]):
+                self._sum = (self._sum + int.from_bytes(self._one.digest())) % (1 << 256)
+                self._one = None
+
+    def facts(self) -> Iterator[TableFacts]:
+        """None where there are none."""
+        if self.count:
+            yield TableFacts(name=LARGE_OBJECTS, rows=self.count, size=self.size, digest=f"{self._sum:064x}")
 
 
 @dataclass
 class _Copying:
-    """The rows of one table as they go by."""
+    """The rows of one table as they go by, from the end of the line that announces them."""
 
     name: str
     rows: int = 0
     size: int = 0
     ended: bool = False
     _digest: Any = field(default_factory=hashlib.sha256)
-    _held: bytes = b"\n"
-    """The last that went by and is not counted yet: the end may have begun in it. Before the first row stands the end
-    of the line that announced it, which is no row's."""
     _begun: bool = False
 
-    def take(self, chunk: bytes) -> bytes:
-        """Take rows; returns what comes after their end, and nothing before that is met."""
-        data = self._held + chunk
-        at = data.find(COPY_END)
-        self.ended = at >= 0
-        cut = at + 1 if self.ended else max(len(data) - len(COPY_END) + 1, 0)
-        text = memoryview(data)[:cut]
-        if text and not self._begun:
-            text, self._begun = text[1:], True
-        self._digest.update(text)
-        self.rows += data.count(b"\n", cut - len(text), cut)
-        self.size += len(text)
-        self._held = data[cut:]
-        return data[at + len(COPY_END) :] if self.ended else b""
+    def take(self, data: bytes, at: int) -> int:
+        """Take rows from `at`; returns up to where: past their end, or before what may be a part of it."""
+        # Looking for one byte costs next to nothing, and most rows hold none of it.
+        end = data.find(COPY_END, at) if data.find(b"\\", at) >= 0 else -1
+        self.ended = end >= 0
+        cut = end + 1 if self.ended else len(data) - _open_end(data, COPY_END)
+        begin = at
+        if cut > at and not self._begun:
+            begin, self._begun = at + 1, True
+        self._digest.update(memoryview(data)[begin:cut])
+        self.rows += data.count(b"\n", begin, cut)
+        self.size += cut - begin
+        return end + len(COPY_END) if self.ended else cut
 
     def facts(self) -> TableFacts:
         return TableFacts(name=self.name, rows=self.rows, size=self.size, digest=self._digest.hexdigest())
+
+
+def _open_end(data: bytes, mark: bytes) -> int:
+    """How many bytes at the end of `data` may be the beginning of a mark, which begins with the end of a line."""
+    at = data.find(b"\n", max(len(data) - len(mark) + 1, 0))
+    while at >= 0:
+        if mark.startswith(data[at:]):
+            return len(data) - at
+        at = data.find(b"\n", at + 1)
+    return 0
+
+
+def relation_of(table: str) -> str:
+    """The table alone of what facts call a table of PostgreSQL: without its columns."""
+    parts = RELATION.match(table)
+    return parts[0] if parts else table
 
 
 @dataclass(frozen=True)
@@ -205,22 +288,21 @@ class _Lines:
 
     def until(self, prefix: bytes) -> Iterator[bytes]:
         """What stands before the next line that begins so, which is left to be read."""
-        stop = b"\n" + prefix
-        if self._rest.startswith(prefix):
-            return
+        stop, first = b"\n" + prefix, 1
+        # It begins behind the end of a line, which is put there for the search and is no part of it.
+        data, self._rest = b"\n" + self._rest, b""
         while True:
-            at = self._rest.find(stop)
+            at = data.find(stop)
+            cut = at + 1 if at >= 0 else len(data) - _open_end(data, stop)
+            if cut > first:
+                yield data[first:cut]
+            first = max(first - cut, 0)
             if at >= 0:
-                body, self._rest = self._rest[: at + 1], self._rest[at + 1 :]
-                yield body
+                self._rest = data[cut:]
                 return
-            if len(self._rest) > len(stop):
-                body, self._rest = self._rest[: -len(stop)], self._rest[-len(stop) :]
-                yield body
             piece = next(self._pieces, None)
             if piece is None:
-                body, self._rest = self._rest, b""
-                if body:
-                    yield body
+                if cut < len(data):
+                    yield data[cut + first :]
                 return
-            self._rest += piece
+            data = data[cut:] + piece
