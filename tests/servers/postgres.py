@@ -12,10 +12,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -48,6 +49,8 @@ class Postgres:
     user: str = "rw_admin"
     plain: str = "rw"
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Besides those of all of them here, or in their place."""
     _child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -102,6 +105,7 @@ class Postgres:
             "max_wal_senders": "0",
             "wal_level": "minimal",
             "jit": "off",
+            **self.settings,
         }
         command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data")]
         command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
@@ -180,7 +184,7 @@ def _as_owner() -> dict[str, Any]:
 
 
 @contextmanager
-def start_postgres() -> Iterator[Postgres]:
+def start_postgres(settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Postgres]:
     """A cluster in a folder of its own, up for the length of the block, and removed after it.
 
     Raises ServerFailed when it does not come up, or is not installed.
@@ -190,7 +194,7 @@ def start_postgres() -> Iterator[Postgres]:
         raise ServerFailed(f"no PostgreSQL below {PLACES}: apt-get install postgresql")
     # Not below pytest's folder, which is its user's alone.
     folder = Path(tempfile.mkdtemp(prefix="rw-postgres-"))
-    server = Postgres(folder, binaries, free_ports(1)[0])
+    server = Postgres(folder, binaries, free_ports(1)[0], settings=settings)
     try:
         server.make()
         yield server
