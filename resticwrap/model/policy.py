@@ -414,6 +414,7 @@ class ScheduledJob(Frozen):
     type: Literal["incremental", "full"] | None = None
     level: Literal["l1", "l2", "l3"] | None = None
     domains: tuple[Name, ...] = Field(default=(), description="all where not given")
+    excepted: tuple[Name, ...] = Field(default=(), alias="except", description="all domains but these")
     every: Duration | None = None
     cron: Cron | None = Field(default=None, description="minute hour day month weekday, in `time_zone`")
     enabled: bool = True
@@ -429,7 +430,14 @@ class ScheduledJob(Frozen):
             raise ValueError("`type` belongs to a backup, and a backup needs it")
         if (self.kind == "drill") != (self.level is not None):
             raise ValueError("`level` belongs to a drill, and a drill needs it")
+        if self.domains and self.excepted:
+            raise ValueError("give either `domains` or `except`")
         return self
+
+    @property
+    def named(self) -> str:
+        """Its domains in words; empty for all. With `except` the settings have filled `domains` in."""
+        return f"all but {', '.join(self.excepted)}" if self.excepted else ", ".join(self.domains)
 
 
 class VerifyRule(Frozen):

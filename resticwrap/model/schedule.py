@@ -57,6 +57,7 @@ class ScheduleRow(Value, frozen=True):
     state: JobState
     variety: str = ""
     domains: tuple[str, ...] = ()
+    excepted: tuple[str, ...] = ()
     pause: Pause | None = None
     last: ScheduledRun | None = None
     next: Time | None = None

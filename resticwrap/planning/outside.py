@@ -64,7 +64,7 @@ def limit(job: ScheduledJob) -> int:
 def described(name: str, job: ScheduledJob) -> str:
     """A job in one line."""
     what = {"backup": f"{job.type} backup", "drill": f"{job.level} drill"}.get(job.kind, job.kind)
-    return f"{name}: {what} of {', '.join(job.domains) or 'all domains'}, target {job.target}"
+    return f"{name}: {what} of {job.named or 'all domains'}, target {job.target}"
 
 
 TITLE = "# Written by `rw schedule install` out of the policies, which are what to change."

@@ -31,6 +31,7 @@ def listed(console: "Console", report: ScheduleList) -> None:
                 Column("Kind", rank=4),
                 Column("Target", rank=6),
                 Column("When", rank=5),
+                Column("Domains", rank=7),
                 Column("State"),
                 Column("Last run", rank=3),
                 Column("Outcome"),
@@ -50,10 +51,17 @@ def listed(console: "Console", report: ScheduleList) -> None:
 def _job(page: Page, row: ScheduleRow) -> list[Part]:
     last = row.last
     return [
-        row.name, f"{row.kind} {row.variety}".strip(), row.target, row.when, (row.state, STATES[row.state]),
+        row.name, f"{row.kind} {row.variety}".strip(), row.target, row.when, _domains(row),
+        (row.state, STATES[row.state]),
         page.time(last.started_at) if last else "-", _outcome(page, last) if last else "-",
         page.time(row.next, "-" if row.state in ("off", "paused") else "never"),
     ]  # fmt: skip
+
+
+def _domains(row: ScheduleRow) -> str:
+    if row.excepted:
+        return f"all but {', '.join(row.excepted)}"
+    return ", ".join(row.domains) or "all"
 
 
 def _paused(page: Page, row: ScheduleRow) -> None:

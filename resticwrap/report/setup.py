@@ -254,4 +254,4 @@ def _keep(keep: "Keep") -> str:
 def _job(name: str, job: "ScheduledJob") -> list[Part]:
     when = f"every {_span(job.every)}" if job.every else job.cron or "-"
     state: Part = ("on", GOOD) if job.enabled else ("off", FAINT)
-    return [name, job.kind, job.type or job.level or "-", job.target, when, ", ".join(job.domains) or "all", state]
+    return [name, job.kind, job.type or job.level or "-", job.target, when, job.named or "all", state]

@@ -163,6 +163,8 @@ def _like(job: Job, wanted: ScheduledJob) -> bool:
         details = drill_details(job)
         return details is not None and details.level == wanted.level
     seen = {run.domain for run in job.domains}
+    if wanted.excepted:  # what is new in the policies was in no run yet
+        return wanted.kind != "backup" or not seen or bool({*wanted.domains} & seen)
     return wanted.kind != "backup" or not wanted.domains or not seen or {*wanted.domains} <= seen
 
 

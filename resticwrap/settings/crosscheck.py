@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resticwrap.errors import Problem
@@ -37,6 +38,23 @@ def jobs(
         for number, domain in enumerate(job.domains):
             if domains is not None and domain not in domains:
                 yield _at(SCHEDULE, tree, ("jobs", name, "domains", number), f"names no domain of {DOMAINS}")
+        for number, domain in enumerate(job.excepted):
+            if domains is not None and domain not in domains:
+                yield _at(SCHEDULE, tree, ("jobs", name, "except", number), f"names no domain of {DOMAINS}")
+        if domains is not None and job.excepted and not {*domains} - {*job.excepted}:
+            yield _at(SCHEDULE, tree, ("jobs", name, "except"), f"leaves no domain of {DOMAINS} to work on")
+
+
+def resolved(schedule: "ScheduleFile", domains: Iterable[str]) -> "ScheduleFile":
+    """The schedule with the domains of every job that has `except`: each then names what it works on."""
+    names = tuple(domains)
+    jobs = {
+        name: job.model_copy(update={"domains": tuple(one for one in names if one not in job.excepted)})
+        if job.excepted
+        else job
+        for name, job in schedule.jobs.items()
+    }
+    return schedule.model_copy(update={"jobs": MappingProxyType(jobs)})
 
 
 def alerts(file: "AlertsFile", tree: Item, scheduled: Iterable[str] | None) -> Iterable[Problem]:

@@ -156,7 +156,7 @@ HEARTBEAT = {
 SCHEDULE = {
     "at": str, "time_zone": str, "alive": bool, "heartbeat": HEARTBEAT, "warnings": list,
     "rows": [{"name": str, "kind": str, "target": str, "when": str, "state": str, "variety": str, "domains": list,
-              "pause": None, "last": None, "next": str}],
+              "excepted": list, "pause": None, "last": None, "next": str}],
 }  # fmt: skip
 CONTRACT: dict[str, Any] = {
     "init": {

@@ -52,6 +52,7 @@ def listed(settings: Settings, ledger: Ledger, now: Time, meant: Chosen) -> Sche
                 state="running" if name in running else state if job.enabled else "off",
                 variety=job.type or job.level or "",
                 domains=job.domains,
+                excepted=job.excepted,
                 pause=pause,
                 last=last[0] if last else None,
                 next=_next(settings, ledger, name, job, now, pause),

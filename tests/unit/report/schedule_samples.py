@@ -46,6 +46,8 @@ def schedule(alive: bool = True) -> ScheduleList:
                     when="30 3,4,5,6,7,8 * * mon,tue,wed", state="paused", pause=pause, last=scheduled("overran"),
                     next=NOW + timedelta(hours=2)),
         ScheduleRow(name="drill_system", kind="drill", target="local", when="0 7 30 2 *", state="on", variety="l3"),
+        ScheduleRow(name="weekly", kind="backup", target="local", when="0 5 * * 0", state="on", variety="full",
+                    domains=("a", "b"), excepted=("prod_db", "an_archive_with_a_long_name")),
         ScheduleRow(name="prune", kind="prune", target="local", when="0 5 * * 0", state="off"),
     )  # fmt: skip
     return ScheduleList(

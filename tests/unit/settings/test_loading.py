@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from resticwrap.errors import PolicyError, UsageError
 from resticwrap.settings import check, find_folder, load
 from resticwrap.settings.loading import cache_dir, state_dir
+from resticwrap.settings.view import show
 from tests.unit.settings.samples import DOMAINS, SCHEDULE, TARGETS, policies
 
 NOTHING_SET: Mapping[str, str] = MappingProxyType({})
@@ -121,6 +122,30 @@ def test_files_are_checked_against_each_other(tmp_path: Path) -> None:
         "schedule.yaml:5: jobs.often.target: names no target; there are here, oss",
         "schedule.yaml:9: jobs.often.domains.1: names no domain of domains.yaml",
     ]
+
+
+def test_a_job_may_leave_domains_out(tmp_path: Path) -> None:
+    """It then names all others, whichever there are; the exceptions stay to be seen."""
+    loaded = load(policies(tmp_path, schedule=SCHEDULE.replace("domains: [exams]", "except: [exams]")), OSS)
+    job = loaded.schedule.jobs["often"]
+    assert (job.domains, job.excepted, job.named) == (("profiles",), ("exams",), "all but exams")
+    assert show(loaded)["schedule"]["jobs"]["often"]["except"] == ["exams"]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("except: [nope]", "schedule.yaml:7: jobs.often.except.0: names no domain of domains.yaml"),
+        (
+            "except: [exams, profiles]",
+            "schedule.yaml:7: jobs.often.except: leaves no domain of domains.yaml to work on",
+        ),
+        ("{except: [exams], domains: [exams]}", "schedule.yaml:2: jobs.often: give either `domains` or `except`"),
+    ],
+)
+def test_exceptions_are_checked(tmp_path: Path, given: str, problem: str) -> None:
+    text = SCHEDULE.replace("domains: [exams]", given.strip("{}").replace(", domains", "\n    domains"))
+    assert said(policies(tmp_path, schedule=text), OSS) == [problem]
 
 
 def test_a_job_on_what_could_not_be_read_is_not_blamed(tmp_path: Path) -> None:
