@@ -499,7 +499,7 @@ def nothing_said() -> None:
 @dataclass(frozen=True)
 class Material:
     """What restic is to read of a source: `name`, or only these `parts`, from inside `cwd`; or what `command` writes,
-    as the file `name`. `fds` are descriptors that the command inherits.
+    as the file `name`. `fds` are descriptors that the command inherits. `missed` is what restic is not even told of.
 
     `settle` is called once restic has ended, however: it raises what the command says that went wrong.
     """
@@ -509,6 +509,7 @@ class Material:
     parts: tuple[bytes, ...] = ()
     command: tuple[str, ...] = ()
     fds: tuple[int, ...] = ()
+    missed: tuple[MissedItem, ...] = ()
     settle: Callable[[], None] = nothing_said
 
 

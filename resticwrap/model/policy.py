@@ -29,7 +29,7 @@ from resticwrap.model.fields import (
 )
 from resticwrap.model.frozen import Frozen
 from resticwrap.model.snapshot import CANARY
-from resticwrap.model.sources import DATABASES, FilesSource, Source
+from resticwrap.model.sources import DATABASES, FilesSource, SecretsSource, Source
 
 
 class S3Credentials(Frozen):
@@ -280,6 +280,10 @@ class Domain(Frozen):
         return isinstance(self.source, DATABASES)
 
     @property
+    def is_secret(self) -> bool:
+        return isinstance(self.source, SecretsSource)
+
+    @property
     def schema_(self) -> Schema | None:
         """The first kind that it holds, or None."""
         return self.schemas[0] if self.schemas else None
@@ -400,10 +404,11 @@ class Tiers(Frozen):
 
 def tier_of(tiers: Tiers, domain: Domain | None, name: Literal["hot", "cold"]) -> tuple[int, Keep]:
     """For how many days a tier keeps a domain's snapshots, and what of them: the domain's own wish first. `domain` is
-    None where the policy does not know it any more."""
+    None where the policy does not know it any more. Secrets stay forever where it says nothing."""
     tier = tiers.hot if name == "hot" else tiers.cold
     wish = getattr(domain.retention, name) if domain and domain.retention else None
-    return (wish and wish.days) or tier.days, (wish and wish.keep) or tier.keep
+    keep = Keep(forever=True) if domain is not None and domain.is_secret else tier.keep
+    return (wish and wish.days) or tier.days, (wish and wish.keep) or keep
 
 
 class ScheduledJob(Frozen):

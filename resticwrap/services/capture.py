@@ -19,6 +19,7 @@ from resticwrap.model.swap import STAGE_PREFIX
 from resticwrap.planning import backup as planning
 from resticwrap.planning import inplace, owners
 from resticwrap.ports import BackupRequest, BackupResult, Look, Material, MissedItem, Progress, Source, Trees
+from resticwrap.services import named
 from resticwrap.services.context import Context, info
 
 NAMED = 200
@@ -170,7 +171,9 @@ class Capture:
         self._refuse_empty(planned, before)
         with source.material(self.job.id, planned.type) as material:
             try:
-                result = self.restic(planned, material)
+                result = named.unchanged(self._context, planned, material, self._latest) or self.restic(
+                    planned, material
+                )
             except errors.ResticFailed:
                 # Without its root restic fails for a reason that only a second look can name; a command has its own.
                 source.look()
@@ -180,6 +183,7 @@ class Capture:
         self.mounts[planned.domain] = tuple(show_path(point) for point in before.mounts)
         missed = [
             *result.missed,
+            *named.missed(context, planned, material, self._latest),
             *self._unmounted(planned, source, before),
             *_changed(planned, source, before),
             *self._mixed(planned, looked_at),

@@ -44,7 +44,7 @@ def of_job(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]) 
 
 def _domain(context: Context, run: DomainRun) -> ManifestDomain:
     return ManifestDomain(
-        run=run if context.target.manifests == "plain" else sealed(run),
+        run=run if context.target.manifests == "plain" and not _secret(context, run) else sealed(run),
         tree=run.tree,
         object_digest=f"sha256:{run.tree}" if run.tree else None,
         objects=run.files,
@@ -53,6 +53,13 @@ def _domain(context: Context, run: DomainRun) -> ManifestDomain:
         if run.snapshot
         else "",
     )
+
+
+def _secret(context: Context, run: DomainRun) -> bool:
+    """Whether names and checksums of a domain's files are nobody's business, whatever the target says: a checksum
+    gives a weak password away."""
+    domain = context.settings.domains.get(run.domain)
+    return domain is not None and domain.is_secret
 
 
 def sealed(run: DomainRun) -> DomainRun:
@@ -72,7 +79,7 @@ def _objects(context: Context, job: Job, changes: Mapping[str, Sequence[Change]]
     chunker = context.hot.trees().chunker
     now: list[ObjectRow] = []
     gone: list[ObjectRow] = []
-    for run in job.domains:
+    for run in (one for one in job.domains if not _secret(context, one)):
         if run.type == "full" and run.tree:
             now += [object_row(entry, run.domain, chunker) for entry in files_of(context, run)]
             continue

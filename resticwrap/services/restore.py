@@ -15,7 +15,7 @@ import msgspec
 from resticwrap import errors
 from resticwrap.model.job import Job
 from resticwrap.model.reports import RestoredDomain, RestoreReport
-from resticwrap.model.sources import FilesSource
+from resticwrap.model.sources import FilesSource, SecretsSource
 from resticwrap.planning import inplace
 from resticwrap.ports import Progress
 from resticwrap.services import interrupted, thaw
@@ -127,9 +127,11 @@ def planned(context: Context, choice: Choice, place: Path) -> RestoredDomain:
 def live_root(context: Context, domain: str) -> Path:
     """Where a domain's live data is. Raises UsageError for a domain that the policy does not have any more."""
     found = context.settings.select_domains([domain])[domain]
-    if not isinstance(found.source, FilesSource):
-        hint = f"rw db restore {domain} --replace" if found.is_database else f"rw restore --domain {domain} --to FOLDER"
-        raise errors.UsageError(f"{domain} is no folder of files that could be exchanged for another.", hint=hint)
+    if not isinstance(found.source, FilesSource | SecretsSource):
+        raise errors.UsageError(
+            f"{domain} is no folder of files that could be exchanged for another.",
+            hint=f"rw db restore {domain} --replace",
+        )
     return found.source.root
 
 

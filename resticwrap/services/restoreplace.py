@@ -13,6 +13,7 @@ from resticwrap.model.job import Job
 from resticwrap.model.objects import show_path
 from resticwrap.model.policy import LocalTarget, roots_of
 from resticwrap.model.reports import Mismatch, RestoredDomain, RestoreReport
+from resticwrap.model.sources import DATABASES, SecretsSource
 from resticwrap.model.swap import InPlaceResult, Piece, Safety, Unsaved
 from resticwrap.planning import inplace as decide
 from resticwrap.planning import owners
@@ -191,7 +192,13 @@ def _chosen(context: Context, wish: Wish, engine: InPlace, *, force: bool) -> li
         return choices
     found = []
     for choice in choices:
-        if place := engine.our_own(os.fsencode(live_root(context, choice.domain))):
+        source = context.settings.domains[choice.domain].source
+        if isinstance(source, DATABASES):
+            context.watcher.note(f"{choice.domain} is left out: it is a database. rw db restore {choice.domain}")
+            continue
+        files = source.files if isinstance(source, SecretsSource) else ("",)
+        lives = [os.fsencode(live_root(context, choice.domain) / file) for file in files]
+        if place := next(filter(None, map(engine.our_own, lives)), None):
             context.watcher.note(
                 f"{choice.domain} is left out: rw itself lives on {place}. "
                 f"rw restore --domain {choice.domain} --to FOLDER brings it back beside."
@@ -249,7 +256,7 @@ def pieces(context: Context, choices: Sequence[Choice], *, force: bool) -> tuple
     notes: list[str] = []
     for choice in choices:
         live = os.path.realpath(os.fsencode(live_root(context, choice.domain)))
-        for inside in choice.paths or (choice.root,):
+        for inside in _paths(context, choice):
             one = Choice(choice.domain, choice.snapshot, choice.root, (inside,), tier=choice.tier)
             size, foreign = 0, list[str]()
             for entry in entries(context, one):
@@ -275,6 +282,14 @@ def pieces(context: Context, choices: Sequence[Choice], *, force: bool) -> tuple
             if (refusal := decide.nested(found[-1], roots)) is not None:
                 raise refusal
     return found, tuple(notes)
+
+
+def _paths(context: Context, choice: Choice) -> Sequence[bytes]:
+    """What is exchanged, as it stands in the snapshot: of secrets each file alone, since what else lies in their
+    folders is not theirs."""
+    if not context.settings.domains[choice.domain].is_secret:
+        return choice.paths or (choice.root,)
+    return [entry.path for entry in entries(context, choice) if entry.kind != "dir"]
 
 
 def _restored(context: Context, choice: Choice) -> RestoredDomain:

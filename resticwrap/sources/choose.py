@@ -7,7 +7,7 @@ from resticwrap.model.policy import Domain
 from resticwrap.model.sources import MysqlSource, PostgresSource, SecretsSource, SqliteSource
 from resticwrap.ports import Source
 from resticwrap.services.database_ports import Engine
-from resticwrap.sources.files import FilesSource, SecretFiles
+from resticwrap.sources.files import FilesSource
 
 
 def source_of(domain: str, policy: Domain, state_dir: Path, cancel: Cancel) -> Source:
@@ -18,6 +18,8 @@ def source_of(domain: str, policy: Domain, state_dir: Path, cancel: Cancel) -> S
 
         return PostgresDomain(domain, source, cancel)
     if isinstance(source, SecretsSource):
+        from resticwrap.sources.secretfiles import SecretFiles
+
         return SecretFiles(source.root, source.files)
     if isinstance(source, MysqlSource | SqliteSource):
         raise NotImplementedError(state_dir)

@@ -1,11 +1,9 @@
 """Files below one root."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from msgspec import structs
 
 from resticwrap import errors
 from resticwrap.host import mounts
@@ -46,27 +44,6 @@ class FilesSource:
 
     def empty(self, path: bytes) -> bool:
         return _empty(os.path.join(os.path.realpath(os.fsencode(self._root)), path))
-
-
-class SecretFiles(FilesSource):
-    """Some files below a root, and nothing else of it. One that is not there is told, and keeps no other out."""
-
-    def __init__(self, root: Path, files: Sequence[str]) -> None:
-        super().__init__(root)
-        self._files = files
-
-    def look(self) -> Look:
-        look = super().look()
-        there = any(os.path.lexists(os.path.join(look.cwd, part)) for part in self._parts(look.name))
-        return structs.replace(look, empty=not there, mounts=())
-
-    @contextmanager
-    def material(self, job: str, type: SnapshotType) -> Iterator[Material]:  # noqa: ARG002
-        look = self.look()
-        yield Material(cwd=look.cwd, name=look.name, parts=tuple(self._parts(look.name)))
-
-    def _parts(self, name: bytes) -> list[bytes]:
-        return [os.path.join(name, os.fsencode(file)) for file in self._files]
 
 
 def _mounts_below(root: bytes) -> tuple[bytes, ...]:
