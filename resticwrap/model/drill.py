@@ -5,14 +5,15 @@ from typing import Any, Literal
 import msgspec
 
 from resticwrap.model.base import Time, Value, convert, from_json, to_json
+from resticwrap.model.dbproof import Loaded
 from resticwrap.model.job import Job
 from resticwrap.model.snapshot import Priority, TierName
 
 Level = Literal["l1", "l2", "l3"]
 LEVELS: tuple[Level, ...] = ("l1", "l2", "l3")
 """L1: single objects. L2: every domain as it stood at a time. L3: the whole system, from a recovery kit alone."""
-Phase = Literal["lock", "thaw", "download", "compare", "start", "healthy"]
-PHASES: tuple[Phase, ...] = ("lock", "thaw", "download", "compare", "start", "healthy")
+Phase = Literal["lock", "thaw", "download", "compare", "load", "query", "start", "healthy"]
+PHASES: tuple[Phase, ...] = ("lock", "thaw", "download", "compare", "load", "query", "start", "healthy")
 Reason = Literal["newest", "oldest", "largest", "random", "longest", "whole"]
 """Why an object is in a sample; `longest` has gone longest without a drill that went well. `whole`: it came back
 with its whole domain, and is named since it did not compare."""
@@ -57,6 +58,8 @@ class DrilledDomain(Value, frozen=True):
     whole: bool = False
     """All of the domain was restored, and not a sample."""
     failures: tuple[str, ...] = ()
+    loaded: Loaded | None = None
+    """Of a database: what it was once it was loaded. None for all else, and where it did not come back."""
 
     @property
     def ok(self) -> bool:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from resticwrap.model.base import Time, Value
+from resticwrap.model.dbproof import Loaded
 from resticwrap.model.drill import DrilledDomain
 from resticwrap.model.evidence import Head
 from resticwrap.model.job import Pin
@@ -117,10 +118,12 @@ class SystemDomain(Value, frozen=True):
     manifest: bool | None = None
     failures: tuple[str, ...] = ()
     resumed: bool = False
+    loaded: Loaded | None = None
+    """Of a database in a drill: what it was once it was loaded."""
 
     @property
     def ok(self) -> bool:
-        return not self.failures and self.manifest is not False
+        return not self.failures and self.manifest is not False and (self.loaded is None or self.loaded.ok)
 
 
 class SystemReport(Value, frozen=True):
@@ -185,12 +188,13 @@ def drilled(one: SystemDomain, declared: Time, rpo: float, rto: float) -> Drille
         source_time=source,
         objects=one.files,
         size=one.size,
-        failed=len(one.failures),
+        failed=len(one.failures) + (one.loaded is not None and not one.loaded.ok),
         actual_rpo=max((declared - source).total_seconds(), 0.0),
         actual_rto=one.back,
         rpo=rpo,
         rto=rto,
         manifest=one.manifest,
         whole=True,
-        failures=one.failures,
+        failures=(*one.failures, *(one.loaded.failures if one.loaded else ())),
+        loaded=one.loaded,
     )

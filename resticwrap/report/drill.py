@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
-from resticwrap.model.drill import DrillDetails, DrilledDomain, Estimate
+from resticwrap.model.dbproof import Loaded
+from resticwrap.model.drill import PHASES, DrillDetails, DrilledDomain, Estimate
 from resticwrap.model.drills import DrillHistory, DrillPlan, DrillReport, DrillRow, DueLevel, Missed
 from resticwrap.report import format as fmt
 from resticwrap.report.backup import headline, paths
@@ -77,6 +78,8 @@ def drill(console: "Console", report: DrillReport, *, zone: tzinfo | None = None
         for said in told.failures:
             page.say(page.mark("failed", "failure"), f": {said}")
         for one in told.domains:
+            if one.loaded is not None:
+                page.say((one.domain, NAME), f": {loaded(one.loaded)}")
             for said in one.failures:
                 page.say(page.mark("failed", one.domain), f": {said}")
             if one.manifest is False:
@@ -99,7 +102,8 @@ def _facts(page: Page, told: DrillDetails, report: DrillReport) -> None:
             f", {within} the objective of {fmt.duration(told.objective)}",
         )
     if told.phases:
-        row("phases", ", ".join(f"{name} {fmt.duration(spent)}" for name, spent in told.phases.items()))
+        named = [(name, told.phases[name]) for name in PHASES if name in told.phases]
+        row("phases", ", ".join(f"{name} {fmt.duration(spent)}" for name, spent in named))
     if told.canary is not None:
         good = told.canary.ok
         words = "sound, and caught once a byte of it was flipped" if good else told.canary.why
@@ -112,6 +116,17 @@ def _facts(page: Page, told: DrillDetails, report: DrillReport) -> None:
         row("objectives", page.mark("late", "MISSED"), ": " + "; ".join(map(_missed, report.missed)))
     elif told.domains:
         row("objectives", page.mark("ok", "all met"))
+
+
+def loaded(one: Loaded) -> str:
+    """What was loaded of a database, and how long that took."""
+    what = f"{fmt.plural(one.tables, 'table')} with {fmt.plural(one.rows, 'row')} loaded in {fmt.duration(one.load)}"
+    if one.databases != 1:
+        what = f"{fmt.plural(one.databases, 'database')}, {what}"
+    if one.queries:
+        answers = "asked" if one.failures else "answered as expected"
+        what += f", {fmt.plural(one.queries, 'query', 'queries')} {answers} in {fmt.duration(one.query)}"
+    return what
 
 
 def _missed(one: Missed) -> str:

@@ -7,6 +7,7 @@ from resticwrap.model.drill import PHASES
 from resticwrap.model.kit import KeyReport, KitReport, SystemDomain, SystemReport
 from resticwrap.report import format as fmt
 from resticwrap.report.backup import paths
+from resticwrap.report.drill import loaded
 from resticwrap.report.layout import Column, Part
 from resticwrap.report.page import BAD, FAINT, NAME, STRONG, Page
 
@@ -65,6 +66,8 @@ def system(console: "Console", report: SystemReport, *, zone: tzinfo | None = No
             )  # fmt: skip
         _domains(page, report)
         for one in report.domains:
+            if one.loaded is not None:
+                page.say((one.domain, NAME), f": {loaded(one.loaded)}")
             if one.failures:
                 paths(page, [(one.domain, BAD), ": did not come back as backed up"], one.failures, len(one.failures))
         if report.phases:

@@ -24,13 +24,15 @@ from resticwrap.model.job import Job, Manifest
 from resticwrap.model.kit import Kit, SystemDomain, SystemReport
 from resticwrap.model.policy import roots_of
 from resticwrap.model.snapshot import Snapshot, TierName
+from resticwrap.model.sources import DATABASES
 from resticwrap.model.swap import BESIDE_PREFIX
-from resticwrap.planning import owners
+from resticwrap.planning import dbproof, owners
 from resticwrap.planning import system as planning
 from resticwrap.ports import Progress
 from resticwrap.services import audit, frost, interrupted, thaw
 from resticwrap.services.choosing import NO_COLD, Choice, root_of
 from resticwrap.services.context import Context
+from resticwrap.services.databases.proving import loaded
 from resticwrap.services.fetching import fetch_and_check
 from resticwrap.services.place import Mark, Place, begin, refuse_full, remember, repositories
 from resticwrap.services.rebuild import FETCHED_AT_ONCE, rebuild
@@ -143,7 +145,7 @@ class _System:
         choices = {one.domain: self._choice(one) for one in left}
         frozen = thaw.plans(context, list(choices.values()), self.wanted.how)
         thaw.agree(frozen, self.wanted.how)
-        self._refuse_full(sum(one.snapshot.size or 0 for one in left))
+        self._refuse_full(sum(self._room(one) for one in left))
         job = msgspec.structs.replace(
             context.new_job("restore"),
             details={"to": str(self.place.root), "system": True, **thaw.details(frozen)},
@@ -178,6 +180,11 @@ class _System:
         if len(there) < len(self.mark.done):
             self.mark = msgspec.structs.replace(self.mark, done=there)
             remember(self.place, self.mark)
+
+    def _room(self, one: planning.Pick) -> int:
+        size = one.snapshot.size or 0
+        database = isinstance(self.context.settings.domains[one.domain].source, DATABASES)
+        return dbproof.room(size) if database and self.wanted.confined else size
 
     def _refuse_full(self, size: int) -> None:
         """Raises DiskFull before anything is downloaded that has no room."""
@@ -295,6 +302,10 @@ class _System:
         elif not failures:
             failures.append("nothing came back")
         _clear(stage)
+        proof = None
+        if self.wanted.confined and not failures:
+            proof = loaded(context, self.watch, choice, final, self._folder("load") / one.domain)
+            self.notes += [f"{one.domain}: {note}" for note in proof.notes] if proof else []
         result = msgspec.structs.replace(
             self._planned(one),
             files=found.files,
@@ -302,6 +313,7 @@ class _System:
             back=self.watch.elapsed,
             place=str(final),
             failures=tuple(dict.fromkeys(failures))[:NAMED],
+            loaded=proof.loaded() if proof else None,
         )
         if found.foreign:
             self.notes.append(

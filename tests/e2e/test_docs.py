@@ -27,6 +27,7 @@ from resticwrap.model import (
     alerts,
     assurance,
     audit,
+    dbproof,
     dbreports,
     drill,
     drills,
@@ -509,6 +510,7 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
         schedule,
         hosts,
         alerts,
+        dbproof,
         dbreports,
     )
     return {

@@ -111,7 +111,8 @@ def _told(context: Context, report: SystemReport, begun: Begun) -> Rehearsal:
             failures.append(f"{one.domain}: {said}.")
         else:
             said = ""
-        domains.append(msgspec.structs.replace(found, failures=(said,) if said else ()))
+        of_load = one.loaded.failures if one.loaded else ()
+        domains.append(msgspec.structs.replace(found, failures=(*([said] if said else []), *of_load)))
     failures += [f"{name} has no snapshot to restore." for name in report.missing]
     if context.settings.recovery.system.health is None:
         notes.append("recovery.yaml has no health command, so this drill proves the data and not that it runs.")

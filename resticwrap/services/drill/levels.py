@@ -1,8 +1,10 @@
 """L1 and L2: what they restore is planned from what the repository holds, and a run executes that very plan."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
@@ -12,6 +14,8 @@ from resticwrap.model.drill import Drilled, DrilledDomain, DrilledObject, Estima
 from resticwrap.model.drills import DrillPlan, DrillReport, PlannedDrill, PlannedObject
 from resticwrap.model.objects import Entry, content_id, path_b64, show_path
 from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.sources import DATABASES
+from resticwrap.planning import dbproof
 from resticwrap.planning import drill as planning
 from resticwrap.planning import restore as choice_of
 from resticwrap.planning.drill import Chosen
@@ -19,6 +23,7 @@ from resticwrap.ports import Trees
 from resticwrap.services import choosing, frost, thaw
 from resticwrap.services.choosing import LOST, Choice, Stock
 from resticwrap.services.context import Context, side_by_side
+from resticwrap.services.databases.proving import Proof, loaded
 from resticwrap.services.drill import canary, frame
 from resticwrap.services.drill import place as places
 from resticwrap.services.drill.frame import Begun, Order, Rehearsal
@@ -146,12 +151,18 @@ def select(context: Context, asked: Asked, seed: int, declared: Time, may: int, 
     found = Selection(notes=[*among.notes, *([among.complete.note] if among.complete.note else ())])
     if asked.order.level == "l2":
         _whole(context, asked, domains, among, looks, found)
-        places.refuse_full(places.base(asked.order.scratch), sum(pick.size for pick in found.picks), may)
+        places.refuse_full(places.base(asked.order.scratch), sum(_room(context, pick) for pick in found.picks), may)
     else:
         at = None if latest else declared
         _sample(context, asked, domains, among, looks, found, at, seed, may)
     found.notes += [looks.note] if looks.note else []
     return found
+
+
+def _room(context: Context, pick: Pick) -> int:
+    """Bytes that a whole domain fills in the scratch place: a database is loaded there as well."""
+    database = isinstance(context.settings.domains[pick.domain].source, DATABASES)
+    return dbproof.room(pick.size) if database else pick.size
 
 
 def _whole(
@@ -374,6 +385,7 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
     repository = context.repositories[begun.details.tier]
     policy = context.settings.domains[name]
     backs: list[Back] = []
+    proofs: list[Proof] = []
     sample: list[DrilledObject] = []
     drilled: list[Drilled] = []
     proven: list[str] = []
@@ -392,7 +404,15 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
             pick.paths,
         )
         backs.append(back)
-        if back.ok and named is not False and back.objects:
+        proof = None
+        if pick.whole and back.ok:
+            choice = Choice(name, pick.snapshot, pick.root, (), tier=begun.details.tier)
+            back_at = Path(os.fsdecode(os.path.join(os.fsencode(folder), pick.root)))
+            proof = loaded(context, begun.watch, choice, back_at, begun.place.folder / f"{name}-load")
+        if proof is not None:
+            proofs.append(proof)
+            notes += [f"{name}: {note}" for note in proof.notes]
+        if back.ok and named is not False and back.objects and (proof is None or proof.ok):
             proven.append(pick.snapshot.original)
         sample += _rows(context, begun, pick, back)
         now = context.clock.now()
@@ -411,14 +431,15 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
         source_time=newest.source_time,
         objects=sum(back.objects for back in backs),
         size=sum(back.size for back in backs),
-        failed=sum(max(back.failed, int(not back.ok)) for back in backs),
+        failed=sum(max(back.failed, int(not back.ok)) for back in backs) + sum(not proof.ok for proof in proofs),
         actual_rpo=max((begun.declared_at - newest.source_time).total_seconds(), 0.0),
         actual_rto=begun.watch.elapsed,
         rpo=policy.rpo.total_seconds(),
         rto=policy.rto.total_seconds(),
         manifest=False if False in told else None if None in told else True,
         whole=all(pick.whole for pick in picks),
-        failures=tuple(said for back in backs for said in back.failures()),
+        failures=_failures(backs, proofs),
+        loaded=proofs[0].loaded() if proofs else None,
     )
     context.watcher.done(name, "ok" if domain.ok else "failed")
     return _Done(
@@ -429,6 +450,10 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
         drilled=tuple(drilled),
         notes=tuple(notes),
     )
+
+
+def _failures(backs: Sequence[Back], proofs: Sequence[Proof]) -> tuple[str, ...]:
+    return tuple([said for back in backs for said in back.failures()] + [said for one in proofs for said in one.said])
 
 
 def _wanted(pick: Pick) -> Callable[[Trees], Iterable[Entry]]:

@@ -15,6 +15,7 @@ from resticwrap.model.acceptance import (
 )
 from resticwrap.model.aging import SnapshotPin, Verdict
 from resticwrap.model.audit import AuditedChain, AuditExport, AuditFinding, AuditReport
+from resticwrap.model.dbproof import Loaded
 from resticwrap.model.drill import CanaryResult, DrillDetails, DrilledDomain, DrilledObject, Estimate, Reason
 from resticwrap.model.drills import (
     DrillHistory,
@@ -330,6 +331,10 @@ def drill(good: bool = True) -> DrillReport:
             objects=12 * n + 1, size=3 ** (2 * n), failed=0 if good or n != 3 else 2,
             actual_rpo=30.0 * n if good else 400.0 * n, actual_rto=2.5 * n, rpo=600, rto=1800,
             manifest=(True, None, good)[n % 3], failures=() if good or n != 3 else ("2 of 37 differ: content",),
+            loaded=None if n != 1 else Loaded(
+                databases=2, tables=1234, rows=987_654_321, queries=3, load=612.3, query=1.2,
+                failures=() if good else ("query 2 of the policy did not give what it should",),
+            ),
         )
         for n, (name, _, priority) in enumerate(DOMAINS)
     )  # fmt: skip

@@ -1,0 +1,171 @@
+"""Drills of databases: what comes back is loaded into a server that is thrown away, compared, and asked."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resticwrap.model.drills import DrillReport
+from resticwrap.services.choosing import Wish, choose
+from resticwrap.services.databases import proving
+from resticwrap.services.drill import levels, rehearse
+from resticwrap.services.drill.frame import Order
+from resticwrap.services.stopwatch import Stopwatch
+from tests.conftest import MakeLab
+from tests.lab import Lab
+from tests.servers.postgres import Postgres
+
+QUERY = {"sql": "SELECT count(*) FROM agent_cards", "at_least": 1000}
+
+
+@pytest.fixture
+def dumped(make_lab: MakeLab, postgres_server: Postgres) -> Iterator[Lab]:
+    """A lab with one database of a few rows, backed up."""
+    name = postgres_server.database()
+    with postgres_server.admin(name) as connection:
+        connection.execute("DO $$BEGIN CREATE ROLE postgres SUPERUSER; EXCEPTION WHEN OTHERS THEN NULL; END$$")  # TEMP
+        connection.execute("SET ROLE postgres")  # TEMP
+        connection.execute("CREATE TABLE agent_cards (id int PRIMARY KEY, name text)")
+        connection.execute("CREATE TABLE empty_so_far (id int)")
+        connection.execute("INSERT INTO agent_cards SELECT n, 'card ' || n FROM generate_series(1, 1000) n")
+    url = postgres_server.url(name, user=postgres_server.user)
+    source: dict[str, Any] = {"type": "postgres", "url": url, "queries": [QUERY]}
+    lab = make_lab("local", domains={"app_db": {"layer": "serving", "priority": "P0", "source": source}})
+    lab.rw("backup")
+    yield lab
+    postgres_server.drop(name)
+
+
+def queries(lab: Lab, *those: dict[str, Any]) -> None:
+    """Have the policy ask these."""
+    lab.domains["app_db"]["source"]["queries"] = list(those)
+    lab.write_policies()
+
+
+def left(scratch: Path) -> list[str]:
+    """What a drill left: in its place, and of sockets."""
+    return os.listdir(scratch) + [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("rw-pg-")]
+
+
+def test_a_drill_loads_a_database(dumped: Lab, tmp_path: Path) -> None:
+    """All of it came back, was loaded, compared and asked; the stopwatch has both, the time to recover counts them, and
+    the evidence names no table. Nothing is left."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    before = left(scratch)
+    report = dumped.json("drill", "l2", "--no-canary", "--scratch", str(scratch))
+    (one,) = report["drill"]["domains"]
+    loaded = one["loaded"]
+    assert (loaded["databases"], loaded["tables"], loaded["rows"], loaded["queries"]) == (1, 2, 1000, 1)
+    assert report["ok"] and not loaded["failures"] and not one["failures"]
+    phases = report["drill"]["phases"]
+    assert phases["load"] > 0 and phases["query"] > 0
+    assert one["actual_rto"] >= phases["download"] + phases["load"] + phases["query"]
+    with dumped.house() as built:
+        (record,) = built.catalog.evidence("main", kind="drill")
+        (snapshot,) = built.catalog.snapshots("main", "hot").values()
+    assert record.event.body["domains"][0]["loaded"] == loaded and "agent_cards" not in str(record)
+    assert snapshot.proven_at is not None
+    assert left(scratch) == before
+    assert "2 tables with 1,000 rows loaded in" in dumped.rw("drill", "show", report["job"]["id"]).out
+
+
+def test_a_query_that_fails(dumped: Lab) -> None:
+    """It fails the drill: nothing is proven, and the evidence says which one without a word of it."""
+    queries(dumped, QUERY, {"sql": "SELECT count(*) FROM agent_cards", "equals": 999}, {"sql": "bad", "equals": 1})
+    report = dumped.json("drill", "l2", "--no-canary", code=20)
+    (one,) = report["drill"]["domains"]
+    assert one["failures"] == [f"query {n} of the policy did not give what it should" for n in (2, 3)]
+    assert any("1000 instead of 999" in note for note in report["notes"])
+    with dumped.house() as built:
+        (record,) = built.catalog.evidence("main", kind="drill")
+        (snapshot,) = built.catalog.snapshots("main", "hot").values()
+    assert record.event.body["outcome"] == "failed" and "999" not in json.dumps(record.event.body["domains"])
+    assert snapshot.proven_at is None
+
+
+def test_no_program_to_load_it_with(dumped: Lab, tmp_path: Path) -> None:
+    """A drill that cannot load says so, and is no good one."""
+    dumped.domains["app_db"]["source"]["scratch"] = {"by": "local", "bin": str(tmp_path)}
+    dumped.write_policies()
+    report = dumped.json("drill", "l2", "--no-canary", code=20)
+    (one,) = report["drill"]["domains"]
+    assert one["failures"] == ["there is no program here to load it with, so nobody knows whether it can be"]
+
+
+def forged(monkeypatch: pytest.MonkeyPatch, forge: Callable[[bytes], bytes]) -> None:
+    """Change what came back once it was compared with the snapshot: a dump that was like that from the start."""
+    genuine = rehearse.bring_back
+
+    def bring_back(*given: Any, **more: Any) -> rehearse.Back:
+        back = genuine(*given, **more)
+        file = Path(given[4]) / "app_db.sql"
+        file.write_bytes(forge(file.read_bytes()))
+        return back
+
+    monkeypatch.setattr(levels, "bring_back", bring_back)
+
+
+def drilled(lab: Lab) -> DrillReport:
+    """An L2 inside this process."""
+    with lab.house() as built:
+        return levels.drill(built.context, levels.Asked(order=Order(level="l2"), canary=False))
+
+
+def test_a_forged_dump(dumped: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose rows are not those that its digest was made of, though there are as many: the drill fails, and says what
+    without saying of which table."""
+    forged(monkeypatch, lambda data: data.replace(b"\tcard 77\n", b"\tcard 7x\n"))
+    report = drilled(dumped)
+    (one,) = report.drill.domains
+    assert not report.ok and one.failed and one.failures == ("1 of 2 tables have other rows than the dump said",)
+    assert any("agent_cards" in note for note in report.notes)
+    with dumped.house() as built:
+        (snapshot,) = built.catalog.snapshots("main", "hot").values()
+    assert snapshot.proven_at is None
+
+
+def but(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    """Another text in what is loaded, and not in what the dump says of it."""
+
+    def forge(data: bytes) -> bytes:
+        at = data.rindex(b" facts ")
+        return data[:at].replace(old, new) + data[at:]
+
+    return forge
+
+
+FORGERIES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "a row is missing": (but(b"77\tcard 77\n", b""), "another number of rows"),
+    "a table is missing": (but(b"empty_so_far", b"empty_or_not"), "1 of 2 tables did not come back"),
+    "a definition is another": (but(b"PRIMARY KEY", b"UNIQUE"), "its definitions"),
+    "it was cut": (lambda data: data[: len(data) // 2], "its dump is not whole"),
+    "its end is gone": (lambda data: data[: data.rindex(b"\n", 0, -1) + 1], "its dump is not whole"),
+    "it cannot be loaded": (but(b"CREATE TABLE", b"CREATE TALBE"), "could not be loaded"),
+    "it is no dump": (lambda _: b"SELECT 1;\n", "its dump is not whole"),
+}
+
+
+def test_forgeries(dumped: Lab, tmp_path: Path) -> None:
+    """Each is told, in words that name nothing, and leaves nothing."""
+    with dumped.house() as built:
+        context = built.context
+        (choice,) = choose(context, Wish(("app_db",)))
+        engine = context.engines("app_db", context.settings.domains["app_db"])
+        assert engine is not None
+        dumped.rw("restore", "--to", str(tmp_path / "back"))
+        genuine = (tmp_path / "back" / "app_db").read_bytes()
+        for number, (what, (forge, said)) in enumerate(FORGERIES.items()):
+            file = tmp_path / f"{number}.sql"
+            file.write_bytes(forge(genuine))
+            assert file.read_bytes() != genuine, what
+            folder = tmp_path / f"load{number}"
+            proof = proving.prove(context, choice, engine, folder, Stopwatch(context.clock), file)
+            assert not proof.ok and any(said in one for one in proof.said), (what, proof)
+            assert "agent_cards" not in str(proof.said) and not folder.exists()
+        proof = proving.prove(context, choice, engine, tmp_path / "load", Stopwatch(context.clock))
+        assert proof.ok and proof.rows == 1000, proof
