@@ -13,11 +13,13 @@ import selectors
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from resticwrap import errors
 from resticwrap.cancel import Cancel
@@ -210,6 +212,7 @@ def pour(
     on_chunk: Callable[[memoryview], None],
     on_start: Callable[[int], None] | None = None,
     cwd: str | None = None,
+    stdin: int | None = None,
 ) -> tuple[int, str]:
     """Run a child whose output is large, and give it on as it comes, in pieces of up to a MiB which are valid for that
     call alone. Returns the exit code and the last that it said on stderr, with nothing masked.
@@ -223,7 +226,7 @@ def pour(
             list(argv),
             env=dict(env),
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
@@ -264,6 +267,74 @@ def pour(
     finally:
         child.stdout.close()
         child.stderr.close()
+
+
+class Conversation:
+    """A child that answers to what it is told, line by line."""
+
+    def __init__(self, child: "subprocess.Popen[bytes]", said: IO[bytes]) -> None:
+        self._child, self._said = child, said
+
+    def say(self, text: bytes) -> None:
+        """Raises BrokenPipeError where it has gone."""
+        assert self._child.stdin is not None
+        self._child.stdin.write(text)
+        self._child.stdin.flush()
+
+    def hear(self, last: bytes) -> list[bytes] | None:
+        """The lines before one that is `last`; None where it ended without that."""
+        assert self._child.stdout is not None
+        heard = []
+        for line in self._child.stdout:
+            if line.rstrip(b"\n") == last:
+                return heard
+            heard.append(line.rstrip(b"\n"))
+        return None
+
+    def end(self) -> tuple[int, str]:
+        """Wait for it to end of itself; its exit code, and the last that it said on stderr, with nothing masked."""
+        assert self._child.stdin is not None
+        with contextlib.suppress(OSError):
+            self._child.stdin.close()
+        try:
+            code = self._child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            code = self._child.wait()
+        self._said.seek(max(os.fstat(self._said.fileno()).st_size - LARGE_PIPE, 0))
+        return code, self._said.read().decode("utf-8", "replace")
+
+
+@contextlib.contextmanager
+def converse(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[Conversation]:
+    """Run a child to talk with, which is ended with the block. Like what `pour` runs, it never outlives us. Raises
+    Failure where it cannot be started."""
+    name = argv[0].rsplit("/", 1)[-1]
+    with tempfile.TemporaryFile() as said:
+        try:
+            child = subprocess.Popen(
+                list(argv),
+                env=dict(env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - whoever converses has one thread
+            )
+        except OSError as error:
+            raise errors.Failure(
+                f"{name} could not be started: {error.strerror}.", hint=f"Is it installed? command -v {name}"
+            ) from error
+        assert child.stdin is not None and child.stdout is not None
+        try:
+            yield Conversation(child, said)
+        finally:
+            if child.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.terminate()
+                child.wait()
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+            child.stdout.close()
 
 
 @contextlib.contextmanager

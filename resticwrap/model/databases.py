@@ -59,11 +59,12 @@ class PutBack(Value, frozen=True):
 
 class DumpOrder(Value, frozen=True):
     """What `sources/produce.py` is told: which engine, the folder of the client's programs, the words that go before
-    each of them (`docker exec …`), the environment that they get (it holds secrets), and what is to be dumped.
-    `databases` empty: all."""
+    each of them (`docker exec …`), the environment that they get (it holds secrets), what is to be dumped, and how to
+    call the `place`. `databases` empty: all."""
 
     engine: Engine
     domain: str
+    place: str = ""
     binaries: str = ""
     before: tuple[str, ...] = ()
     env: dict[str, str] = {}

@@ -44,5 +44,5 @@ def test_a_failed_dump_is_no_snapshot(dumped: tuple[Lab, Postgres, str]) -> None
     server.drop(name)
     report = lab.json("backup", code=1)
     (run,) = report["job"]["domains"]
-    assert run["outcome"] == "failed" and run["error"]["kind"] == "DatabaseUnavailable"
+    assert run["outcome"] == "failed" and run["error"]["kind"] == "NotFound"
     assert lab.json("snapshots") == []

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from resticwrap.cancel import Cancel
@@ -10,7 +11,7 @@ from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import PostgresSource
 from resticwrap.ports import BackupResult, Look, Material
 from resticwrap.sources.orders import named, told
-from resticwrap.sources.postgres.access import Access, env_of, newest_binaries
+from resticwrap.sources.postgres.access import Access, access_of
 from resticwrap.sources.postgres.scratch import scratch_server
 from resticwrap.sources.postgres.server import PostgresServer
 
@@ -20,7 +21,10 @@ class PostgresDomain:
 
     def __init__(self, domain: str, source: PostgresSource, cancel: Cancel) -> None:
         self._domain, self._source, self._cancel = domain, source, cancel
-        self._access = Access(env_of(source), (), newest_binaries(source.bin))
+
+    @cached_property
+    def _access(self) -> Access:
+        return access_of(self._source)
 
     @property
     def engine(self) -> Engine:
@@ -57,7 +61,8 @@ class PostgresDomain:
         order = DumpOrder(
             engine="postgres",
             domain=self._domain,
-            binaries=self._access.binaries,
+            place=self._source.place,
+            binaries=self._access.binaries if self._access.chosen else "",
             before=self._access.before,
             env=dict(self._access.env),
             databases=(self._source.name,) if self._source.name else (),

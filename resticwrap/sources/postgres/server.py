@@ -9,10 +9,16 @@ from resticwrap import errors, process
 from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.planning.dumps import PostgresDigest
-from resticwrap.sources.postgres.access import Access, failure, quoted
+from resticwrap.planning.globals import wanted_globals
+from resticwrap.sources.postgres.access import SHORT, Access, conninfo, poured, quoted
+from resticwrap.sources.postgres.heads import creating
+from resticwrap.sources.postgres.trouble import VERBOSE, Otherwise, complaints, explained, state_of
 
-ASK = 60.0
-"""Seconds that a short question may take."""
+ASK = SHORT
+MAINTENANCE = "postgres"
+"""The database that is there to be connected to for what concerns no other."""
+UNKNOWN_OR_NOT_OURS = ("42704", "42501")
+"""SQLSTATE undefined_object and insufficient_privilege."""
 
 
 class PostgresServer:
@@ -26,42 +32,54 @@ class PostgresServer:
         return self._place
 
     def version(self) -> str:
-        return self._ask("postgres", "SHOW server_version").split()[0]
+        return self._ask(MAINTENANCE, "SHOW server_version").split()[0]
 
     def databases(self) -> Sequence[str]:
         sql = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datallowconn ORDER BY datname"
-        return self._ask("postgres", sql).splitlines()
+        return self._ask(MAINTENANCE, sql).splitlines()
 
     def create(self, head: DatabaseHead, name: str) -> None:
-        options = " ".join(f"{word} {value}" for word, value in head.options.items())
-        self._ask("postgres", f"CREATE DATABASE {quoted(name)} TEMPLATE template0 {options}")
+        self._ask(MAINTENANCE, creating(head, name))
+        # Its owner and whom it is granted to may be unknown here, and who restores may not be allowed to give it away:
+        # it holds the same for all that.
         for sql in head.after:
-            self._ask("postgres", sql.replace("{}", quoted(name)))
+            result = self._said(MAINTENANCE, sql.replace("{}", quoted(name)))
+            if result.code and state_of(result.stderr)[0] not in UNKNOWN_OR_NOT_OURS:
+                raise self._why(result, MAINTENANCE)
 
     def drop(self, name: str) -> None:
-        self._ask("postgres", f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
+        self._ask(MAINTENANCE, f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
 
-    def take_globals(self, body: Iterable[bytes], *, only_missing: bool) -> Sequence[str]:  # noqa: ARG002
-        for _ in body:
-            pass
-        return ()
+    def take_globals(self, body: Iterable[bytes], *, only_missing: bool) -> Sequence[str]:
+        text = b"".join(body).decode("utf-8", "surrogateescape")
+        known = self._ask(MAINTENANCE, "SELECT quote_ident(rolname) FROM pg_roles").splitlines() if only_missing else ()
+        wanted = wanted_globals(text, set(known), all_roles=not only_missing)
+        if not wanted.sql:
+            return wanted.left_out
+        argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-d", conninfo(MAINTENANCE), "-f", "-"]
+        result = self._fed(argv, [wanted.sql.encode("utf-8", "surrogateescape")], timeout=ASK)
+        if result.code:
+            raise self._why(result, MAINTENANCE)
+        return (*wanted.left_out, *complaints(result.stderr))
 
     def load(self, name: str, body: Iterable[bytes]) -> None:
-        argv = [*self._access.program("psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", name]
+        argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-v", "ON_ERROR_STOP=1", "-d", conninfo(name)]
         result = self._fed(argv, body)
         if result.code:
-            raise failure(result.stderr, self._place, lambda said: errors.LoadFailed(f"{name} was not loaded: {said}."))
+            raise self._why(result, name, lambda said: errors.LoadFailed(f"{name} was not loaded: {said}."))
 
     def value(self, name: str, sql: str) -> str | None:
         return self._ask(name, sql)
 
     def facts(self, name: str) -> DatabaseFacts:
         digest = PostgresDigest(name)
-        code, said = process.pour(
-            [*self._access.program("pg_dump"), "-d", name], env=self._access.env, on_chunk=digest.feed
-        )
+        access = self._access.of_version(self.version())
+        code, said = poured(access, "pg_dump", ["-w", "-d", conninfo(name)], digest.feed)
         if code or not digest.complete:
-            raise failure(said, self._place, lambda said: errors.DumpFailed(f"{name} cannot be read whole: {said}."))
+            raise explained(
+                access, code, said, self._place, name,
+                lambda said: errors.DumpFailed(f"{name} cannot be read whole: {said}."),
+            )  # fmt: skip
         return digest.facts()
 
     def tables(self, name: str) -> Sequence[str]:
@@ -77,11 +95,19 @@ class PostgresServer:
         raise NotImplementedError
 
     def _ask(self, database: str, sql: str) -> str:
-        argv = [*self._access.program("psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"]
-        result = self._fed(argv, [sql.encode()], timeout=ASK)
+        result = self._said(database, sql)
         if result.code:
-            raise failure(result.stderr, self._place, lambda said: errors.LoadFailed(f"{self._place} says: {said}."))
+            raise self._why(result, database)
         return result.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+    def _said(self, database: str, sql: str) -> process.Result:
+        argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-v", "ON_ERROR_STOP=1", "-d", conninfo(database)]
+        return self._fed([*argv, "-f", "-"], [sql.encode("utf-8", "surrogateescape")], timeout=ASK)
+
+    def _why(self, result: process.Result, name: str, otherwise: Otherwise | None = None) -> errors.Failure:
+        """The error behind a psql on this database that failed."""
+        otherwise = otherwise or (lambda said: errors.LoadFailed(f"{self._place} says: {said}."))
+        return explained(self._access, result.code, result.stderr, self._place, name, otherwise)
 
     def _fed(self, argv: Sequence[str], body: Iterable[bytes], timeout: float = 12 * 3600) -> process.Result:
         """Run a client that reads `body`. What goes wrong while that is made is raised, not what the client makes of
