@@ -13,10 +13,10 @@ TABLESPACE = re.compile(rf"CREATE TABLESPACE {IDENTIFIER}")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to run, and what is not run and somebody should know of."""
+    """What to run, and the tablespaces that there were, as SQL writes their names."""
 
     sql: str
-    left_out: tuple[str, ...] = ()
+    spaces: tuple[str, ...] = ()
 
 
 def statements(text: str) -> Iterator[str]:
@@ -33,12 +33,12 @@ def statements(text: str) -> Iterator[str]:
 
 def wanted_globals(text: str, known: Collection[str], *, all_roles: bool) -> Wanted:
     """Roles that are not `known` (as SQL writes their names) with their settings and what they are members of;
-    `all_roles`: all of them, known or not. Tablespaces lie in folders of one machine, so they are told of alone."""
-    taken, left_out = [], []
+    `all_roles`: all of them, known or not. Tablespaces lie in folders of one machine, so they are named alone."""
+    taken, spaces = [], []
     for one in statements(text):
         space, role, member = TABLESPACE.match(one), ROLE.match(one), MEMBER.match(one)
         if space:
-            left_out.append(f"The tablespace {space[1]} is not made: its folder may not be there.")
+            spaces.append(space[1])
         elif " ON TABLESPACE " in one or one.startswith("ALTER TABLESPACE"):
             continue
         elif (
@@ -49,4 +49,4 @@ def wanted_globals(text: str, known: Collection[str], *, all_roles: bool) -> Wan
         ):
             taken.append(one)
     nothing = all(one.startswith("SET ") for one in taken)
-    return Wanted("" if nothing else "\n".join(taken) + "\n", tuple(left_out))
+    return Wanted("" if nothing else "\n".join(taken) + "\n", tuple(spaces))

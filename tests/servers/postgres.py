@@ -66,7 +66,7 @@ class Postgres:
     def url(self, database: str, *, user: str = "", password: str | None = None, scheme: str = "postgresql") -> str:
         """The address of a database, as an operator writes it."""
         secret = quote(self.password if password is None else password, safe="")
-        return f"{scheme}://{user or self.plain}:{secret}@{LOOPBACK}:{self.port}/{database}"
+        return f"{scheme}://{user or self.plain}:{secret}@{LOOPBACK}:{self.port}/{quote(database)}"
 
     def make(self) -> None:
         """Make the cluster and its two users."""

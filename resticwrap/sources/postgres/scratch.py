@@ -1,87 +1,118 @@
 """A PostgreSQL server that is thrown away."""
 
 import os
+import pwd
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from resticwrap import errors, process
 from resticwrap.cancel import Cancel
-from resticwrap.sources.postgres.access import PLACES, Access
-from resticwrap.sources.postgres.server import ASK, PostgresServer
+from resticwrap.sources.postgres.access import PLACES, SHORT, Access, major
+from resticwrap.sources.postgres.server import PostgresServer
 
-THROWN_AWAY = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "max_wal_size": "4GB", "jit": "off"}
+THROWN_AWAY = {
+    "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off", "jit": "off",
+    "wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "4GB", "maintenance_work_mem": "256MB",
+    "lc_messages": "C",
+}  # fmt: skip
 """What a cluster need not do that is thrown away."""
-AS_NOT_ROOT: tuple[str, ...] = (
-    ()
-    if os.geteuid()
-    else ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--", "setpriv", "--pdeathsig", "QUIT", "--")
-)
-"""PostgreSQL refuses to run as root. In a user namespace of its own it is somebody else who owns the same files."""
+SUPERUSER = "resticwrap_scratch"
+"""Who loads. Not postgres: a dump may hold a role of that name which is less than that."""
+DYING = ("setpriv", "--pdeathsig", "QUIT", "--")
+"""What ends a server with us."""
+UNSHARED = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+AMBIENT = ("--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--")
+
+
+@cache
+def not_root() -> tuple[tuple[str, ...], int | None]:
+    """The words before a server's programs, and whom its folders have to belong to (None: to us). PostgreSQL refuses to
+    run as root.
+
+    In a user namespace of its own it is somebody else who owns the same files. Where none may be made, as in many
+    containers, it becomes another user, who may pass through folders of ours.
+    """
+    if os.geteuid():
+        return DYING, None
+    env = {"PATH": os.defpath}
+    with suppress(errors.Failure):
+        if process.run([*UNSHARED, "true"], env=env, timeout=SHORT).code == 0:
+            return (*UNSHARED, *DYING), None
+    for name in ("postgres", "nobody"):
+        with suppress(KeyError):
+            user = pwd.getpwnam(name)
+            become = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", *AMBIENT)
+            return (*become, *DYING), user.pw_uid
+    raise errors.LoadFailed("There is no user that PostgreSQL could run as.", hint="useradd --system postgres")
 
 
 @contextmanager
 def scratch_server(folder: Path, version: str, given: Path | None, cancel: Cancel) -> Iterator[PostgresServer]:
-    """A cluster of the version of a dump, or of a later one, below `folder`: on a socket in it and on no address.
+    """A cluster of the version of a dump, or of a later one, below `folder`: on a socket of its own and on no address.
 
-    Raises ClientMissing where no such PostgreSQL is installed.
+    Raises ClientMissing where no such PostgreSQL is installed, LoadFailed where it does not start.
     """
     binaries = server_binaries(version, given)
+    before, owner = not_root()
     env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
-    data, sockets = folder / "data", Path(tempfile.mkdtemp(prefix="rw-pg-"))  # a socket's path may have 107 bytes
+    data, spaces = folder / "data", folder / "tablespaces"
+    sockets = Path(tempfile.mkdtemp(prefix="rw-pg-"))  # a socket's path may have 107 bytes
     try:
+        for place in (data, spaces, sockets):
+            place.mkdir(mode=0o700, exist_ok=True)
+            if owner is not None:
+                os.chown(place, owner, -1)
         made = process.run(
-            [*AS_NOT_ROOT, str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8",
+            [*before, str(binaries / "initdb"), "-D", str(data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8",
              "--locale=C.UTF-8", "--no-sync"],
-            env=env, timeout=ASK, cancel=cancel,
+            env=env, timeout=SHORT * 5, cancel=cancel,
         )  # fmt: skip
         if made.code:
-            raise errors.LoadFailed(f"initdb failed: {made.stderr.strip().splitlines()[-1:]}")
+            raise errors.LoadFailed(f"initdb failed: {' '.join(made.stderr.strip().splitlines()[-1:])}.")
         settings = {"listen_addresses": "", "unix_socket_directories": str(sockets), **THROWN_AWAY}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with process.serve(
-            [*AS_NOT_ROOT, str(binaries / "postgres"), "-D", str(data), *words], env=env, log=folder / "postgres.log"
-        ) as alive:
-            access = Access({**env, "PGHOST": str(sockets), "PGUSER": "postgres"}, (), str(binaries))
-            server = PostgresServer(access, f"a scratch server of {domain_version(binaries)}", cancel)
-            _until_up(server, alive, folder / "postgres.log", cancel)
-            yield server
+        log = folder / "postgres.log"
+        with process.serve([*before, str(binaries / "postgres"), "-D", str(data), *words], env=env, log=log) as alive:
+            access = Access(
+                {**env, "PGHOST": str(sockets), "PGUSER": SUPERUSER, "PGAPPNAME": "resticwrap"}, (), str(binaries), True
+            )
+            until_up(access, alive, log, cancel)
+            yield PostgresServer(access, f"a scratch server of {version_of(binaries)}", cancel, spaces=spaces)
     finally:
-        shutil.rmtree(sockets, ignore_errors=True)
-        shutil.rmtree(data, ignore_errors=True)
+        for place in (sockets, data, spaces):
+            shutil.rmtree(place, ignore_errors=True)
 
 
-def _until_up(server: PostgresServer, alive: Callable[[], bool], log: Path, cancel: Cancel) -> None:
-    while True:
+def until_up(access: Access, alive: Callable[[], bool], log: Path, cancel: Cancel) -> None:
+    """Wait until a server lets us in. Raises LoadFailed with its last words where it ends instead."""
+    while process.run([*access.program("pg_isready"), "-q"], env=access.env, timeout=SHORT).code != 0:
         cancel.check()
-        try:
-            server.version()
-            return
-        except (errors.DatabaseUnavailable, errors.LoadFailed):
-            if not alive():
-                last = log.read_text(errors="replace").strip().splitlines()[-1:]
-                raise errors.LoadFailed(f"The scratch server did not start: {' '.join(last)}") from None
-            time.sleep(0.05)
+        if not alive():
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise errors.LoadFailed(f"The scratch server did not start: {' '.join(last)}.")
+        time.sleep(0.05)
 
 
 def server_binaries(version: str, given: Path | None) -> Path:
     """The folder with initdb and postgres of this major version, else of the next later one. Raises ClientMissing."""
     if given is not None:
         return given
-    wanted = float(version.split(".", maxsplit=1)[0] or 0)
+    wanted = major(version)
     found = sorted((float(path.parents[1].name), path.parent) for path in PLACES.glob("*/bin/initdb"))
     for number, folder in found:
         if number >= wanted:
             return folder
     raise errors.ClientMissing(
         f"No PostgreSQL {version} is installed here, which it takes to load this database.",
-        hint=f"apt install postgresql-{int(wanted) or ''}   (or name its folder as scratch.bin in domains.yaml)",
+        hint=f"apt install postgresql-{wanted or ''}   (or name its folder as scratch.bin in domains.yaml)",
     )
 
 
-def domain_version(binaries: Path) -> str:
+def version_of(binaries: Path) -> str:
     """The version that a folder of Debian's is named for."""
     return binaries.parent.name

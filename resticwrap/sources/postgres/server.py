@@ -4,19 +4,23 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from resticwrap import errors, process
 from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.planning.dumps import PostgresDigest
 from resticwrap.planning.globals import wanted_globals
-from resticwrap.sources.postgres.access import SHORT, Access, conninfo, poured, quoted
+from resticwrap.sources.postgres.access import SHORT, Access, conninfo, literal, poured, quoted
 from resticwrap.sources.postgres.heads import creating
 from resticwrap.sources.postgres.trouble import VERBOSE, Otherwise, complaints, explained, state_of
 
 ASK = SHORT
 MAINTENANCE = "postgres"
 """The database that is there to be connected to for what concerns no other."""
+LACKS = ("0A000", "58P01")
+"""SQLSTATE feature_not_supported and undefined_file: what a server says that lacks an extension."""
+LACKING = "Is the package of an extension missing there? The dump says which it needs: CREATE EXTENSION"
 UNKNOWN_OR_NOT_OURS = ("42704", "42501")
 """SQLSTATE undefined_object and insufficient_privilege."""
 
@@ -24,8 +28,14 @@ UNKNOWN_OR_NOT_OURS = ("42704", "42501")
 class PostgresServer:
     """The `Server` port over psql."""
 
-    def __init__(self, access: Access, place: str, cancel: Cancel) -> None:
-        self._access, self._place, self._cancel = access, place, cancel
+    def __init__(self, access: Access, place: str, cancel: Cancel, *, spaces: Path | None = None) -> None:
+        """`spaces`: a folder of this machine and of the server's, below which tablespaces may be made."""
+        self._access, self._place, self._cancel, self._spaces = access, place, cancel, spaces
+
+    @property
+    def access(self) -> Access:
+        """How it is reached."""
+        return self._access
 
     @property
     def place(self) -> str:
@@ -54,19 +64,35 @@ class PostgresServer:
         text = b"".join(body).decode("utf-8", "surrogateescape")
         known = self._ask(MAINTENANCE, "SELECT quote_ident(rolname) FROM pg_roles").splitlines() if only_missing else ()
         wanted = wanted_globals(text, set(known), all_roles=not only_missing)
-        if not wanted.sql:
-            return wanted.left_out
+        notes = (
+            [] if self._spaces else [f"Tablespace {one} is not made: where would it lie here?" for one in wanted.spaces]
+        )
+        sql = wanted.sql + self._spaces_made(wanted.spaces)
+        if not sql:
+            return notes
         argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-d", conninfo(MAINTENANCE), "-f", "-"]
-        result = self._fed(argv, [wanted.sql.encode("utf-8", "surrogateescape")], timeout=ASK)
+        result = self._fed(argv, [sql.encode("utf-8", "surrogateescape")], timeout=ASK)
         if result.code:
             raise self._why(result, MAINTENANCE)
-        return (*wanted.left_out, *complaints(result.stderr))
+        return (*notes, *complaints(result.stderr))
+
+    def _spaces_made(self, names: Sequence[str]) -> str:
+        """The SQL that makes tablespaces; their folders are made, and belong to whom the one above belongs to."""
+        made = []
+        for number, name in enumerate(names if self._spaces else ()):
+            assert self._spaces is not None
+            place = self._spaces / str(number)
+            place.mkdir(mode=0o700)
+            os.chown(place, self._spaces.stat().st_uid, -1)
+            made.append(f"CREATE TABLESPACE {name} LOCATION {literal(str(place))};\n")
+        return "".join(made)
 
     def load(self, name: str, body: Iterable[bytes]) -> None:
         argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-v", "ON_ERROR_STOP=1", "-d", conninfo(name)]
         result = self._fed(argv, body)
         if result.code:
-            raise self._why(result, name, lambda said: errors.LoadFailed(f"{name} was not loaded: {said}."))
+            hint = LACKING if state_of(result.stderr)[0] in LACKS else ""
+            raise self._why(result, name, lambda said: errors.LoadFailed(f"{name} was not loaded: {said}.", hint=hint))
 
     def value(self, name: str, sql: str) -> str | None:
         return self._ask(name, sql)
