@@ -4,6 +4,8 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from resticwrap.model.base import Value
 from resticwrap.model.job import DomainRun, Manifest
@@ -102,11 +104,31 @@ def overlap(place: Path, others: Mapping[str, Path]) -> str:
     return ""
 
 
+class Server(NamedTuple):
+    """Where a database belongs: its name (None: all of a server), and the server, without a secret."""
+
+    name: str | None
+    place: str
+
+
 def next_steps(
-    place: Path, environment: Path, roots: Mapping[str, Path], policies: Path, password: Path, named: Path | None
+    place: Path,
+    environment: Path,
+    roots: Mapping[str, Path],
+    policies: Path,
+    password: Path,
+    named: Path | None,
+    databases: Mapping[str, Server] = MappingProxyType({}),
 ) -> tuple[str, ...]:
     """What is left to a person once all is back: commands, in order. An empty machine has no folders to move into;
-    what belongs into the place itself, such as the state that the new installation has, stays where it is."""
+    what belongs into the place itself, such as the state that the new installation has, stays where it is. A database
+    is loaded once its server is up, which only a person can say."""
+    loads = [
+        f". {shlex.quote(str(environment))} && rw db restore {name} "
+        f"{'--replace' if server.name is None else f'--into {shlex.quote(server.name)}'}"
+        f"   # once {server.place} is up"
+        for name, server in databases.items()
+    ]
     moves = [
         f"mkdir -p {shlex.quote(str(root.parent))} && "
         f"mv -T {shlex.quote(str(place / 'system' / name))} {shlex.quote(str(root))}"
@@ -117,6 +139,7 @@ def next_steps(
     return (
         f". {shlex.quote(str(environment))} && rw status",
         *moves,
+        *loads,
         f"mkdir -p /etc/resticwrap && cp -a {shlex.quote(str(policies))} /etc/resticwrap/policies",
         *secret,
         "rw backup && rw verify && rw kit export",

@@ -493,6 +493,13 @@ class _System:
         ]
         settings = self.context.settings
         original = settings.target(self.kit.target)
+        policies = {one.domain: settings.domains[one.domain] for one in domains}
+        databases = {
+            name: planning.Server(policy.source.name, policy.source.place)
+            for name, policy in policies.items()
+            if isinstance(policy.source, DATABASES)
+        }
+        files = {name: policy for name, policy in policies.items() if name not in databases}
         return SystemReport(
             target=self.kit.target,
             place=str(self.place.root),
@@ -512,10 +519,11 @@ class _System:
             next=planning.next_steps(
                 self.place.root,
                 self.place.environment,
-                roots_of({one.domain: settings.domains[one.domain] for one in domains}),
+                roots_of(files),
                 self.place.policies,
                 self.place.password,
                 original.password_file,
+                databases,
             ),
         )
 

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from resticwrap.host.sealing import AgeSealing
 from resticwrap.model.drills import DrillReport
+from resticwrap.services import kit as kits
 from resticwrap.services.choosing import Wish, choose
 from resticwrap.services.databases import proving
-from resticwrap.services.drill import levels, rehearse
+from resticwrap.services.drill import frame, l3, levels, rehearse
 from resticwrap.services.drill.frame import Order
 from resticwrap.services.stopwatch import Stopwatch
 from tests.conftest import MakeLab
+from tests.handmade import cheap_age
 from tests.lab import Lab
 from tests.servers.postgres import Postgres
 
@@ -169,3 +173,45 @@ def test_forgeries(dumped: Lab, tmp_path: Path) -> None:
             assert "agent_cards" not in str(proof.said) and not folder.exists()
         proof = proving.prove(context, choice, engine, tmp_path / "load", Stopwatch(context.clock))
         assert proof.ok and proof.rows == 1000, proof
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+def rehearsed(lab: Lab, scratch: Path) -> DrillReport:
+    """An L3 inside this process."""
+    with lab.house() as built:
+        return frame.run(built.context, Order(level="l3", scratch=scratch), l3.work(built.context))
+
+
+def test_the_whole_system(dumped: Lab, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of a kit alone: the database is loaded and asked before the system is started, which finds its dump; a query
+    that fails fails the drill. The kit has what leads to the database, and is the only one that has it."""
+    monkeypatch.setattr(AgeSealing, "seal", lambda _, plain, passphrase: cheap_age(plain, passphrase))
+    source = dumped.domains["app_db"]["source"]
+    secret = dumped.folder / "app_db_url"
+    secret.write_text(source["url"])
+    source["url"], dumped.env["APP_DB_URL_FILE"] = "${APP_DB_URL}", str(secret)
+    dumped.write_policies()
+    there = ["sh", "-c", "grep -q 'card 77' app_db"]
+    (dumped.folder / "policies" / "recovery.yaml").write_text(yaml.safe_dump({"system": {"health": there}}))
+    with dumped.house() as built:
+        kit = kits.gather(built.context)
+    assert kit.variables["APP_DB_URL"] == secret.read_text() and "@" not in kit.policies["domains.yaml"]
+    report = rehearsed(dumped, scratch)
+    (one,) = report.drill.domains
+    assert report.ok and one.loaded is not None and (one.loaded.rows, one.loaded.queries) == (1000, 1), report
+    assert {"load", "query", "healthy"} <= report.drill.phases.keys() and not any(scratch.iterdir())
+    assert one.actual_rto > one.loaded.load + one.loaded.query
+    queries(dumped, {"sql": "SELECT max(id) FROM agent_cards", "at_most": 7})
+    report = rehearsed(dumped, scratch)
+    (one,) = report.drill.domains
+    assert not report.ok and one.failures == ("query 1 of the policy did not give what it should",)
+    assert any("1000, more than 7" in note for note in report.notes)
+    with dumped.house() as built:
+        texts = [str(record) for record in built.catalog.evidence("main", kind="drill")]
+    assert len(texts) == 2 and not any("agent_cards" in text or "more than 7" in text for text in texts)

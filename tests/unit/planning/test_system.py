@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from resticwrap.planning.system import next_steps
+from resticwrap.planning.system import Server, next_steps
 
 
 def test_next_steps_go_home() -> None:
@@ -12,3 +12,12 @@ def test_next_steps_go_home() -> None:
     steps = next_steps(place, place / "environment", roots, place / "rw/policies", place / "password", None)
     assert "mkdir -p '/srv/my school' && mv -T /srv/new/system/exams '/srv/my school/exams'" in steps
     assert not any("rw_state" in step for step in steps)
+
+
+def test_databases_are_loaded_once_their_server_is_up() -> None:
+    """By a command that goes as it stands: with the policies that came back, into a database of the name it had."""
+    place = Path("/srv/new")
+    servers = {"app_db": Server("my app", "postgresql://db/my app"), "all_of_it": Server(None, "postgres in db/*")}
+    steps = next_steps(place, place / "env", {}, place / "policies", place / "password", None, servers)
+    assert ". /srv/new/env && rw db restore app_db --into 'my app'   # once postgresql://db/my app is up" in steps
+    assert ". /srv/new/env && rw db restore all_of_it --replace   # once postgres in db/* is up" in steps
