@@ -69,9 +69,9 @@ class Facts:
 
     `quotas` are what is bounded, how much it may take, how much it takes. `reasons` are those of the gate with every
     rule looked at, `gate_open` is its own answer. `rows` are the looks of each domain, `files` how many files its
-    newest complete one has, `looked` when somebody last looked at a mass change. `beat` is the scheduler's last sign
-    of life (None: there never was one), `scheduled` whether any backup is to run by itself, `first` when anything was
-    backed up for the first time.
+    newest complete one has, `looked` when somebody last looked at a mass change, `streams` the databases: which of
+    their runs are like each other (`full`, or all). `beat` is the scheduler's last sign of life (None: there never was
+    one), `scheduled` whether any backup is to run by itself, `first` when anything was backed up for the first time.
     """
 
     target: str
@@ -90,6 +90,7 @@ class Facts:
     may_be_empty: frozenset[str] = frozenset()
     guards: Mapping[str, Guard] = field(default_factory=dict)
     looked: Mapping[str, Time] = field(default_factory=dict)
+    streams: Mapping[str, str] = field(default_factory=dict)
     overdue: Sequence[Overdue] = ()
     beat: Time | None = None
     scheduled: bool = False
@@ -325,14 +326,20 @@ def _space(look: _Look, facts: Facts) -> Iterator[Finding]:
 def _sizes(look: _Look, facts: Facts) -> Iterator[Finding]:
     """A backup of nothing or of unusual size, and a mass change that nobody has looked at."""
     target = facts.target
-    for domain, rows in facts.rows.items():
+    for domain, all_rows in facts.rows.items():
+        rows = [row for row in all_rows if row.type == "full" or facts.streams.get(domain) != "full"]
         if why := sizes.unusual(rows, look.rules.backup_size, may_be_empty=domain in facts.may_be_empty):
             hint = f"rw history --target {target} --domain {domain}"
             yield from look.find("backup_size", f"{domain}: {why}", hint, subject=domain, since=rows[0].time)
         guard = facts.guards.get(domain)
         if guard is None:
             continue
-        if found := sizes.mass_change(rows, facts.files.get(domain), guard, facts.looked.get(domain), look.now):
+        looked = facts.looked.get(domain)
+        if domain in facts.streams:
+            found = sizes.mass_loss(rows, guard, looked, look.now)
+        else:
+            found = sizes.mass_change(rows, facts.files.get(domain), guard, looked, look.now)
+        if found:
             hint = f"rw forget --looked {domain} --target {target}   (once you have looked)"
             yield from look.find("mass_change", f"{domain}: {found[0]}", hint, subject=domain, since=found[1])
 

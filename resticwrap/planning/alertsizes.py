@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from statistics import median
 
 from resticwrap.model.alerting import Unusual
@@ -61,4 +62,15 @@ def mass_change(
             if after < (1 - guard.shrunk) * before:
                 return f"of {before:,} files {after:,} were left by {row.job}", row.time
         after = before
+    return None
+
+
+def mass_loss(rows: Sequence[HistoryRow], guard: Guard, looked: Time | None, now: Time) -> tuple[str, Time] | None:
+    """The same of a database, which is one file: how many of its bytes one backup of the last day left."""
+    known = [row for row in rows if row.outcome in COMPLETE and row.size]
+    for row, before in pairwise(known):
+        if row.time < now - WINDOW or (looked is not None and row.time <= looked):
+            return None
+        if row.size < (1 - guard.shrunk) * before.size:
+            return f"of {before.size:,} bytes {row.size:,} were left by {row.job}", row.time
     return None

@@ -53,6 +53,7 @@ def suspended(
     looked: Mapping[str, Time],
     steady: Collection[str] = (),
     own: Mapping[str, Guard] | None = None,
+    streams: Collection[str] = (),
 ) -> dict[str, str]:
     """By domain, why nothing of it is forgotten until somebody looks.
 
@@ -61,7 +62,8 @@ def suspended(
     that there were within a day before are gone, suspends its domain, unless somebody has `looked` since, or nothing is
     left from before it. In `steady` domains, whose files are only added to, what went within a day counts together.
     `own`: by domain, another guard. Domains of fewer than `guard.least` files are passed over unless they are heavy,
-    and so are runs of which no count of files is known.
+    and so are runs of which no count of files is known. Of `streams`, which are one file that is another each time,
+    the bytes count and nothing else, however few they are: an emptied table is known by them alone.
     """
     files = {one.original: one.files for one in held if one.files}
     host_of = {one.original: one.host for one in held}
@@ -80,7 +82,9 @@ def suspended(
         days: dict[str, _Day] = {}
         for run in of_domain:
             rule = (own or {}).get(domain, guard)
-            day = days.setdefault(host_of.get(run.snapshot, only), _Day(rule, steady=domain in steady))
+            day = days.setdefault(
+                host_of.get(run.snapshot, only), _Day(rule, steady=domain in steady, stream=domain in streams)
+            )
             why = day.take(run, files.get(run.snapshot), since)
             if why and run.at > since:
                 found[domain] = f"{why} in the backup of {run.at.isoformat(timespec='seconds')} ({run.job})"
@@ -102,8 +106,8 @@ class _Past:
 class _Day:
     """The runs of one domain and host within a day before the one that is looked at."""
 
-    def __init__(self, guard: Guard, *, steady: bool) -> None:
-        self._guard, self._steady = guard, steady
+    def __init__(self, guard: Guard, *, steady: bool, stream: bool) -> None:
+        self._guard, self._steady, self._stream = guard, steady, stream
         self._past: deque[_Past] = deque()
 
     def take(self, run: KnownRun, after: int | None, since: Time) -> str:
@@ -131,6 +135,8 @@ class _Day:
         past.append(_Past(run.at, after, run.size, run.changed, run.removed))
         if after is None and were is not None:
             after = were + run.new - run.removed
+        if self._stream:
+            return self._shrunk(run.size, largest)
         if were is None or after is None or most is None:
             return ""
         if were >= guard.least:
@@ -141,6 +147,9 @@ class _Day:
             if after < (1 - guard.shrunk) * most:
                 return f"of {most:,} files {after:,} were left"
         heavy = largest is not None and (were >= guard.least or largest >= HEAVY)
-        if heavy and largest is not None and run.size < (1 - guard.shrunk) * largest:
-            return f"of {largest:,} bytes {run.size:,} were left"
+        return self._shrunk(run.size, largest) if heavy else ""
+
+    def _shrunk(self, size: int, largest: int | None) -> str:
+        if largest is not None and size < (1 - self._guard.shrunk) * largest:
+            return f"of {largest:,} bytes {size:,} were left"
         return ""

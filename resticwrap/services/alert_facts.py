@@ -14,6 +14,7 @@ from resticwrap.model.job import Job
 from resticwrap.model.policy import LocalTarget, ScheduledJob
 from resticwrap.model.reports import DomainStatus, HistoryRow
 from resticwrap.model.snapshot import TIERS
+from resticwrap.model.sources import DATABASES
 from resticwrap.planning import alertrules as planning
 from resticwrap.planning.overdue import overdue
 from resticwrap.ports import Catalog, DomainSums
@@ -82,6 +83,11 @@ def gather(records: Records, rules: AlertRules, pulse: Pulse | None, now: Time) 
         may_be_empty=frozenset(name for name, domain in settings.domains.items() if domain.allow_empty),
         guards={name: domain.guard or settings.guard for name, domain in settings.domains.items()},
         looked=_looked(jobs.get("forget", ())),
+        streams={
+            name: "full" if getattr(domain.source, "mode", "") == "wal" else "all"
+            for name, domain in settings.domains.items()
+            if isinstance(domain.source, DATABASES)
+        },
         overdue=overdue(wanted, begun, first, rules.scheduler.after, settings.schedule.zone, now),
         beat=beat.beat_at if beat is not None and beat.ended_at is None and wanted else None,
         scheduled=any(job.kind == "backup" for job in wanted.values()),

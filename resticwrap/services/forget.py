@@ -19,6 +19,7 @@ from resticwrap.model.base import Time
 from resticwrap.model.job import Job, Outcome
 from resticwrap.model.reports import ForgetPlan, ForgetReport
 from resticwrap.model.snapshot import TIERS, TierName
+from resticwrap.model.sources import DATABASES
 from resticwrap.planning import forget as planning
 from resticwrap.planning import guard, quota
 from resticwrap.services import coldproof, interrupted, lifecycle
@@ -220,7 +221,13 @@ def suspended(context: Context, held: Sequence[Held]) -> dict[str, str]:
     runs = catalog.writing_runs(context.target_name)
     own = {name: domain.guard for name, domain in context.settings.domains.items() if domain.guard is not None}
     steady = {name for name, domain in context.settings.domains.items() if domain.layer == "raw"}
-    return guard.suspended(runs, held, context.settings.guard, looked(context), steady, own)
+    sources = {name: domain.source for name, domain in context.settings.domains.items()}
+    streams = {name for name, source in sources.items() if isinstance(source, DATABASES)}
+    # What lies between two base backups grows with each run and begins anew: only bases are like each other.
+    based = {name for name, source in sources.items() if getattr(source, "mode", "") == "wal"}
+    full = {one.original for one in held if one.type == "full"}
+    runs = [run for run in runs if run.domain not in based or run.snapshot in full]
+    return guard.suspended(runs, held, context.settings.guard, looked(context), steady, own, streams)
 
 
 def looked(context: Context) -> Mapping[str, Time]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -215,3 +216,15 @@ def test_the_whole_system(dumped: Lab, scratch: Path, monkeypatch: pytest.Monkey
     with dumped.house() as built:
         texts = [str(record) for record in built.catalog.evidence("main", kind="drill")]
     assert len(texts) == 2 and not any("agent_cards" in text or "more than 7" in text for text in texts)
+
+
+def test_an_emptied_table_keeps_everything(dumped: Lab, postgres_server: Postgres) -> None:
+    """Nothing of a database that shrank is forgotten until somebody has looked, though it is one small file."""
+    (name,) = re.findall("/(rw_[0-9a-f]+)$", dumped.domains["app_db"]["source"]["url"])
+    with postgres_server.admin(name) as connection:
+        connection.execute("DELETE FROM agent_cards")
+    dumped.rw("backup")
+    plan = dumped.json("forget", "--dry-run")["plan"]
+    assert "bytes" in plan["suspended"]["app_db"], plan
+    dumped.rw("forget", "--looked", "app_db")
+    assert not dumped.json("forget", "--dry-run")["plan"]["suspended"]

@@ -22,7 +22,7 @@ from resticwrap.model.policy import Guard, ScheduledJob
 from resticwrap.model.reports import DomainStatus, HistoryRow
 from resticwrap.planning import alertrules as planning
 from resticwrap.planning.alertrules import DiskUse, Facts, MachineFacts
-from resticwrap.planning.alertsizes import mass_change, unusual
+from resticwrap.planning.alertsizes import mass_change, mass_loss, unusual
 from resticwrap.planning.overdue import due_at, overdue
 
 NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
@@ -235,3 +235,14 @@ def test_what_is_overdue() -> None:
     assert due_at(nightly, at - DAY, first, 15 * MINUTE, UTC, at + 14 * MINUTE) is None
     yearly = ScheduledJob(kind="verify", target="main", cron="0 2 29 2 *")
     assert due_at(yearly, None, first, 15 * MINUTE, UTC, NOW) is None
+
+
+def test_an_emptied_database() -> None:
+    """One file that is another each time: its bytes tell, in any one backup of the last day; not once somebody has
+    looked."""
+    rows = [row(MINUTE, 450), row(HOUR, 400, "ok"), row(2 * HOUR, 1000), row(3 * HOUR, 900)]
+    found = mass_loss(rows, Guard(), None, NOW)
+    assert found is not None and "of 1,000 bytes 400 were left" in found[0] and found[1] == NOW - HOUR
+    assert mass_loss(rows, Guard(), NOW - HOUR, NOW) is None
+    assert mass_loss(rows, Guard(shrunk=0.7), None, NOW) is None
+    assert mass_loss([row(30 * HOUR, 400), row(31 * HOUR, 1000)], Guard(), None, NOW) is None

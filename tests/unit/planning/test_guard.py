@@ -123,3 +123,12 @@ def test_two_machines_with_a_domain_of_one_name_are_not_compared() -> None:
     there = [held(5, "a"), held(4, "b", 5000, host="big"), held(3, "c"), held(2, "d", 5000, host="big")]
     runs = [ran(5, "a", 1000), ran(4, "b", 50_000), ran(3, "c", 1000), ran(2, "d", 50_000)]
     assert suspended(runs, there, GUARD, {}) == {}
+
+
+def test_an_emptied_database() -> None:
+    """One file that is another each time: the bytes count however few they are, and that it changed does not."""
+    there = [held(5, "a", 1), held(2, "b", 1)]
+    runs = [ran(5, "a", new=1), ran(2, "b", size=499, changed=1)]
+    assert suspended(runs, there, Guard(least=1), {}, streams={"exams"})["exams"].startswith("of 1,000 bytes 499")
+    assert suspended(runs, there, GUARD, {}) == {}
+    assert suspended([runs[0], ran(2, "b", size=501, changed=1)], there, Guard(least=1), {}, streams={"exams"}) == {}
