@@ -84,6 +84,14 @@ def of_machine(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         clock = doctor.server_clock(house.clock.now(), theirs)
         return [doctor.private("state", read.state_dir), doctor.ok("catalogue", answer), *clock]
 
+    def secrets() -> "Iterable[Check]":
+        from resticwrap.host import gitindex
+        from resticwrap.services import secretcheck
+
+        named = [*secretcheck.named_by(read), *([house.password.file] if house.password.file else [])]
+        files = {**secretcheck.beside(read.folder, named), **secretcheck.files_of(wanted)}
+        return secretcheck.check(files, gitindex.tracker)
+
     def kept() -> "Iterable[Check]":
         waiting = [written.job_id for written in house.state.kept(house.target_name)]
         return [*doctor.kept_trees(FileJournals(read.state_dir).all()), *doctor.kept_manifests(waiting)]
@@ -94,6 +102,7 @@ def of_machine(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         ("state", records),
         ("space", room),
         ("sources", lambda: doctor.sources(wanted)),
+        ("secrets", secrets),
         ("left over", kept),
     ]
 

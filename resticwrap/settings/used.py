@@ -76,7 +76,7 @@ class Named:
 
 
 PLAIN_FILES = frozenset({TARGETS, DOMAINS, TIERS, SCHEDULE, GATES})
-SECRET_KEYS = frozenset({"credentials", "password_command"})
+SECRET_KEYS = frozenset({"credentials", "password", "password_command", "url"})
 
 
 def named(folder: Path) -> Named:
