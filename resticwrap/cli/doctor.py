@@ -1,6 +1,7 @@
 """`rw doctor`."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from resticwrap.cli.options import Common, common, epilog
 
 if TYPE_CHECKING:
     from resticwrap.bootstrap import House
+    from resticwrap.model.policy import Domain
     from resticwrap.model.reports import Check, DoctorReport
     from resticwrap.services.doctor import Question
 
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
 def command(common: Common) -> None:
     """Check this machine and a target; say for each failure what to do.
 
-    restic's version, credentials, clock, space, permissions, sources, whether the target answers, holds the pinned
-    repositories, is not on the disk of what it protects, whether locks were left behind, whether the last recovery kit
-    still opens what it should, and whether the bucket has lifecycle rules that would delete or freeze what lies there.
+    restic's version, credentials, clock, space, permissions, sources, whether files of secrets are open to others or
+    tracked by git, whether databases answer, may be read whole and can be loaded in drills, whether the target answers,
+    holds the pinned repositories, is not on the disk of what it protects, whether locks were left behind, whether the
+    last recovery kit still opens what it should, and whether the bucket has lifecycle rules that would delete or freeze
+    what lies there.
     """
     from resticwrap.report import text
 
@@ -104,7 +108,22 @@ def of_machine(house: "House", domains: tuple[str, ...]) -> "list[Question]":
         ("sources", lambda: doctor.sources(wanted)),
         ("secrets", secrets),
         ("left over", kept),
+        *databases(house, domains),
     ]
+
+
+def databases(house: "House", domains: tuple[str, ...]) -> "Iterable[Question]":
+    """A question for each domain that is a database, so that one which does not answer keeps no other out."""
+
+    def asked(name: str, domain: "Domain") -> "Iterable[Check]":
+        from resticwrap.sources import examine
+
+        engine = house.context.engines(name, domain)
+        return examine.examined(name, domain, engine) if engine is not None else ()
+
+    for name, domain in house.settings.select_domains(domains).items():
+        if domain.is_database:
+            yield f"database: {name}", partial(asked, name, domain)
 
 
 def of_target(house: "House", domains: tuple[str, ...]) -> "list[Question]":

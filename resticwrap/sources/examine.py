@@ -1,0 +1,86 @@
+"""What `rw doctor` asks of a database: whether it answers, may be read whole, and can be loaded in drills."""
+
+from collections.abc import Iterator
+
+from resticwrap import errors
+from resticwrap.model.policy import Domain
+from resticwrap.model.reports import Check
+from resticwrap.model.sources import MysqlSource, PostgresSource
+from resticwrap.services.database_ports import Engine, Server
+from resticwrap.services.doctor import ok
+
+POSTGRES_UNREADABLE = """
+SELECT CASE WHEN count(*) > 0
+  THEN count(*) || ' of its tables and sequences, the first is ' || min(format('%I.%I', n.nspname, c.relname)) END
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_roles r ON r.rolname = current_user
+WHERE c.relkind IN ('r', 'p', 'm', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+AND n.nspname !~ '^pg_temp_'
+AND (NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+  OR c.relkind = 'S' AND NOT pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
+  OR c.relkind <> 'S' AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')
+  OR c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
+    AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')))
+"""
+"""Asked in the database: rows that a policy hides make pg_dump fail as well. NULL where all may be read."""
+MYSQL_LACKING = """
+SELECT GROUP_CONCAT(wanted.p ORDER BY wanted.p SEPARATOR ', ') FROM (
+  SELECT 'SELECT' p UNION SELECT 'SHOW VIEW' UNION SELECT 'TRIGGER' UNION SELECT 'EVENT' UNION SELECT 'LOCK TABLES'
+) wanted WHERE wanted.p NOT IN (
+  SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = {me}
+  UNION SELECT privilege_type FROM information_schema.schema_privileges
+  WHERE grantee = {me} AND DATABASE() LIKE table_schema
+)
+""".format(
+    me="CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))"
+)
+"""What a whole dump takes and this user was not granted, neither everywhere nor for this database."""
+FIRST = 20
+"""Of a whole server so many databases are asked."""
+
+
+def examined(name: str, policy: Domain, engine: Engine) -> Iterator[Check]:
+    """Checks of one domain. Raises what its server answers."""
+    server = engine.live()
+    version = server.version()
+    yield ok(f"database: {name}", f"{engine.engine} {version} answers: {server.place}")
+    if policy.source.type in ("postgres", "mysql"):
+        yield from _readable(name, policy, engine, server)
+    try:
+        programs = _programs(policy, version)
+    except errors.ClientMissing as error:
+        yield Check(
+            name=f"database: {name}", verdict="warn", detail=f"drills cannot load it: {error.message}", hint=error.hint
+        )
+    else:
+        if programs:
+            yield ok(f"database: {name}", f"drills load it by {programs}")
+
+
+def _readable(name: str, policy: Domain, engine: Engine, server: Server) -> Iterator[Check]:
+    for database in [engine.name] if engine.name else list(server.databases())[:FIRST]:
+        if isinstance(policy.source, PostgresSource):
+            lacks = server.value(database, POSTGRES_UNREADABLE)
+            hint = "GRANT pg_read_all_data TO its user; where rows are hidden by policies: ALTER ROLE … BYPASSRLS"
+            detail = f"its user may not read {lacks}"
+        else:
+            lacks = server.value(database, MYSQL_LACKING)
+            hint = f"GRANT {lacks} ON `{database}`.* TO its user"
+            detail = f"its user lacks {lacks}"
+        if lacks:
+            yield Check(name=f"database: {name}", verdict="fail", detail=f"{database}: {detail}", hint=hint)
+
+
+def _programs(policy: Domain, version: str) -> str:
+    """Where a scratch server comes from, as far as that can be told without one. Raises ClientMissing."""
+    source = policy.source
+    if isinstance(source, PostgresSource) and source.scratch.by != "container":
+        from resticwrap.sources.postgres.scratch import server_binaries
+
+        folder = server_binaries(version, source.scratch.bin)
+        if not (folder / "initdb").exists():
+            raise errors.ClientMissing(f"There is no initdb in {folder}.", hint="Look at scratch.bin in domains.yaml.")
+        return str(folder)
+    if isinstance(source, PostgresSource | MysqlSource) and source.scratch.by == "container":
+        return f"a container of {source.scratch.image or 'the image of the live one'}"
+    return ""

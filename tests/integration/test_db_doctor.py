@@ -1,0 +1,70 @@
+"""What `rw doctor` says of databases, and of files of secrets in a repository of git."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeLab
+from tests.lab import PASSWORD, Lab
+from tests.servers.postgres import Postgres
+
+
+@pytest.fixture
+def lab(make_lab: MakeLab, postgres_server: Postgres) -> Iterator[Lab]:
+    """A lab with one database, in the name of a user who may not read all of it."""
+    name = postgres_server.database()
+    with postgres_server.admin(name) as connection:
+        connection.execute('CREATE TABLE open (id int); GRANT SELECT ON open TO PUBLIC; CREATE TABLE "Shut" (id int)')
+        connection.execute("CREATE TABLE rows (id int); ALTER TABLE rows ENABLE ROW LEVEL SECURITY")
+        connection.execute("GRANT SELECT ON rows TO PUBLIC")
+    source = {"type": "postgres", "url": postgres_server.url(name)}
+    yield make_lab("local", domains={"app_db": {"layer": "serving", "priority": "P0", "source": source}})
+    postgres_server.drop(name)
+
+
+def said(lab: Lab, *, code: int) -> list[dict[str, Any]]:
+    return [one for one in lab.json("doctor", code=code)["checks"] if one["name"] in ("database: app_db", "secrets")]
+
+
+def use(lab: Lab, url: str) -> None:
+    lab.domains["app_db"]["source"]["url"] = url
+    lab.write_policies()
+
+
+def test_a_database(lab: Lab, postgres_server: Postgres) -> None:
+    """It answers, its user lacks rights, drills can load it; then all is well; then it lets us in no more."""
+    name = lab.domains["app_db"]["source"]["url"].rpartition("/")[2]
+    answers, rights, programs = said(lab, code=1)[-3:]
+    assert answers["verdict"] == "ok" and answers["detail"].startswith("postgres ") and PASSWORD not in str(answers)
+    assert rights["verdict"] == "fail" and "may not read 2 of its tables and sequences" in rights["detail"]
+    assert 'public."Shut"' in rights["detail"] and "pg_read_all_data" in rights["hint"]
+    assert programs["detail"].startswith("drills load it by /")
+    use(lab, postgres_server.url(name, user=postgres_server.user))
+    lab.domains["app_db"]["source"]["scratch"] = {"bin": "/nowhere/bin"}
+    lab.write_policies()
+    checks = said(lab, code=0)
+    assert [one["verdict"] for one in checks if one["name"] != "secrets"] == ["ok", "warn"]
+    use(lab, postgres_server.url(name, password="wrong-hush"))
+    (refused,) = [one for one in said(lab, code=1) if one["name"] != "secrets"]
+    assert refused["verdict"] == "fail" and "wrong-hush" not in lab.rw("doctor", code=1).out
+    assert postgres_server.password not in str(refused)
+
+
+def test_a_file_of_secrets_in_a_repository(make_lab: MakeLab, tmp_path: Path) -> None:
+    """Once git tracks it, somebody publishes it sooner or later."""
+    root = tmp_path / "app"
+    root.mkdir()
+    (root / ".env").write_text("HUSH=1")
+    (root / ".env").chmod(0o600)
+    source = {"type": "secrets", "root": str(root), "files": [".env"]}
+    lab = make_lab("local", domains={"config": {"layer": "serving", "priority": "P0", "source": source}})
+    for words in (("init", "-q"), ("add", ".env")):
+        subprocess.run(("git", "-C", str(root), *words), check=True, timeout=60)
+    (one,) = said(lab, code=0)
+    assert (one["verdict"], one["detail"]) == ("warn", f"{root}/.env (of domain config) is tracked by git in {root}")
+    subprocess.run(("git", "-C", str(root), "rm", "-q", "--cached", ".env"), check=True, timeout=60)
+    (one,) = said(lab, code=0)
+    assert one["verdict"] == "ok"
