@@ -6,8 +6,8 @@ where it is and holds no secret.
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Discriminator, Field, SecretStr, Tag, field_validator, model_validator
 
@@ -123,8 +123,29 @@ class WalRule(Frozen):
     max_age: Duration | None = Field(default=None, description="a base backup that is older is followed by a new one")
 
 
+def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
+    """Whether it is a URL of one of these schemes that everybody reads alike: a sign of a password that was not encoded
+    would end the password, and what follows be taken for a host or a database, which are shown. libpq takes several
+    hosts with commas."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    return (
+        parts.scheme in schemes
+        and text.startswith(f"{parts.scheme}://")
+        and not parts.fragment
+        and not re.search(r"[/@]", parts.path[1:])
+        and parts.netloc.count("@") < 2
+        and all(re.fullmatch(r"(\[[0-9A-Fa-f:.%a-z]*\]|[^:\[\]]*)(:[0-9]{0,5})?", host) for host in hosts)
+    )
+
+
 class ServerSource(Frozen):
     """What the sources of database servers share."""
+
+    schemes: ClassVar[tuple[str, ...]] = ()
 
     url: Secret | None = Field(default=None, description="where the server is, with its user", repr=False)
     password: Secret | None = Field(default=None, description="instead of one in the URL")
@@ -145,10 +166,22 @@ class ServerSource(Frozen):
     def root(self) -> None:
         return None
 
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_address(value.get_secret_value(), cls.schemes):
+            raise ValueError(
+                f"must be a URL such as {cls.schemes[0]}://user@host:port/database; "
+                "in a password write % / : @ ? # [ ] as %25 %2F %3A %40 %3F %23 %5B %5D"
+            )
+        return value
+
     @model_validator(mode="after")
     def _where(self) -> "ServerSource":
         if (self.url is None) == (self.container is None):
             raise ValueError("give either url or container")
+        if self.password is not None and self.url is not None and urlsplit(self.url.get_secret_value()).password:
+            raise ValueError("give the password in the URL or as `password`, not both")
         if self.all == bool(self.database or self._of_url()):
             raise ValueError("give either a database or `all: true`")
         return self
@@ -159,8 +192,6 @@ class ServerSource(Frozen):
     @property
     def name(self) -> str | None:
         """The one database that is backed up; None: all of them."""
-        from urllib.parse import unquote
-
         return self.database or unquote(self._of_url()) or None
 
     @property
@@ -171,13 +202,15 @@ class ServerSource(Frozen):
         assert self.url is not None
         parts = urlsplit(self.url.get_secret_value())
         socket = re.search(r"(?:^|&)(?:host|socket|unix_socket)=([^&]+)", parts.query)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{kind}://{parts.hostname or (socket[1] if socket else '')}{port}/{self.name or '*'}"
+        host = parts.netloc.rpartition("@")[2] or (unquote(socket[1]) if socket else "")
+        return f"{kind}://{host}/{self.name or '*'}"
 
 
 class PostgresSource(ServerSource):
     """A PostgreSQL server, one database of it or all. `url` is libpq's: `postgresql://user@host/db`, or
     `postgresql:///db?host=/run/postgresql` for a local socket."""
+
+    schemes: ClassVar[tuple[str, ...]] = ("postgresql", "postgres")
 
     type: Literal["postgres"]
     mode: Literal["dump", "wal"] = Field(
@@ -188,6 +221,8 @@ class PostgresSource(ServerSource):
 
 class MysqlSource(ServerSource):
     """A MySQL or MariaDB server: `mysql://user@host/db`, or `mysql://user@localhost/db?socket=/run/mysqld/mysqld.sock`."""
+
+    schemes: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
 
     type: Literal["mysql"]
 

@@ -46,7 +46,7 @@ def validate(
         found = model.model_validate(data)
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
-            if not _follows(detail["loc"], path, expander.failed):
+            if not _follows(_written(detail["loc"]), path, expander.failed):
                 problems.append(_problem(model, file, item, path, detail))
     return (None if problems else found), problems
 
@@ -80,10 +80,14 @@ def _follows(loc: PathOfKey, path: PathOfKey, failed: list[PathOfKey]) -> bool:
 
 def _problem(model: "type[Frozen]", file: str, item: Item, path: PathOfKey, detail: "ErrorDetails") -> Problem:
     tagged = tuple(part for part in detail["loc"] if part != "[key]")
-    # Where a source may be of several types, the type stands in the path as well.
-    loc = tuple(part for at, part in enumerate(tagged) if not (at and tagged[at - 1] == SOURCE and part in TYPES))
+    loc = _written(tagged)
     found = locate(item, loc)
     return Problem(file, found.line, dotted((*path, *loc)), _message(model, item, loc, tagged, detail))
+
+
+def _written(loc: PathOfKey) -> PathOfKey:
+    """The path as an operator wrote it: where a source may be of several types, pydantic's has the type in it too."""
+    return tuple(part for at, part in enumerate(loc) if not (at and loc[at - 1] == SOURCE and part in TYPES))
 
 
 def _message(model: "type[Frozen]", item: Item, loc: PathOfKey, tagged: PathOfKey, detail: "ErrorDetails") -> str:
