@@ -59,7 +59,8 @@ def export(
     """Write the recovery kit, encrypted with a passphrase, and beside it FILE.txt, the page of steps to print.
 
     The kit holds the policies, the values of their variables, the repositories' password and ids, the storage
-    credentials (or where they are), and the newest evidence. It is opened again and compared before it counts.
+    credentials (or where they are), files of secrets that the policy wants in it, and the newest evidence. It is opened
+    again and compared before it counts.
     """
     from resticwrap.report import text
     from resticwrap.services import kit as service
@@ -96,6 +97,28 @@ def show_kit(common: Common, file: Path, passphrase_file: Path | None) -> None:
     with guarded(common):
         phrase = passphrase(passphrase_file, os.environ)
         show(common, service.show(sealing(), file.absolute(), phrase), text.kit)
+
+
+@group.command(epilog=epilog("rw kit secrets teaching.kit --to /root/secrets", "0 1 2 12 20"))
+@common
+@click.argument("file", type=click.Path(path_type=Path))
+@PASSPHRASE
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="An empty or new folder.")
+@click.option("--dry-run", is_flag=True, help="Show which files there are; write nothing.")
+def secrets(common: Common, file: Path, passphrase_file: Path | None, to: Path, dry_run: bool) -> None:
+    """Write the files of secrets out of a kit, one folder for each domain.
+
+    Those of domains with `in_kit: true`, as they were when the kit was made; the backup has their newest versions.
+    Needs no policies and asks no target.
+    """
+    from resticwrap.bootstrap import sealing
+    from resticwrap.report import text
+    from resticwrap.services import kit as service
+    from resticwrap.services import kitsecrets
+
+    with guarded(common):
+        kit = service.opened(sealing(), file.absolute(), passphrase(passphrase_file, os.environ))
+        show(common, kitsecrets.write(kit, to.absolute(), dry_run=dry_run), text.kit_files)
 
 
 def system_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -10,6 +10,17 @@ from resticwrap.model.job import Pin
 from resticwrap.model.snapshot import Priority, TierName
 
 
+class KitSecret(Value, frozen=True):
+    """A file of a domain of secrets, as it was when the kit was made; `path` is relative to the domain's root."""
+
+    domain: str
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    content: bytes
+
+
 class Kit(Value, frozen=True):
     """What the encrypted file holds. `policies` are the files of the policies folder by name; `variables` the values of
     those that they use; `credentials` what lets the storage client in where the policies do not name it. `holds`:
@@ -36,12 +47,14 @@ class Kit(Value, frozen=True):
     head: Head | None
     versions: dict[str, str]
     kit_version: int = 1
+    secrets: tuple[KitSecret, ...] = ()
 
 
 class KitReport(Value, frozen=True):
     """What is in a kit, without any secret. `digest` is the sha256 of the file, `page` the file of steps beside it.
 
-    `variables` and `needs` are names; `keys` are the ids of restic's keys by tier, as they were when it was made.
+    `variables` and `needs` are names, `secrets` those of files (`DOMAIN/PATH`); `keys` are the ids of restic's keys by
+    tier, as they were when it was made.
     """
 
     file: str
@@ -62,8 +75,28 @@ class KitReport(Value, frozen=True):
     keys: dict[str, tuple[str, ...]]
     head: Head | None
     versions: dict[str, str]
+    secrets: tuple[str, ...] = ()
     page: str = ""
     notes: tuple[str, ...] = ()
+
+
+class KitFile(Value, frozen=True):
+    """A file of secrets that came out of a kit. `mode` is in octal."""
+
+    domain: str
+    path: str
+    mode: str
+    size: int
+
+
+class KitFiles(Value, frozen=True):
+    """What `rw kit secrets` wrote below `place` (`planned`: would write), without a byte of it."""
+
+    target: str
+    made_at: Time
+    place: str
+    planned: bool
+    files: tuple[KitFile, ...]
 
 
 class KitRecord(Value, frozen=True):
@@ -80,6 +113,7 @@ class KitRecord(Value, frozen=True):
     variables: str
     password: str
     credentials: str
+    secrets: str = ""
     outdated: tuple[str, ...] = ()
 
 

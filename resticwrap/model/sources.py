@@ -44,6 +44,7 @@ class SecretsSource(Frozen):
     type: Literal["secrets"]
     root: AbsolutePath
     files: Annotated[tuple[str, ...], Field(min_length=1, description="paths relative to root")]
+    in_kit: bool = Field(default=False, description="they are in the recovery kit too, as they are when it is made")
 
     _named = field_validator("root")(named)
 

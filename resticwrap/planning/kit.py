@@ -32,6 +32,7 @@ def steps(report: KitReport) -> str:
         if report.notes
         else "The target needs no credentials.",
     }[report.credentials]
+    taken = "\n   Files of secrets that are in it: rw kit secrets FILE --to FOLDER" if report.secrets else ""
     notes = "".join(f"\nNote: {note}" for note in report.notes)
     return f"""RECOVERY KIT of target {report.target} ({report.provider}, namespace {report.namespace})
 
@@ -53,7 +54,7 @@ What to do on an empty machine
      apt-get install restic        (or https://github.com/restic/restic/releases/tag/v{restic})
 3. Look into the kit (asks for the passphrase):
      rw kit show {file}
-4. {credentials}
+4. {credentials}{taken.replace("FILE", file)}
    Restore, into an empty folder on a disk with room for everything:
      rw kit restore {file} --to /srv/recovered
    The most important domains come first. If it is interrupted, run the same command again.

@@ -4,7 +4,7 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from resticwrap.model.drill import PHASES
-from resticwrap.model.kit import KeyReport, KitReport, SystemDomain, SystemReport
+from resticwrap.model.kit import KeyReport, KitFiles, KitReport, SystemDomain, SystemReport
 from resticwrap.report import format as fmt
 from resticwrap.report.backup import paths
 from resticwrap.report.drill import loaded
@@ -32,6 +32,8 @@ def kit(console: "Console", report: KitReport, *, zone: tzinfo | None = None) ->
         _row(page, "policies", ", ".join(report.policies))
         _row(page, "variables", ", ".join(report.variables) or "none")
         _row(page, "credentials", *_credentials(report))
+        if report.secrets:
+            _row(page, "secrets", ", ".join(report.secrets))
         if report.head is None:
             _row(page, "evidence", "none yet")
         else:
@@ -41,6 +43,23 @@ def kit(console: "Console", report: KitReport, *, zone: tzinfo | None = None) ->
             page.say(page.mark("warn", "note"), f": {note}")
         if report.page:
             page.say(f"Print {report.page}: the page of steps. Keep the passphrase elsewhere than the kit.")
+
+
+def files(console: "Console", report: KitFiles, *, zone: tzinfo | None = None) -> None:
+    """The files of secrets that came out of a kit, by name."""
+    with Page(console, zone) as page:
+        if report.planned:
+            page.say(("Dry run: ", STRONG), f"{len(report.files)} files would come into {report.place}.")
+        else:
+            page.say((f"{len(report.files)} files of secrets ", STRONG), f"are in {report.place}")
+        page.say(f"They are as they were at {page.moment(report.made_at)}, when the kit of {report.target} was made.")
+        columns = (
+            Column("Domain", style=NAME),
+            Column("File", cut="middle"),
+            Column("Mode"),
+            Column("Size", right=True),
+        )
+        page.table(columns, [[one.domain, one.path, one.mode, fmt.size(one.size)] for one in report.files])
 
 
 def _credentials(report: KitReport) -> list[Part]:

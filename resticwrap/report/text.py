@@ -13,6 +13,7 @@ from resticwrap.report.errors import show_failure
 from resticwrap.report.forget import forget
 from resticwrap.report.gate import gate
 from resticwrap.report.history import history
+from resticwrap.report.kit import files as kit_files
 from resticwrap.report.kit import keys, kit, system
 from resticwrap.report.lifecycle import lifecycle_plan, lifecycle_report, lifecycle_status
 from resticwrap.report.pins import pins
@@ -30,8 +31,8 @@ from resticwrap.report.verify import verify
 __all__ = [
     "alerts", "alerts_changed", "alerts_check", "alerts_test",
     "audit", "backup", "console", "db_restore", "doctor", "drill", "drill_history", "drill_plan", "evidence",
-    "evidence_record", "forget", "gate", "history", "init", "keys", "kit", "lifecycle_plan", "lifecycle_report",
-    "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
+    "evidence_record", "forget", "gate", "history", "init", "keys", "kit", "kit_files", "lifecycle_plan",
+    "lifecycle_report", "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
     "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots",
     "stats", "status", "system", "tier", "tier_plan", "verify",
 ]  # fmt: skip

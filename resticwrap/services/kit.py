@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -13,9 +13,9 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.model.base import from_json, to_json
-from resticwrap.model.kit import Kit, KitRecord, KitReport, KitState
+from resticwrap.model.kit import Kit, KitRecord, KitReport, KitSecret, KitState
 from resticwrap.planning import kit as planning
-from resticwrap.services import audit
+from resticwrap.services import audit, kitsecrets
 from resticwrap.services.context import Context, Records
 from resticwrap.services.place import repositories
 from resticwrap.services.recovery_ports import Sealing
@@ -72,6 +72,7 @@ def gather(context: Context) -> Kit:
         keys={tier: tuple(key.id for key in context.repositories[tier].list_keys(password)) for tier in pins},
         head=audit.head(context),
         versions=dict(context.versions),
+        secrets=kitsecrets.gather(context),
     )
 
 
@@ -149,6 +150,8 @@ def state_of(records: Records) -> KitState:
         stale.append("the policies were changed since")
     if _salted(record.salt, _used(records).values) != record.variables:
         stale.append("variables of the policies (credentials among them) have other values now")
+    if (why := _secrets_changed(records, record)) is not None:
+        stale.append(why)
     known = {tier: pin.repository_id for tier, pin in records.state.pins(records.target_name).items()}
     if known and known != record.repositories:
         stale.append("the target has other repositories now")
@@ -211,7 +214,22 @@ def _record(context: Context, kit: Kit, report: KitReport) -> KitRecord:
         variables=_salted(salt, _used(context).values),
         password=_salted(salt, {"password": kit.password}),
         credentials=_salted(salt, context.recovery.secrets.credentials()),
+        secrets=_salted(salt, _contents(kit.secrets)) if kit.secrets else "",
     )
+
+
+def _contents(secrets: Iterable[KitSecret]) -> dict[str, str]:
+    return {f"{one.domain}/{one.path}": hashlib.sha256(one.content).hexdigest() for one in secrets}
+
+
+def _secrets_changed(records: Records, record: KitRecord) -> str | None:
+    """Why the files of secrets of a kit are not those of now; None where they are."""
+    try:
+        now = kitsecrets.gather(records)
+    except errors.Failure as error:
+        return error.message.removesuffix(".")
+    same = (_salted(record.salt, _contents(now)) if now else "") == record.secrets
+    return None if same else "files of secrets that belong into it were changed since"
 
 
 def _report(kit: Kit, file: Path, sealed: bytes) -> KitReport:
@@ -234,6 +252,7 @@ def _report(kit: Kit, file: Path, sealed: bytes) -> KitReport:
         keys=kit.keys,
         head=kit.head,
         versions=kit.versions,
+        secrets=tuple(f"{one.domain}/{one.path}" for one in kit.secrets),
     )
 
 

@@ -87,7 +87,8 @@ TIER_COPY = {
 KIT = {
     "file": str, "digest": str, "size": int, "made_at": str, "by": str, "host": str, "target": str, "provider": str,
     "namespace": str, "policies": list, "variables": list, "credentials": str, "needs": list, "where": str,
-    "repositories": dict, "keys": dict, "head": None, "versions": dict, "page": str, "notes": list,
+    "repositories": dict, "keys": dict, "head": None, "versions": dict, "secrets": list, "page": str,
+    "notes": list,
 }  # fmt: skip
 SYSTEM = {
     "target": str, "place": str, "job": str, "started_at": str, "declared_at": str, "mode": str, "phases": dict,
@@ -353,6 +354,10 @@ ELSEWHERE: dict[str, Any] = {
     },
     "kit export": KIT,
     "kit show": KIT,
+    "kit secrets": {
+        "target": str, "made_at": str, "place": str, "planned": bool,
+        "files": [{"domain": str, "path": str, "mode": str, "size": int}],
+    },
     "kit restore": SYSTEM,
     "schedule install": {
         "keeper": str, "mode": str, "folder": str, "next": list, "notes": list,

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from resticwrap.services import kit as service
+from tests.broken import refused
 from tests.conftest import MakeLab
+from tests.integration.test_json_contract import ELSEWHERE, fits
 from tests.lab import Lab
 
 HUSH = "hunter2-is-not-a-password"
@@ -155,3 +158,31 @@ def test_they_come_back_beside_with_their_modes(lab: Lab, tmp_path: Path) -> Non
     ]  # fmt: skip
     assert stat.S_IMODE((found / ".env.prod").stat().st_mode) == 0o600
     assert json.dumps(HUSH) not in (found / "conf/db.key").read_text()
+
+
+def test_they_are_in_the_kit_where_the_policy_wants_it(lab: Lab, tmp_path: Path) -> None:
+    """Sealed; told by name alone; out of it with their modes. A kit is old once one of them has changed."""
+    lab.domains["config"]["source"]["in_kit"] = True
+    lab.write_policies()
+    backup(lab)
+    phrase = tmp_path / "phrase"
+    phrase.write_text("eleven purple goats in a rowboat")
+    kit, words = tmp_path / "main.kit", ("--passphrase-file", str(phrase))
+    report = lab.json("kit", "export", "--out", str(kit), *words)
+    assert report["secrets"] == ["config/.env.prod", "config/conf/db.key"]
+    assert "rw kit secrets main.kit --to FOLDER" in Path(report["page"]).read_text()
+    shown = lab.rw("kit", "show", str(kit), *words)
+    assert "config/conf/db.key" in shown.out and HUSH not in shown.out
+    assert HUSH.encode() not in kit.read_bytes()
+    out = tmp_path / "out"
+    assert lab.json("kit", "secrets", str(kit), "--to", str(out), *words, "--dry-run")["planned"] and not out.exists()
+    written = lab.json("kit", "secrets", str(kit), "--to", str(out), *words)
+    fits(ELSEWHERE["kit secrets"], written, "kit secrets")
+    assert (out / "config/conf/db.key").read_text() == f"{HUSH} in conf/db.key"
+    modes = [stat.S_IMODE((out / "config" / name).stat().st_mode) for name in (".", ".env.prod", "conf/db.key")]
+    assert modes == [0o700, 0o600, 0o640]
+    refused(lab, "kit", "secrets", str(kit), "--to", str(out), *words, code=1, kind="RestoreRefused")
+    with lab.house() as built:
+        assert service.state_of(built.context).stale == ()
+        (root_of(lab) / ".env.prod").write_text("changed")
+        assert service.state_of(built.context).stale == ("files of secrets that belong into it were changed since",)

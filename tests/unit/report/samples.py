@@ -696,7 +696,8 @@ def kit(written: bool = True) -> KitReport:
         where=f"in the safe of the head's office {NASTY}", repositories={"hot": hexes(1), "cold": hexes(2)},
         keys={"hot": (hexes(3),), "cold": (hexes(3), hexes(4))},
         head=Head(installation="ab12cd34ef56ab78", seq=412, digest=hexes(6), at=NOW),
-        versions={"resticwrap": "0.1.0", "restic": "0.19.1"}, page="/media/usb/teaching.kit.txt" if written else "",
+        versions={"resticwrap": "0.1.0", "restic": "0.19.1"},
+        secrets=("config/.env.prod", f"config/{NASTY}"), page="/media/usb/teaching.kit.txt" if written else "",
         notes=("This machine is let in by a role, so the kit holds no credentials.",),
     )  # fmt: skip
 

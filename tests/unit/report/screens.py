@@ -13,7 +13,7 @@ from resticwrap.errors import CatalogUnavailable, PolicyError, Problem
 from resticwrap.report import acceptance, hosts, logs, metrics, outside, schedule, text, upgrade, watch
 from resticwrap.report.page import Page
 from resticwrap.services.watching import Look
-from tests.unit.report import alert_samples, samples, schedule_samples
+from tests.unit.report import alert_samples, samples, schedule_samples, secret_samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 PROBLEMS = PolicyError(
@@ -79,6 +79,8 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "init_again": lambda console: text.init(console, samples.init(created=False)),
     "rebuild": lambda console: text.rebuild(console, samples.rebuild()),
     "kit": lambda console: text.kit(console, samples.kit(), zone=UTC),
+    "kit_files": lambda console: text.kit_files(console, secret_samples.kit_files(), zone=UTC),
+    "kit_files_plan": lambda console: text.kit_files(console, secret_samples.kit_files(planned=True), zone=UTC),
     "kit_plan": lambda console: text.kit(console, samples.kit(written=False), zone=UTC),
     "system": lambda console: text.system(console, samples.system(), zone=UTC),
     "system_plan": lambda console: text.system(console, samples.system(done=False), zone=UTC),
