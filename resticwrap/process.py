@@ -213,12 +213,14 @@ def pour(
     on_start: Callable[[int], None] | None = None,
     cwd: str | None = None,
     stdin: int | None = None,
+    on_idle: Callable[[], None] | None = None,
 ) -> tuple[int, str]:
     """Run a child whose output is large, and give it on as it comes, in pieces of up to a MiB which are valid for that
     call alone. Returns the exit code and the last that it said on stderr, with nothing masked.
 
     The child is in our own process group and gets SIGTERM when we end, however we end: it never outlives us. What
-    `on_chunk` raises stops it. Raises Failure where it cannot be started.
+    `on_chunk` raises stops it, and what `on_idle` raises, which is called while nothing comes. Raises Failure where it
+    cannot be started.
     """
     name = argv[0].rsplit("/", 1)[-1]
     try:
@@ -248,7 +250,10 @@ def pour(
             selector.register(child.stdout, selectors.EVENT_READ)
             selector.register(child.stderr, selectors.EVENT_READ)
             while selector.get_map():
-                for key, _ in selector.select():
+                ready = selector.select(TICK_SECONDS if on_idle is not None else None)
+                if not ready and on_idle is not None:
+                    on_idle()
+                for key, _ in ready:
                     if key.fileobj is child.stdout:
                         if count := os.readv(child.stdout.fileno(), [buffer]):
                             on_chunk(buffer[:count])

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,13 @@ class Sink:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+
+    def check(self) -> None:
+        """Raises BrokenPipeError where restic has gone, which else shows when there is something to write."""
+        poll = select.poll()
+        poll.register(self._fd, 0)
+        if any(events & select.POLLERR for _, events in poll.poll(0)):
+            raise BrokenPipeError
 
     def write(self, data: bytes | memoryview) -> None:
         """Raises BrokenPipeError where restic has gone."""

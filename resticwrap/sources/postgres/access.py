@@ -79,16 +79,20 @@ reaches it there."""
 
 
 def poured(
-    access: Access, program: str, words: Sequence[str], on_chunk: Callable[[memoryview], None]
+    access: Access,
+    program: str,
+    words: Sequence[str],
+    on_chunk: Callable[[memoryview], None],
+    on_idle: Callable[[], None] | None = None,
 ) -> tuple[int, str]:
     """Run a program whose output is large, as `process.pour` does: it never outlives us, not in a container either."""
     argv = [*access.program(program), *words]
     if not access.before:
-        return process.pour(argv, env=access.env, on_chunk=on_chunk)
+        return process.pour(argv, env=access.env, on_chunk=on_chunk, on_idle=on_idle)
     reading, writing = os.pipe()
     try:
         within = [*access.before, "sh", "-c", f"exec 3<&0; {WATCHED}", "sh", *argv[len(access.before) :]]
-        return process.pour(within, env=access.env, on_chunk=on_chunk, stdin=reading)
+        return process.pour(within, env=access.env, on_chunk=on_chunk, stdin=reading, on_idle=on_idle)
     finally:
         os.close(reading)
         os.close(writing)

@@ -36,7 +36,7 @@ UNREADABLE = """\
 SELECT string_agg(name, ', ') FROM (
   SELECT quote_ident(nspname) || '.' || quote_ident(relname) AS name FROM pg_class c
   JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'S') AND nspname !~ '^pg_'
-  AND nspname <> 'information_schema' AND NOT has_table_privilege(c.oid, 'SELECT') ORDER BY 1 LIMIT 5) some
+  AND nspname <> 'information_schema' AND NOT has_table_privilege(c.oid, 'SELECT') ORDER BY 1 LIMIT 5) AS these
 """
 
 
@@ -138,7 +138,7 @@ class _Dump:
         """The roles of the server. Only a superuser sees their passwords."""
         self._sink.write(self._marks.line("globals"))
         words = ["-w", "--globals-only", "-l", conninfo(name), *([] if superuser else ["--no-role-passwords"])]
-        code, said = poured(self._dumper, "pg_dumpall", words, self._sink.write)
+        code, said = poured(self._dumper, "pg_dumpall", words, self._sink.write, self._sink.check)
         if code:
             raise self._why("pg_dumpall", code, said, name)
 
@@ -162,7 +162,7 @@ class _Dump:
 
             excluded = [f"--exclude-table-data={pattern}" for pattern in self._order.exclude_data]
             words = ["-w", "-d", conninfo(name), f"--snapshot={snapshot}", PATIENCE, *excluded]
-            code, said = poured(self._dumper, "pg_dump", words, take)
+            code, said = poured(self._dumper, "pg_dump", words, take, self._sink.check)
             if code or not digest.complete:
                 raise self._why("pg_dump", code, said, name)
             asked.count_large()
