@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import data
+from benchmarks.databases import database
 from benchmarks.measure import Pairs, Row, Sample, command
 from benchmarks.rig import Rig, bare, bare_restore, restore_inside, rw, rw_backup, rw_inside, rw_restore
 from resticwrap.catalog.database import default_url
@@ -354,6 +355,7 @@ CASES: dict[str, Case] = {
     "restore_small": Case(restore_small, 4 * GIB),
     "restore_large": Case(restore_large, 8 * GIB),
     "restore_one": Case(restore_one, 6 * GIB),
+    "database": Case(database, 10 * GIB),
     "copy": Case(copy, 4 * GIB),
     "eight": Case(eight, 1 << 30),
     "first": Case(first, 6 * GIB),

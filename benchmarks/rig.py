@@ -50,8 +50,9 @@ class Rig:
         lab.rw("init")
         return lab.store / lab.namespace
 
-    def lab(self, domains: Mapping[str, Path], **target: Any) -> Lab:
-        """A lab with fresh repositories and these roots as its domains; local unless `target` says otherwise."""
+    def lab(self, domains: Mapping[str, Path | dict[str, Any]], **target: Any) -> Lab:
+        """A lab with fresh repositories and these roots (or domains as policies have them); local unless `target` says
+        otherwise."""
         folder = self.new_folder("lab")
         secret = target.pop("env", {})
         policy = target if "provider" in target else {"provider": "local", "path": str(folder / "store"), **target}
@@ -61,7 +62,9 @@ class Rig:
             policy,
             env=dict(secret),
             domains={
-                name: {"layer": "raw", "priority": "P0", "source": {"root": str(root)}}
+                name: root
+                if isinstance(root, dict)
+                else {"layer": "raw", "priority": "P0", "source": {"root": str(root)}}
                 for name, root in domains.items()
             },
         )
