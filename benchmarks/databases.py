@@ -72,7 +72,7 @@ def _speed(rig: Rig, server: Postgres, name: str, what: str) -> Iterator[Row]:
             if not by_hand:
                 return rw(lab, "db", "restore", "app_db", "--into", back, "--quiet")
             with server.admin() as connection:
-                connection.execute(f"CREATE DATABASE {back}")  # type: ignore[call-overload]
+                connection.execute(f"CREATE DATABASE {back}")
             to = shlex.quote(server.url(back, user=server.user))
             return _typed(
                 lab, f"{restic} dump --host hand latest /app_db.sql | {programs}/psql -Xq -v ON_ERROR_STOP=1 {to}"
@@ -87,21 +87,16 @@ def _speed(rig: Rig, server: Postgres, name: str, what: str) -> Iterator[Row]:
 
 def _next_day(rig: Rig, server: Postgres, name: str, rows: int) -> Iterator[Row]:
     """How much a second dump stores, in percent of the first."""
-    first, last = rows // 2, rows * 51 // 100
+    contiguous = f"id BETWEEN {rows // 2} AND {rows * 51 // 100}"
     changes = (
-        (
-            "dump-next-day",
-            "a contiguous 1 % of its rows changed",
-            10.0,
-            f"id BETWEEN {rows // 2} AND {rows * 51 // 100}",
-        ),
+        ("dump-next-day", "a contiguous 1 % of its rows changed", 10.0, contiguous),
         ("dump-random", "1 % of its rows changed at random", None, "hashint8(id) % 100 = 0"),
     )
     for figure, what, limit, where in changes:
         lab = _lab(rig, server, name)
         whole = _added(lab)
         with server.admin(name) as connection:
-            connection.execute(f"UPDATE cards SET owner = owner + 1 WHERE {where}")  # type: ignore[call-overload]
+            connection.execute(f"UPDATE cards SET owner = owner + 1 WHERE {where}")
         second = _added(lab)
         details = {"first_bytes": whole, "second_bytes": second}
         yield Row(figure, f"stored by the next dump: {what}", 100 * second / whole, "%", limit, details)

@@ -289,7 +289,7 @@ class Conversation:
     def hear(self, last: bytes) -> list[bytes] | None:
         """The lines before one that is `last`; None where it ended without that."""
         assert self._child.stdout is not None
-        heard = []
+        heard: list[bytes] = []
         for line in self._child.stdout:
             if line.rstrip(b"\n") == last:
                 return heard
@@ -343,14 +343,21 @@ def converse(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[Convers
 
 
 @contextlib.contextmanager
-def serve(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> Iterator[Callable[[], bool]]:
+def serve(
+    argv: Sequence[str], *, env: Mapping[str, str], log: Path, stdin: int | None = None
+) -> Iterator[Callable[[], bool]]:
     """A server of ours that is thrown away: it runs for as long as the block, says what it says into `log`, and gets
     SIGQUIT at the end and when we die. Yields whether it still runs. Raises Failure where it cannot be started."""
     name = argv[0].rsplit("/", 1)[-1]
     with log.open("ab") as out:
         try:
             child = subprocess.Popen(
-                list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                list(argv),
+                env=dict(env),
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
         except OSError as error:
             raise errors.Failure(

@@ -5,15 +5,17 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from resticwrap import errors
 from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DumpOrder, Engine
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import PostgresSource
 from resticwrap.ports import BackupResult, Look, Material
 from resticwrap.sources.orders import named, told
-from resticwrap.sources.postgres.access import Access, access_of
-from resticwrap.sources.postgres.scratch import scratch_server
-from resticwrap.sources.postgres.server import PostgresServer
+from resticwrap.sources.postgres.access import Access, access_of, container_of
+from resticwrap.sources.postgres.contained import contained_server, docker_env, image_of
+from resticwrap.sources.postgres.scratch import scratch_server, server_binaries
+from resticwrap.sources.postgres.server import MAINTENANCE, PostgresServer
 
 
 class PostgresDomain:
@@ -42,8 +44,28 @@ class PostgresDomain:
 
     @contextmanager
     def scratch(self, folder: Path, version: str) -> Iterator[PostgresServer]:
-        with scratch_server(folder, version, self._source.scratch.bin, self._cancel) as server:
-            yield server
+        if (image := self._image(version)) is None:
+            with scratch_server(folder, version, self._source.scratch.bin, self._cancel) as server:
+                yield server
+        else:
+            with contained_server(image, folder, self._cancel) as server:
+                yield server
+
+    def _image(self, version: str) -> str | None:
+        """The image of a scratch server; None where programs of this machine are to be it."""
+        rule, container = self._source.scratch, self._source.container
+        if rule.by != "container":
+            try:
+                server_binaries(version, rule.bin)
+                return None
+            except errors.ClientMissing:
+                if rule.by == "local" or not (rule.image or container):
+                    raise
+        if rule.image is not None:
+            return rule.image
+        if container is None:
+            raise errors.ClientMissing("No image is named for a scratch server.", hint="scratch.image in domains.yaml")
+        return image_of(container_of(container, docker_env()), docker_env())
 
     def look(self) -> Look:
         return Look(cwd=b"/", name=f"{self._domain}.sql".encode(), identity=())
@@ -52,8 +74,9 @@ class PostgresDomain:
         return False
 
     def measure(self) -> BackupResult:
-        name = self._source.name or "postgres"
-        size = int(self.live().value(name, "SELECT pg_database_size(current_database())") or 0)
+        which = "datname = current_database()" if self._source.name else "datallowconn AND NOT datistemplate"
+        sql = f"SELECT sum(pg_database_size(oid)) FROM pg_database WHERE {which}"
+        size = int(self.live().value(self._source.name or MAINTENANCE, sql) or 0)
         return BackupResult(complete=True, snapshot=None, files=1, size=size, would_read=(1, size))
 
     @contextmanager
