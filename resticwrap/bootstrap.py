@@ -42,7 +42,7 @@ from resticwrap.services.recovery_ports import Recovery, Sealing
 from resticwrap.services.schedule_ports import Attendant
 from resticwrap.services.telling import Teller
 from resticwrap.settings import Settings
-from resticwrap.sources.choose import engine_of, source_of
+from resticwrap.sources.choose import archive_of, engine_of, source_of
 from resticwrap.storage import BucketManifests, open_bucket, open_store
 from resticwrap.storage.local import LocalStore
 
@@ -287,7 +287,12 @@ class House:
             catalog=self._own_catalog,
             recorder=Recorder(self.state, self._own_catalog, self.teller.closed),
             locks=locks,
-            sources=lambda name, domain: source_of(name, domain, self.settings.state_dir, self.cancel),
+            sources=lambda name, domain: source_of(
+                name, domain, self.settings.state_dir, self.target_name, self.cancel
+            ),
+            archives=lambda name, domain: archive_of(
+                name, domain, self.settings.state_dir, self.target_name, self.cancel
+            ),
             engines=lambda name, domain: engine_of(name, domain, self.settings.state_dir, self.cancel),
             clock=self.clock,
             board=self.board,

@@ -496,12 +496,18 @@ def nothing_said() -> None:
     """A source that restic reads by itself has nothing to add."""
 
 
+def nothing_asked(snapshot: str) -> None:
+    """It need not know what was made of it."""
+
+
 @dataclass(frozen=True)
 class Material:
     """What restic is to read of a source: `name`, or only these `parts`, from inside `cwd`; or what `command` writes,
     as the file `name`. `fds` are descriptors that the command inherits. `missed` is what restic is not even told of.
 
-    `settle` is called once restic has ended, however: it raises what the command says that went wrong.
+    `settle` is called once restic has ended, however: it raises what the command says that went wrong. `stored` is told
+    the id of a complete snapshot that was made of it. `base`: the snapshot that this one needs. `warnings`: what a
+    person should know of the source.
     """
 
     cwd: bytes
@@ -511,6 +517,9 @@ class Material:
     fds: tuple[int, ...] = ()
     missed: tuple[MissedItem, ...] = ()
     settle: Callable[[], None] = nothing_said
+    stored: Callable[[str], None] = nothing_asked
+    base: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -53,7 +53,8 @@ class Held(Value, frozen=True):
 
     `hot` and `cold` are its current ids there. `marked`: the copy in cold is proven, which its tag `tier=cold` says.
     `complete`: None where that is not known. `pins` are reasons why it may not be removed. `twins` are more of the
-    same in a tier, as a killed retag leaves them: tier and id. Bytes are bytes.
+    same in a tier, as a killed retag leaves them: tier and id. Bytes are bytes. `base`: of the log of a database, the
+    original id of the base backup without which it is worth nothing.
     """
 
     original: str
@@ -71,6 +72,7 @@ class Held(Value, frozen=True):
     files: int = 0
     pins: tuple[str, ...] = ()
     twins: tuple[tuple[TierName, str], ...] = ()
+    base: str = ""
 
 
 class Verdict(Value, frozen=True):

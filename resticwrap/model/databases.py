@@ -3,6 +3,7 @@
 from typing import Literal
 
 from resticwrap.model.base import Value
+from resticwrap.model.wal import BaseFacts, BaseOrder
 
 Engine = Literal["postgres", "mysql", "sqlite"]
 
@@ -70,6 +71,8 @@ class DumpOrder(Value, frozen=True):
     env: dict[str, str] = {}
     databases: tuple[str, ...] = ()
     exclude_data: tuple[str, ...] = ()
+    base: BaseOrder | None = None
+    """A base backup of the whole cluster, instead of a dump."""
 
 
 class DumpSaid(Value, frozen=True):
@@ -80,3 +83,4 @@ class DumpSaid(Value, frozen=True):
     message: str = ""
     hint: str = ""
     facts: DumpFacts | None = None
+    base: BaseFacts | None = None

@@ -19,7 +19,10 @@ NAME = r"^[a-z_][a-z0-9_-]{0,63}$"
 
 
 class Tags(Value, frozen=True):
-    """What the tags of a snapshot say. `restic/tags.py` writes and reads them."""
+    """What the tags of a snapshot say. `restic/tags.py` writes and reads them.
+
+    `base`: the original id of the base backup without which this snapshot of a log is worth nothing; empty: none.
+    """
 
     domain: str
     layer: Layer
@@ -28,6 +31,7 @@ class Tags(Value, frozen=True):
     type: SnapshotType
     tier: TierName
     expire_after_days: int
+    base: str = ""
 
 
 class Snapshot(Value, frozen=True):

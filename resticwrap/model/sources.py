@@ -219,6 +219,14 @@ class PostgresSource(ServerSource):
     )
     wal: WalRule = Field(default_factory=WalRule)
 
+    @model_validator(mode="after")
+    def _log_by_url(self) -> "PostgresSource":
+        if self.mode == "wal" and self.url is None:
+            raise ValueError("mode: wal needs a url: the log is received on this machine, not in the container")
+        if self.mode == "wal" and self.exclude_data:
+            raise ValueError("exclude_data is for mode: dump: a base backup holds all of the cluster")
+        return self
+
 
 class MysqlSource(ServerSource):
     """A MySQL or MariaDB server: `mysql://user@host/db`, or `mysql://user@localhost/db?socket=/run/mysqld/mysqld.sock`."""

@@ -16,12 +16,17 @@ KEYS = {
     "type": "type",
     "tier": "tier",
     "expire-after-days": "expire_after_days",
+    "base": "base",
 }
+OPTIONAL = frozenset({"base"})
+"""Keys that only some snapshots have."""
 
 
 def tags_for(tags: Tags) -> list[str]:
     """The tags as restic takes them, in a fixed order. Commas would split a tag, so they are refused."""
-    pairs = [f"{key}={getattr(tags, field)}" for key, field in KEYS.items()]
+    pairs = [
+        f"{key}={value}" for key, field in KEYS.items() if (value := getattr(tags, field)) != "" or key not in OPTIONAL
+    ]
     if any("," in pair or pair != pair.strip() for pair in pairs):
         raise ValueError("a tag must not hold a comma, nor begin or end with a space")
     return pairs

@@ -21,6 +21,7 @@ from resticwrap.planning import backup as planning
 from resticwrap.services import audit, interrupted, manifest, owners, raw
 from resticwrap.services.capture import Capture
 from resticwrap.services.context import Context, info, side_by_side
+from resticwrap.services.databases import bases
 from resticwrap.settings import crosscheck
 
 REPAIR_WAIT = 10.0
@@ -35,7 +36,8 @@ def plan(context: Context, type: SnapshotType, domains: Mapping[str, Domain]) ->
     latest = context.latest()
     roots = {name: Path(os.path.realpath(root)) for name, root in roots_of(domains).items()}
     known = latest.domains if latest else {}
-    return planning.plan_backup(context.target_name, type, domains, known, side_by_side(context), roots)
+    made = planning.plan_backup(context.target_name, type, domains, known, side_by_side(context), roots)
+    return msgspec.structs.replace(made, domains=tuple(bases.planned_base(context, one) for one in made.domains))
 
 
 def measure(context: Context, plan: BackupPlan) -> BackupPlan:

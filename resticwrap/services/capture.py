@@ -21,6 +21,7 @@ from resticwrap.planning import inplace, owners
 from resticwrap.ports import BackupRequest, BackupResult, Look, Material, MissedItem, Progress, Source, Trees
 from resticwrap.services import named
 from resticwrap.services.context import Context, info
+from resticwrap.services.databases import bases
 
 NAMED = 200
 """How many missed or rotten files a record names; the count beside it is always whole."""
@@ -143,13 +144,13 @@ class Capture:
         """Capture one domain; whatever goes wrong is in the run, not raised."""
         context = self._context
         looked_at = context.clock.now()
-        lock = f"backup {context.hot.url} {planned.domain} {planned.type}"
         try:
             if context.cancelled():
                 raise errors.Interrupted("Interrupted before this domain began.")
             self._refuse_taken(planned.domain)
             context.watcher.update(planned.domain, Progress())
-            with context.locks.hold(lock):
+            planned = bases.fitting(context, planned)
+            with context.locks.hold(f"backup {context.hot.url} {planned.domain} {planned.type}"):
                 run = self._captured(planned, looked_at)
         except errors.Failure as error:
             outcome = "interrupted" if isinstance(error, errors.Interrupted) else "failed"
@@ -180,6 +181,10 @@ class Capture:
                 material.settle()
                 raise
             material.settle()
+            if result.complete and result.snapshot is not None:
+                material.stored(result.snapshot)
+            self.warnings += [f"{planned.domain}: {warning}" for warning in material.warnings]
+            read = msgspec.structs.replace(before, name=material.name)
         self.mounts[planned.domain] = tuple(show_path(point) for point in before.mounts)
         missed = [
             *result.missed,
@@ -188,7 +193,7 @@ class Capture:
             *_changed(planned, source, before),
             *self._mixed(planned, looked_at),
         ]
-        root = before.root
+        root = read.root
         if result.snapshot is None:
             if missed or not result.complete or self._latest is None:
                 return self._run(planned, looked_at, result, missed, outcome="partial", root=root)
@@ -197,7 +202,7 @@ class Capture:
                 planned, looked_at, result, outcome="unchanged", snapshot=old.snapshot, tree=old.tree, root=root
             )
         self._stored[planned.domain] = result.snapshot
-        counts, known = self._looked_into(planned, before, result, result.snapshot, missed)
+        counts, known = self._looked_into(planned, read, result, result.snapshot, missed)
         return self._run(
             planned,
             looked_at,
@@ -309,6 +314,7 @@ class Capture:
                 type=planned.type,
                 tier="hot",
                 expire_after_days=tier_of(context.settings.tiers, domain, "hot")[0],
+                base=material.base,
             ),
             host=context.settings.host,
             excludes=domain.excludes,

@@ -32,6 +32,7 @@ from resticwrap.services.inplace_ports import Journals, Work
 from resticwrap.services.recording import Recorder
 from resticwrap.services.recovery_ports import Recovery
 from resticwrap.services.story_ports import Board, Room
+from resticwrap.services.wal_ports import Archive
 from resticwrap.settings import Settings
 
 T = TypeVar("T")
@@ -111,6 +112,8 @@ class Context(Records):
     sources: Callable[[str, Domain], Source]
     engines: Callable[[str, Domain], Engine | None]
     """The database of a domain, by its name and policy; None where its source is none."""
+    archives: Callable[[str, Domain], Archive | None]
+    """The log of a domain, likewise; None where none is kept."""
     watcher: Watcher
     telling: Callable[[Job], AbstractContextManager[None]]
     """The time in which a job is at work and told of: its story, and how far it is."""

@@ -7,12 +7,27 @@ from resticwrap.model.policy import Domain
 from resticwrap.model.sources import MysqlSource, PostgresSource, SecretsSource, SqliteSource
 from resticwrap.ports import Source
 from resticwrap.services.database_ports import Engine
+from resticwrap.services.wal_ports import Archive
 from resticwrap.sources.files import FilesSource
 
 
-def source_of(domain: str, policy: Domain, state_dir: Path, cancel: Cancel) -> Source:
-    """How a domain is captured."""
+def archive_of(domain: str, policy: Domain, state_dir: Path, target: str, cancel: Cancel) -> Archive | None:
+    """The log of a domain; None where none is kept."""
     source = policy.source
+    if isinstance(source, PostgresSource) and source.mode == "wal":
+        from resticwrap.sources.wal import WalDomain
+
+        return WalDomain(domain, source, state_dir, target, cancel)
+    return None
+
+
+def source_of(domain: str, policy: Domain, state_dir: Path, target: str, cancel: Cancel) -> Source:
+    """How a domain is captured into a target."""
+    source = policy.source
+    if isinstance(source, PostgresSource) and source.mode == "wal":
+        from resticwrap.sources.wal import WalDomain
+
+        return WalDomain(domain, source, state_dir, target, cancel)
     if isinstance(source, PostgresSource):
         from resticwrap.sources.postgres.domain import PostgresDomain
 

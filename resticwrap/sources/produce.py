@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
         order = from_json(DumpOrder, file.read())
     sink = Sink(sys.stdout.fileno())
     try:
-        said = DumpSaid(ok=True, facts=made(order, sink))
+        said = of_base(order, sink) if order.base else DumpSaid(ok=True, facts=made(order, sink))
     except errors.Failure as error:
         said = DumpSaid(kind=error.kind, message=error.message, hint=error.hint)
     except BrokenPipeError:
@@ -40,6 +40,13 @@ def made(order: DumpOrder, sink: Sink) -> DumpFacts:
 
         return postgres.made(order, sink)
     raise NotImplementedError(order.engine)
+
+
+def of_base(order: DumpOrder, sink: Sink) -> DumpSaid:
+    """Write a base backup of the cluster."""
+    from resticwrap.sources.postgres import wal
+
+    return wal.produce(order, sink.write)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,314 @@
+"""PostgreSQL to a moment: base backups by pg_basebackup, the log by pg_receivewal through a replication slot."""
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from resticwrap import errors, process
+from resticwrap.cancel import Cancel
+from resticwrap.clock import SystemClock
+from resticwrap.host.locks import FlockLocks
+from resticwrap.model.base import Time, from_json
+from resticwrap.model.databases import DumpOrder, DumpSaid
+from resticwrap.model.snapshot import SnapshotType
+from resticwrap.model.sources import PostgresSource
+from resticwrap.model.wal import ArchiveState, BaseFacts, BaseOrder, KeptBase, LogFacts, Origin, ServerState
+from resticwrap.planning import wal as planning
+from resticwrap.ports import BackupResult, Material
+from resticwrap.services.wal_ports import Recovered
+from resticwrap.sources import postgres, walrecovery
+from resticwrap.sources.walarchive import LogFiles
+
+WAIT = 60.0
+"""Seconds that a fetch may take to begin, and that somebody else's may lag."""
+FETCH = 3600.0
+POLL = 0.1
+WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
+"""A receiver that outlived us would keep the slot from the next one."""
+SERVER = """
+SELECT json_build_object(
+    'system', (SELECT system_identifier::text FROM pg_control_system()),
+    'timeline', CASE WHEN pg_is_in_recovery() THEN 0
+        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
+    'version', current_setting('server_version_num')::int / 10000,
+    'server', split_part(current_setting('server_version'), ' ', 1),
+    'segment', pg_size_bytes(current_setting('wal_segment_size')),
+    'user', (SELECT rolname FROM pg_roles WHERE oid = 10),
+    'standby', pg_is_in_recovery(),
+    'slot', coalesce((SELECT coalesce(wal_status, 'lost') FROM pg_replication_slots
+        WHERE slot_name = {slot} AND slot_type = 'physical'), ''),
+    'keep_size', current_setting('max_slot_wal_keep_size'),
+    'tablespaces', (SELECT coalesce(json_agg(spcname), '[]') FROM pg_tablespace
+        WHERE spcname NOT IN ('pg_default', 'pg_global')),
+    'settings', (SELECT json_object_agg(name, setting) FROM pg_settings WHERE name IN
+        ('max_connections', 'max_prepared_transactions', 'max_locks_per_transaction', 'max_worker_processes')),
+    'now', clock_timestamp())
+"""
+NOW = "SELECT json_build_object('until', clock_timestamp())"
+MARK = """
+SET synchronous_commit = local;
+BEGIN;
+SELECT json_build_object('until', clock_timestamp());
+SELECT pg_logical_emit_message(true, 'resticwrap', '');
+COMMIT;
+SELECT json_build_object('reached', pg_current_wal_flush_lsn());
+"""
+
+
+class _Until(msgspec.Struct):
+    until: Time
+
+
+class _Reached(msgspec.Struct):
+    reached: str
+
+
+class WalDomain(postgres.PostgresDomain):
+    """One domain's cluster: how it is captured (the `Source` port), its servers (`Engine`), its log (`Archive`)."""
+
+    def __init__(self, domain: str, source: PostgresSource, state_dir: Path, target: str, cancel: Cancel) -> None:
+        super().__init__(domain, source, cancel)
+        folder = state_dir / "wal" / domain
+        self._files = LogFiles(folder, target, domain)
+        self._locks = FlockLocks(state_dir, SystemClock(), cancel.check)
+        self._receiving, self._changing = f"wal {domain}", f"wal state {domain}"
+        self._database = source.name or "postgres"
+
+    @property
+    def slot(self) -> str:
+        return self._source.wal.slot
+
+    def measure(self) -> BackupResult:
+        size = int(self.live().value(self._database, "SELECT sum(pg_database_size(oid)) FROM pg_database") or 0)
+        return BackupResult(complete=True, snapshot=None, files=1, size=size, would_read=(1, size))
+
+    @contextmanager
+    def material(self, job: str, type: SnapshotType) -> Iterator[Material]:  # noqa: ARG002
+        with self._base() if type == "full" else self._log() as material:
+            yield material
+
+    def state(self) -> ArchiveState:
+        return self._files.state()
+
+    def keep(self, bases: Collection[str]) -> None:
+        with self._locks.hold(self._changing, wait=WAIT):
+            state = self._files.state()
+            left = tuple(one for one in state.bases if one.snapshot in bases)
+            if left != state.bases:
+                self._files.put_state(msgspec.structs.replace(state, bases=left))
+            self._files.trim()
+
+    def why_base(self) -> str:
+        bases, max_age = self._files.bases(), self._source.wal.max_age
+        return planning.why_base(bases, self._files.origin(), max_age, SystemClock().now())
+
+    def why_base_now(self) -> str:
+        return self.why_base() or planning.broken(self._files.origin(), self.server(), self.slot)
+
+    def server(self) -> ServerState:
+        return from_json(ServerState, self._said(SERVER.replace("{slot}", postgres.literal(self.slot))))
+
+    def _said(self, sql: str) -> str:
+        return self.live().value(self._database, sql) or ""
+
+    @contextmanager
+    def _base(self) -> Iterator[Material]:
+        server = self._fit(self.server())
+        origin = self._begun(server)
+        self._fetch()  # before the base: pg_receivewal goes on from what lies there, and nothing may be missing
+        order = DumpOrder(
+            engine="postgres",
+            domain=self._domain,
+            binaries=postgres.newest_binaries(self._source.bin, "pg_basebackup"),
+            before=self._access.before,
+            env=dict(self._access.env),
+            base=BaseOrder(database=self._database, server=server),
+        )
+        with postgres.told(order) as (command, fds, said):
+
+            def settle() -> None:
+                heard = said()
+                if not heard.ok or heard.base is None:
+                    raise postgres.named(heard, self._domain)
+
+            def stored(snapshot: str) -> None:
+                facts = said().base
+                assert facts is not None  # it was settled
+                self._add(KeptBase(snapshot=snapshot, facts=facts, origin=origin.id))
+
+            yield Material(
+                cwd=b"/", name=f"{self._domain}.base.tar".encode(), command=command, fds=fds, settle=settle,
+                stored=stored, warnings=tuple(unbounded(server, self.slot)),
+            )  # fmt: skip
+
+    @contextmanager
+    def _log(self) -> Iterator[Material]:
+        base = self._files.bases()[0]
+        reached, until = self._fetch()
+        self._files.stage(LogFacts(base=base.facts, snapshot=base.snapshot, reached=reached, until=until))
+
+        def stored(snapshot: str) -> None:
+            with self._locks.hold(self._changing, wait=WAIT):
+                state = self._files.state()
+                self._files.put_state(msgspec.structs.replace(state, last=snapshot, last_base=base.snapshot))
+
+        cwd, name = self._files.place
+        yield Material(cwd=os.fsencode(cwd), name=name.encode(), stored=stored, base=base.snapshot)
+
+    def _fit(self, server: ServerState) -> ServerState:
+        """Raises DumpFailed where no base can be made of this server."""
+        if server.version < planning.OLDEST:
+            raise errors.DumpFailed(f"mode: wal needs PostgreSQL {planning.OLDEST} or later; this is {server.server}.")
+        if server.standby:
+            raise errors.DumpFailed(
+                f"{self._source.place} is a standby, and the log is kept of a primary.", hint="Name the primary's url."
+            )
+        if server.tablespaces:
+            raise errors.DumpFailed(
+                f"{self._source.place} has tablespaces of its own ({', '.join(server.tablespaces)}), and a base backup "
+                "that is streamed holds one alone.",
+                hint="mode: dump takes databases with tablespaces; or move their tables: ALTER TABLE … SET TABLESPACE.",
+            )
+        return server
+
+    def _begun(self, server: ServerState) -> Origin:
+        """The log that is received here; begun anew, with its slot, where it cannot be gone on with."""
+        with self._locks.hold(self._receiving, wait=0), self._locks.hold(self._changing, wait=WAIT):
+            origin = self._files.origin()
+            if origin is not None and not planning.broken(origin, server, self.slot):
+                return origin
+            slot = postgres.literal(self.slot)
+            if server.slot:
+                self._said(f"SELECT pg_drop_replication_slot({slot})")
+            origin = self._files.begin(server.system, server.timeline)
+            self._said(f"SELECT pg_create_physical_replication_slot({slot}, true)")
+            return origin
+
+    def _add(self, base: KeptBase) -> None:
+        with self._locks.hold(self._changing, wait=WAIT):
+            state = self._files.state()
+            old = [one for one in state.bases if one.origin == base.origin]
+            self._files.put_state(msgspec.structs.replace(state, bases=(*old, base)))
+
+    def _fetch(self) -> tuple[str, Time]:
+        """Fetch the log up to a commit of now. Returns how far, and an instant before that commit: so a replay that
+        shall stop at any instant before it meets a commit at which to stop."""
+        lines = [line for line in self._said(MARK).splitlines() if line]
+        until, reached = from_json(_Until, lines[0]).until, from_json(_Reached, lines[-1]).reached
+        try:
+            with self._locks.hold(self._receiving):
+                # It stops after it has gone beyond the end that it is given.
+                self._received("--endpos", planning.lsn(planning.number(reached) - 1))
+        except errors.Locked:
+            self._await(reached)
+        return reached, until
+
+    def _received(self, *more: str, timeout: float = FETCH) -> None:
+        """Run pg_receivewal; a slot that a killed one still holds is waited for."""
+        binaries = postgres.newest_binaries(self._source.bin, "pg_receivewal")
+        program = os.path.join(binaries, "pg_receivewal") if binaries else "pg_receivewal"
+        command = [*WITH_US, program, "-D", str(self._files.received), "-S", self.slot, "--no-loop", "-w", *more]
+        until = time.monotonic() + WAIT
+        while True:
+            result = process.run(
+                command, env=self._access.env, timeout=timeout, secrets=self._access.secrets, cancel=self._cancel
+            )
+            if result.code == 0:
+                return
+            if time.monotonic() > until or not self._taken():
+                break
+            time.sleep(POLL * 5)
+        raise postgres.failure(
+            result.stderr, self._source.place, lambda why: errors.DumpFailed(f"The log was not fetched: {why}.")
+        )
+
+    def _taken(self) -> bool:
+        slot = postgres.literal(self.slot)
+        return self._said(f"SELECT active FROM pg_replication_slots WHERE slot_name = {slot}") == "t"
+
+    def _await(self, reached: str) -> None:
+        """Until whoever receives all the time has got as far."""
+        slot = postgres.literal(self.slot)
+        sql = f"SELECT restart_lsn >= '{reached}' FROM pg_replication_slots WHERE slot_name = {slot}"
+        until = time.monotonic() + WAIT
+        while self._said(sql) != "t":
+            self._cancel.check()
+            if time.monotonic() > until:
+                raise errors.DumpFailed(
+                    f"The receiver of {self._domain} has not got as far as the server within {WAIT:.0f} seconds.",
+                    hint=f"Is it at work? Stop it and start it again: rw db receive {self._domain}",
+                )
+            time.sleep(POLL)
+
+    def receive(self) -> None:
+        with self._locks.hold(self._receiving):
+            if why := planning.broken(self._files.origin(), self.server(), self.slot):
+                raise errors.DumpFailed(f"{self._domain}: {why}.", hint="rw backup --type full begins its log")
+            self._received("--synchronous", "--status-interval=1", timeout=10 * 365 * 86400)
+
+    def recovered(
+        self, data: Path, log: Path, base: BaseFacts, until: Time | None
+    ) -> AbstractContextManager[Recovered]:
+        return walrecovery.recovered(data, log, base, until, self._source, self._cancel)
+
+
+def unbounded(server: ServerState, slot: str) -> Iterator[str]:
+    """What is dangerous about how a slot is kept."""
+    if server.keep_size == "-1":
+        yield (
+            f"Slot {slot} keeps the server's log for as long as it is not fetched, and without an end: set "
+            "max_slot_wal_keep_size, or a backup that stands still fills the disk of the server."
+        )
+
+
+def produce(order: DumpOrder, write: Callable[[bytes | memoryview], None]) -> DumpSaid:
+    """Write a base backup, and at its end what it is. Raises DumpFailed and kin."""
+    assert order.base is not None
+    access = postgres.Access(order.env, order.before, order.binaries)
+    server = postgres.PostgresServer(postgres.Access(order.env, order.before), order.domain, Cancel())
+    look = planning.TarLook("backup_manifest")
+
+    def take(chunk: memoryview) -> None:
+        for piece in look.feed(chunk):
+            write(piece)
+
+    command = [
+        *access.program("pg_basebackup"),
+        "-Ft",
+        "-X",
+        "fetch",
+        "-D",
+        "-",
+        "-c",
+        "fast",
+        "-l",
+        "resticwrap",
+        "-w",
+    ]
+    code, said = process.pour(command, env=access.env, on_chunk=take)
+    if code or not look.ended:
+        said = process.mask(said, access.secrets)
+        raise postgres.failure(said, order.domain, lambda why: errors.DumpFailed(f"pg_basebackup failed: {why}."))
+    found, known = order.base, order.base.server
+    timeline, start, end = planning.ranges(bytes(look.found["backup_manifest"]))
+    ended = from_json(
+        _Until, server.value(found.database, "SELECT json_build_object('until', clock_timestamp())") or ""
+    )
+    facts = BaseFacts(
+        system=known.system,
+        timeline=timeline,
+        start=start,
+        end=end,
+        began=known.now,
+        ended=ended.until,
+        server=known.server,
+        segment=known.segment,
+        user=known.user,
+        settings=known.settings,
+    )
+    write(planning.closing(facts))
+    return DumpSaid(ok=True, base=facts)

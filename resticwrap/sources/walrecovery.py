@@ -1,0 +1,134 @@
+"""A base and its log made a server again, at a moment."""
+
+import os
+import shlex
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from resticwrap import errors, process
+from resticwrap.cancel import Cancel
+from resticwrap.model.base import Time
+from resticwrap.model.sources import PostgresSource
+from resticwrap.model.wal import BaseFacts
+from resticwrap.planning import wal as planning
+from resticwrap.services.wal_ports import Recovered
+from resticwrap.sources import postgres
+from resticwrap.sources.postgres import AS_NOT_ROOT, Access, PostgresServer
+
+STOP = 600.0
+"""Seconds that a server may take to write all that it holds when it is stopped."""
+QUIET = {
+    "listen_addresses": "",
+    "archive_mode": "off",
+    "hot_standby": "off",
+    "max_wal_senders": "0",
+    "recovery_target_action": "promote",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "autovacuum": "off",
+    "jit": "off",
+}
+"""Nobody reaches it, it archives nothing, and nothing of the live server's own settings holds: they may name libraries
+and files that are not here."""
+
+
+@contextmanager
+def recovered(
+    data: Path, log: Path, base: BaseFacts, until: Time | None, source: PostgresSource, cancel: Cancel
+) -> Iterator[Recovered]:
+    """See `Archive.recovered`."""
+    binaries = same_version(base.server, source.scratch.bin)
+    sockets = Path(tempfile.mkdtemp(prefix="rw-pg-"))  # a socket's path may have 107 bytes
+    said = sockets / "postgres.log"
+    try:
+        for partial in log.glob(f"*{planning.PARTIAL}"):
+            partial.rename(partial.with_suffix(""))
+        data.chmod(0o700)
+        (data / "recovery.signal").touch()
+        command = _command(binaries, data, _settings(log, base, until, sockets))
+        env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+        with process.serve(command, env=env, log=said) as alive:
+            access = Access({**env, "PGHOST": str(sockets), "PGUSER": base.user}, (), str(binaries))
+            server = PostgresServer(access, f"a scratch server of {base.server}", cancel)
+            postgres._until_up(server, alive, said, cancel)
+            names = [source.name] if source.name else server.databases()
+            yield Recovered(server, names, lambda name: dump(access, name, cancel))
+            stop = [*AS_NOT_ROOT, str(binaries / "pg_ctl"), "stop", "-D", str(data), "-m", "fast", "-w"]
+            if process.run([*stop, "-t", f"{STOP:.0f}"], env=env, timeout=STOP + 30, cancel=cancel).code:
+                raise errors.LoadFailed("The recovered server could not be stopped cleanly.")
+    finally:
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _settings(log: Path, base: BaseFacts, until: Time | None, sockets: Path) -> dict[str, str]:
+    """Its own configuration: that of the live server may lie outside its data, and is not followed in any case."""
+    access = sockets / "pg_hba.conf"
+    access.write_text("local all all trust\n")
+    (sockets / "postgresql.conf").touch()
+    (sockets / "pg_ident.conf").touch()
+    fetch = f"cp {shlex.quote(str(log).replace('%', '%%'))}/%f %p"
+    ours = {
+        **QUIET,
+        "config_file": str(sockets / "postgresql.conf"),
+        "hba_file": str(access),
+        "ident_file": str(sockets / "pg_ident.conf"),
+        "unix_socket_directories": str(sockets),
+        "restore_command": fetch,
+    }
+    if until is not None:
+        ours["recovery_target_time"] = until.isoformat()
+    return planning.settings_of(base, ours)
+
+
+def _command(binaries: Path, data: Path, settings: dict[str, str]) -> list[str]:
+    words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    return [*AS_NOT_ROOT, str(binaries / "postgres"), "-D", str(data), *words]
+
+
+def same_version(version: str, given: Path | None) -> Path:
+    """The folder of the server's programs of this major version, which alone can read its files. Raises
+    ClientMissing."""
+    major = version.split(".", maxsplit=1)[0]
+    folder = given or postgres.PLACES / major / "bin"
+    if not (folder / "postgres").exists():
+        raise errors.ClientMissing(
+            f"No PostgreSQL {major} is installed here, and no other one can read a base backup of {version}.",
+            hint=f"apt install postgresql-{major}   (or name its folder as scratch.bin in domains.yaml)",
+        )
+    return folder
+
+
+def dump(access: Access, name: str, cancel: Cancel) -> Iterator[bytes]:
+    """One database as psql takes it. Raises DumpFailed, at the latest after the last piece."""
+    reading, writing = os.pipe()
+    trouble: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            command = [*access.program("pg_dump"), "-d", name]
+            done = process.run(command, env=access.env, timeout=24 * 3600, stdout=writing, cancel=cancel)
+            if done.code:
+                raise postgres.failure(
+                    done.stderr, name, lambda why: errors.DumpFailed(f"{name} cannot be read whole: {why}.")
+                )
+        except BaseException as error:  # noqa: BLE001 - raised again below, where it is waited for
+            trouble.append(error)
+        finally:
+            os.close(writing)
+
+    thread = threading.Thread(target=work, name="dump", daemon=True)
+    thread.start()
+    ended = False
+    try:
+        while piece := os.read(reading, process.LARGE_PIPE):
+            yield piece
+        ended = True
+    finally:
+        os.close(reading)
+        thread.join()
+    if ended and trouble:
+        raise trouble[0]
