@@ -9,6 +9,8 @@ from datetime import date, datetime, timedelta, tzinfo
 from itertools import groupby
 from typing import Literal
 
+import msgspec
+
 from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.aging import Held
 from resticwrap.model.base import Time
@@ -18,6 +20,8 @@ from resticwrap.model.policy import Keep
 Period = Literal["hour", "day", "week", "month"]
 Say = Callable[[Held, str], None]
 HOUR = 3600
+BASE_OF = "the base of log"
+"""How the reason begins for which a base backup is kept."""
 WINDOWS: tuple[tuple[str, Period], ...] = (
     ("within_hourly", "hour"),
     ("within_daily", "day"),
@@ -44,6 +48,31 @@ def counted(held: Iterable[Held], now: Time) -> list[Held]:
     """Those that retention may rely on, oldest first: complete, and not of the future, since a clock was wrong then."""
     until = now + CLOCK_SLACK
     return sorted((one for one in held if one.complete and one.time <= until), key=lambda one: (one.time, one.original))
+
+
+def founded(held: Sequence[Held]) -> list[Held]:
+    """The same, and a snapshot of a log counts for no more than its base: without one that is complete it stands for
+    nothing, and nothing may be removed for its sake."""
+    whole = {(one.host, one.domain, one.original): one.complete for one in held}
+
+    def judged(one: Held) -> Held:
+        if not one.base or not one.complete:
+            return one
+        base = whole.get((one.host, one.domain, one.base), False)
+        return one if base else msgspec.structs.replace(one, complete=base)
+
+    return [judged(one) for one in held]
+
+
+def with_bases(held: Sequence[Held], reasons: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The same reasons, and for the base of each log that is kept that it is: one is worth nothing without the other."""
+    there = {one.original for one in held}
+    for one in held:
+        if one.base in there and one.original in reasons:
+            found = reasons.setdefault(one.base, [])
+            if not any(reason.startswith(BASE_OF) for reason in found):
+                found.append(f"{BASE_OF} {one.original[:8]}")
+    return reasons
 
 
 def promised(held: Sequence[Held], days: int, keep: Keep, zone: tzinfo, now: Time) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from resticwrap.ports import Repository, Trees
 from resticwrap.services import frost, manifest
 from resticwrap.services.completeness import Completeness
 from resticwrap.services.context import Context, check_domains
+from resticwrap.services.databases import moments
 
 LOST = (errors.Damaged, errors.ObjectMissing, errors.ResticFailed)
 """What a damaged repository says of one domain, and not of the others."""
@@ -60,6 +61,8 @@ class Choice:
     notes: tuple[str, ...] = ()
     tier: TierName = "hot"
     trees: Trees | None = field(default=None, repr=False, compare=False)
+    until: Time | None = None
+    """Of a database whose log is kept: the moment at which its replay stops; None: the end of what the snapshot has."""
 
 
 @dataclass(frozen=True)
@@ -140,40 +143,53 @@ def _listed(repository: Repository) -> Sequence[Snapshot]:
         return repository.snapshots()
 
 
-def _reader(repository: Repository) -> Trees | None:
-    """One reader for all that is chosen there: each would read the index anew. None where the key cannot be had."""
-    try:
-        return repository.trees()
-    except LOST:
-        return None
+class _Readers:
+    """One reader of each tier for all that is chosen there: each would read the index anew."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._made: dict[TierName, Trees | None] = {}
+
+    def of(self, tier: TierName) -> Trees | None:
+        """None where the key cannot be had."""
+        if tier not in self._made:
+            try:
+                self._made[tier] = self._context.repositories[tier].trees()
+            except LOST:
+                self._made[tier] = None
+        return self._made[tier]
 
 
 def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
     complete, now = among.complete, context.clock.now()
-    readers: dict[TierName, Trees | None] = {}
+    readers = _Readers(context)
     choices = []
     for domain, name in _wanted(context, wish, among).items():
         pool = among.snapshots if name == "latest" else among.all
+        moment = None if wish.at is None or name != "latest" else _moment(readers, wish.at, among, domain)
         try:
-            snapshot = planning.choose(
-                pool,
-                domain,
-                wanted=name,
-                at=wish.at,
-                now=now,
-                complete=complete,
-                unknown=not complete.certain,
-                last=complete.last.get(domain),
-                host=context.settings.host,
+            snapshot = (
+                moment.snapshot
+                if moment
+                else planning.choose(
+                    pool,
+                    domain,
+                    wanted=name,
+                    at=wish.at,
+                    now=now,
+                    complete=complete,
+                    unknown=not complete.certain,
+                    last=complete.last.get(domain),
+                    host=context.settings.host,
+                )
             )
         except errors.NotFound as error:
             raise owners.also_elsewhere(error, domain, among.others if name == "latest" else ()) from error
         said = planning.doubts(pool, domain, snapshot, wanted=name, at=wish.at, now=now, complete=complete)
+        said += moment.notes if moment else ()
         tier = among.tiers[snapshot.id]
         repository = context.repositories[tier]
-        if tier not in readers:
-            readers[tier] = _reader(repository)
-        trees = readers[tier]
+        trees = readers.of(tier)
         root = root_of(repository, snapshot, trees)
         paths = tuple(planning.inside(root, path) for path in wish.paths)
         for path, asked in zip(paths, wish.paths, strict=True):
@@ -185,8 +201,14 @@ def _chosen(context: Context, wish: Wish, among: Stock) -> list[Choice]:
         if tier == "cold":
             said += planning.unmarked(domain, snapshot)
         notes = (*wish.notes, *among.notes, *((complete.note,) if complete.note else ()), *said)
-        choices.append(Choice(domain, snapshot, root, paths, bool(complete(snapshot)), notes, tier, trees))
+        until = moment.until if moment else None
+        choices.append(Choice(domain, snapshot, root, paths, bool(complete(snapshot)), notes, tier, trees, until))
     return choices
+
+
+def _moment(readers: "_Readers", at: Time, among: Stock, domain: str) -> moments.Pick | None:
+    """The snapshot of a database's log that reaches a moment; it was made after that. None where none is kept."""
+    return moments.pick(among.snapshots, domain, at, among.complete, lambda one: readers.of(among.tiers[one.id]))
 
 
 def notes_of(choices: Sequence[Choice]) -> tuple[str, ...]:

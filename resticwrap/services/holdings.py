@@ -8,6 +8,7 @@ import msgspec
 
 from resticwrap.model.aging import Held
 from resticwrap.model.snapshot import CANARY, TIERS, Snapshot, TierName
+from resticwrap.planning import retention
 from resticwrap.ports import KnownSnapshot
 from resticwrap.services.context import Context
 
@@ -57,6 +58,7 @@ def gather(context: Context, pins: Mapping[str, Sequence[str]]) -> Holdings:
         record = known["cold"].get(original)
         if one.complete and one.cold and (record is None or not record.complete):
             unrecorded.append(next(snapshot for tier, snapshot in _ordered(copies) if tier == "cold"))
+    held = retention.founded(held)
     return Holdings(sorted(held, key=lambda one: (one.time, one.original)), strangers, unrecorded)
 
 
@@ -113,6 +115,7 @@ class _Facts:
             files=next((record.files for record in records), 0),
             pins=tuple(self.pins.get(original, ())),
             twins=tuple(twins),
+            base=snapshot.tags.base,
         )
 
 

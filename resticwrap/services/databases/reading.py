@@ -2,15 +2,17 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from resticwrap import errors
 from resticwrap.model.databases import DumpFacts
 from resticwrap.planning import dumps
+from resticwrap.ports import Repository
 from resticwrap.services.choosing import Choice
 from resticwrap.services.context import Context
+from resticwrap.services.databases import moments
 
 PIECE = 1 << 20
 LAST_BLOBS = 8
@@ -20,13 +22,17 @@ LAST_BLOBS = 8
 def pieces(context: Context, choice: Choice, path: bytes = b"") -> Iterator[bytes]:
     """The bytes of a file of a snapshot (its root where none is named). Raises what went wrong while it was read, at
     the latest after its last piece: whoever acts on it before the end must be able to take that back."""
+    return poured(context.repositories[choice.tier], choice.snapshot.id, path or choice.root)
+
+
+def poured(repository: Repository, snapshot: str, path: bytes) -> Generator[bytes, None, None]:
+    """The same of any repository."""
     reading, writing = os.pipe()
     trouble: list[BaseException] = []
-    repository = context.repositories[choice.tier]
 
     def dump() -> None:
         try:
-            repository.dump(choice.snapshot.id, path or choice.root, writing)
+            repository.dump(snapshot, path, writing)
         except BaseException as error:  # noqa: BLE001 - raised again below, where it is waited for
             trouble.append(error)
         finally:
@@ -56,7 +62,13 @@ class Opened:
 
 @contextmanager
 def opened(context: Context, choice: Choice) -> Iterator[Opened]:
-    """What a snapshot of a database holds, whatever its form. Raises Damaged where it is none."""
+    """What a snapshot of a database holds, whatever its form. Raises Damaged where it is none. A base and its log
+    become a server first, which is dumped as it stood."""
+    if choice.snapshot.tags is not None and (choice.snapshot.tags.base or moments.is_base(choice.root)):
+        repository = context.repositories[choice.tier]
+        with moments.recovered(context, choice.domain, choice.snapshot, repository, choice.until) as (server, found):
+            yield Opened(moments.facts(server, found.facts), moments.sections(server))
+        return
     yield Opened(facts(context, choice), dumps.sections(pieces(context, choice)))
 
 
