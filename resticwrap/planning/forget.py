@@ -13,7 +13,7 @@ from resticwrap.model.policy import Domain, Keep, Quota, Tiers, tier_of
 from resticwrap.model.reports import ForgetPlan
 from resticwrap.model.snapshot import TIERS, TierName
 from resticwrap.planning import quota as quotas
-from resticwrap.planning.retention import counted, groups, promised
+from resticwrap.planning.retention import BASE_OF, counted, groups, promised
 
 ROOM = "The room comes back with the next prune: rw prune"
 Key = tuple[str, str]
@@ -64,11 +64,14 @@ def plan(target: str, rules: Rules, facts: Facts, now: Time, tiers: Collection[s
         one = _Group(host, domain, group, rules, facts, now)
         found += one.verdicts()
         soft |= one.soft
-    gone, warnings = _over_quota(found, soft, rules, facts)
+    needed = _needed(found, facts.held)
+    gone, warnings = _over_quota(found, soft - needed.keys(), rules, facts)
     if facts.cold_fault:
         warnings.insert(0, facts.cold_fault)
     if gone:
         found = [_without(one, gone.get((one.tier, one.id))) for one in found]
+        needed = _needed(found, facts.held)
+    found = [_with_log(one, needed.get((one.tier, one.id))) for one in found]
     return ForgetPlan(
         target=target,
         at=now,
@@ -78,6 +81,29 @@ def plan(target: str, rules: Rules, facts: Facts, now: Time, tiers: Collection[s
         strangers=facts.strangers,
         warnings=tuple(warnings),
     )
+
+
+def _needed(found: Sequence[Verdict], held: Sequence[Held]) -> dict[Key, str]:
+    """By tier and id of each base backup the log that is kept there and needs it. Where a tier has a log and not its
+    base, the base is needed wherever it is."""
+    bases = {(one.host, one.domain, one.original): one for one in held if not one.base}
+    logs = {(tier, _id(one, tier)): one for one in held if one.base for tier in TIERS if _id(one, tier)}
+    needed: dict[Key, str] = {}
+    for verdict in found:
+        log = logs.get((verdict.tier, verdict.id))
+        base = bases.get((log.host, log.domain, log.base)) if log else None
+        if not verdict.keep or log is None or base is None:
+            continue
+        places = [verdict.tier] if _id(base, verdict.tier) else [tier for tier in TIERS if _id(base, tier)]
+        for tier in places:
+            needed.setdefault((tier, _id(base, tier)), log.original)
+    return needed
+
+
+def _with_log(one: Verdict, log: str | None) -> Verdict:
+    if one.keep or log is None:
+        return one
+    return msgspec.structs.replace(one, keep=True, reasons=(f"{BASE_OF} {log[:8]}",))
 
 
 def survivors(held: Sequence[Held], verdicts: Sequence[Verdict]) -> list[Held]:
@@ -107,6 +133,8 @@ class _Group:
         """What only a rule keeps that thins out: a quota may take it."""
         relied = counted(held, now)
         self.proven = next((one.original for one in reversed(relied) if one.proven_at is not None), None)
+        self.of = {one.original: one for one in held}
+        self.log = _log_ends(relied)
         self.cold_promise = self._promised("cold", held)
         # What stands for a day where what cold promises of it cannot be relied on: it does not leave hot either.
         self.reach = self._promised("cold", [one for one in held if one.hot or self._proven(one)])
@@ -118,8 +146,10 @@ class _Group:
         return promised(held, days, keep or rule, self.zone, self.now)
 
     def _proven(self, one: Held) -> bool:
-        """Whether cold has it, marked and with every pack proven."""
-        return one.marked and one.original not in self.facts.unsound
+        """Whether cold has it, marked and with every pack proven; of a log also its base."""
+        sound = one.marked and one.original not in self.facts.unsound
+        base = self.of.get(one.base)
+        return sound and (not one.base or (base is not None and self._proven(base)))
 
     def verdicts(self) -> Iterator[Verdict]:
         for tier in TIERS:
@@ -170,6 +200,8 @@ class _Group:
             return
         if one.original == self.proven:
             yield "the newest proven one of its domain"
+        if one.original in self.log:
+            yield self.log[one.original]
         if last is None:
             yield f"{tier} has no complete one yet"
         elif one.original == last.original:
@@ -198,6 +230,25 @@ class _Group:
         return Verdict(
             tier=tier, domain=self.domain, original=one.original, id=id, time=one.time, keep=keep, reasons=reasons
         )
+
+
+def _log_ends(relied: Sequence[Held]) -> dict[str, str]:
+    """What a log goes on from, by original id with the reason; `relied` are those that count, oldest first. A job may
+    be adding to it at this moment. And the newest log of a base that is pinned: without it the base is one instant."""
+    logs = [one for one in relied if one.base]
+    if not logs:
+        return {}
+    bases = [one for one in relied if not one.base]
+    found = {logs[-1].original: "the newest log"}
+    pinned = {one.original for one in bases if one.pins}
+    for one in logs:
+        if one.base in pinned:
+            found[next(log.original for log in reversed(logs) if log.base == one.base)] = "the log of a pinned base"
+    if proven := [one for one in bases if one.proven_at is not None]:
+        found[proven[-1].original] = "the newest proven base: the log goes on from it"
+    if bases:
+        found[bases[-1].original] = "the newest base: the log may go on from it"
+    return found
 
 
 def _id(one: Held, tier: TierName) -> str:

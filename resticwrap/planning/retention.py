@@ -65,7 +65,7 @@ def founded(held: Sequence[Held]) -> list[Held]:
 
 
 def with_bases(held: Sequence[Held], reasons: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The same reasons, and for the base of each log that is kept that it is: one is worth nothing without the other."""
+    """The same reasons, and those of the bases of all logs that are kept: a log is worth nothing without its base."""
     there = {one.original for one in held}
     for one in held:
         if one.base in there and one.original in reasons:
@@ -80,8 +80,12 @@ def promised(held: Sequence[Held], days: int, keep: Keep, zone: tzinfo, now: Tim
 
     Nothing that stood before the tier's `days` is kept, unless the rule says `forever`. Hours, days, weeks and months
     are those of `zone`. An hour is represented by its last snapshot; the longer ones by their last full, and where they
-    have none by their last snapshot.
+    have none by their last snapshot. What is kept of a log keeps its base, however old that is.
     """
+    return with_bases(held, _wished(held, days, keep, zone, now))
+
+
+def _wished(held: Sequence[Held], days: int, keep: Keep, zone: tzinfo, now: Time) -> dict[str, list[str]]:
     snapshots = counted(held, now)
     reasons: dict[str, list[str]] = {}
 

@@ -192,6 +192,7 @@ class Capture:
             *self._unmounted(planned, source, before),
             *_changed(planned, source, before),
             *self._mixed(planned, looked_at),
+            *self._unfounded(material),
         ]
         root = read.root
         if result.snapshot is None:
@@ -238,6 +239,12 @@ class Capture:
             return Counts(added=result.files_new, changed=result.files_changed), {"snapshot": stored}
         counts = self._compare(planned, snapshot, result, trees)
         return counts, {"snapshot": snapshot.original, "tree": snapshot.tree}
+
+    def _unfounded(self, material: Material) -> list[MissedItem]:
+        """A log whose base somebody forgot while it was stored."""
+        if not material.base or self._context.hot.holds(material.base):
+            return []
+        return [MissedItem(item=show_path(material.name), message=f"its base {material.base[:8]} is gone")]
 
     def _mixed(self, planned: PlannedDomain, since: Time) -> list[MissedItem]:
         """Places where an in-place restore left, or made, a mix of two trees: what was read was never one state."""

@@ -218,7 +218,10 @@ def _by_real_bytes(context: Context, rules: planning.Rules, facts: planning.Fact
 def suspended(context: Context, held: Sequence[Held]) -> dict[str, str]:
     """By domain, why nothing of it may go until somebody looks."""
     catalog = context.catalog()
-    runs = catalog.writing_runs(context.target_name)
+    # A base and its log are not two states of one thing: only bases are held against each other.
+    kept = {one.domain for one in held if one.base}
+    bases = {one.original for one in held if not one.base}
+    runs = (run for run in catalog.writing_runs(context.target_name) if run.domain not in kept or run.snapshot in bases)
     own = {name: domain.guard for name, domain in context.settings.domains.items() if domain.guard is not None}
     steady = {name for name, domain in context.settings.domains.items() if domain.layer == "raw"}
     sources = {name: domain.source for name, domain in context.settings.domains.items()}
@@ -362,28 +365,41 @@ class _Forget:
         if not goes:
             return []
         check_clock(context, (self.job.id,), clock_is_right=self.clock_is_right)
-        there = {snapshot.id for snapshot in context.hot.snapshots()} | {
-            snapshot.id for snapshot in context.cold.snapshots()
-        }
+        listed = [*context.hot.snapshots(), *context.cold.snapshots()]
+        there = {snapshot.id for snapshot in listed}
         going = {one.id for one in self.goes}
+        # What a log needs that was made, or pinned, since the plan was made.
+        logs = {
+            snapshot.tags.base: snapshot.original
+            for snapshot in listed
+            if snapshot.tags is not None and snapshot.tags.base and snapshot.id not in going
+        }
         moved = {
             one.domain
             for one in self.held
             for name in (one.hot, one.cold)
             if name is not None and name not in there and name not in going
         }
-        pinned = snapshot_pins.reasons(snapshot_pins.pins(context), context.clock.now())
+        pinned = set(snapshot_pins.reasons(snapshot_pins.pins(context), context.clock.now()))
+        pinned |= {one.base for one in self.held if one.original in pinned and one.base}
         right = []
         for one in goes:
             if one.id not in there:
                 continue  # somebody else removed it
             if one.domain in moved:
                 self.left.append((tier, one.id, "other snapshots of its domain went meanwhile; run it again"))
+            elif self._needed_by(one, logs):
+                self.left.append((tier, one.id, f"log {logs[one.original][:8]} needs it"))
             elif one.original in pinned:
                 self.left.append((tier, one.id, "pinned meanwhile"))
             else:
                 right.append(one)
         return right
+
+    def _needed_by(self, one: Verdict, logs: Mapping[str, str]) -> bool:
+        """Whether a log needs it that the plan did not know: of what it knew, another tier may have the base."""
+        known = {held.original for held in self.held}
+        return one.original in logs and logs[one.original] not in known
 
     def _details(self) -> dict[str, Any]:
         """What the record keeps: how many, and of what is gone the ids by reason."""

@@ -47,7 +47,7 @@ def _planned(context: Context, found: Sequence[Held], domains: Sequence[str]) ->
     state = coldproof.state_of(context) if any(one.cold for one in found) else coldproof.NOTHING
     if state.bad:
         gone = coldproof.unsound(context, state, [one for one in found if one.marked and one.hot is None])
-        found = [one for one in found if one.original not in gone]
+        found = retention.founded([one for one in found if one.original not in gone])
     settings, now = context.settings, context.clock.now()
     zone, planned = settings.schedule.zone, list[PlannedCopy]()
     for (host, domain), held in retention.groups(found).items():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resticwrap.model.snapshot import NAME, Tags
-from resticwrap.restic.tags import KEYS, parse_tags, tags_for
+from resticwrap.restic.tags import KEYS, OPTIONAL, parse_tags, tags_for
 from tests.unit.restic.scene import TAGS
 
 TEXT = st.text(st.characters(exclude_characters=",", exclude_categories=["Cs", "Cc"]), min_size=1).filter(
@@ -24,6 +24,7 @@ ANY = st.builds(
     type=st.sampled_from(["incremental", "full"]),
     tier=st.sampled_from(["hot", "cold"]),
     expire_after_days=st.integers(0, 10**6),
+    base=st.sampled_from(["", "a" * 64]),
 )
 
 
@@ -40,7 +41,12 @@ def test_one_of_each_key(tags: Tags, key: str) -> None:
     """A tag that is missing, or there twice, makes the snapshot none of ours."""
     written = tags_for(tags)
     without = [tag for tag in written if not tag.startswith(f"{key}=")]
-    assert len(without) == len(written) - 1 and parse_tags(without) is None
+    if key in OPTIONAL:
+        assert parse_tags(without) == msgspec.structs.replace(tags, **{KEYS[key]: ""})
+        if without == written:
+            return
+    else:
+        assert len(without) == len(written) - 1 and parse_tags(without) is None
     assert parse_tags([*written, next(tag for tag in written if tag.startswith(f"{key}="))]) is None
 
 
