@@ -174,7 +174,7 @@ class World:
             assert self.comes_back(complete[-1]), "the last one cannot be restored"
         spans = []
         for tier in ("hot", "cold"):
-            days, keep = tier_of(self.policy.tiers, self.policy.domains["exams"], tier)  # type: ignore[arg-type]
+            days, keep = tier_of(self.policy.tiers, self.policy.domains["exams"], tier)
             spans += [min(keep.within_daily, timedelta(days=days))] if keep.within_daily else []
         if not spans:
             return
