@@ -18,7 +18,7 @@ from resticwrap.clock import Clock, SystemClock
 from resticwrap.host.attend import HostCommands
 from resticwrap.host.exchange import Exchange
 from resticwrap.host.holders import ProcHolders
-from resticwrap.host.journals import FileJournals
+from resticwrap.host.journals import DatabaseJournals, FileJournals
 from resticwrap.host.locks import FlockLocks
 from resticwrap.host.space import HostDisks, HostSpace, free_bytes, total_bytes
 from resticwrap.host.stories import DiskRoom, FileBoard, FileStories
@@ -94,6 +94,10 @@ class House:
         return FileJournals(self.settings.state_dir)
 
     @cached_property
+    def database_journals(self) -> DatabaseJournals:
+        return DatabaseJournals(self.settings.state_dir)
+
+    @cached_property
     def stories(self) -> FileStories:
         return FileStories(self.settings.state_dir, self.clock)
 
@@ -161,6 +165,7 @@ class House:
             target=target,
             state=self.state,
             journals=self.journals,
+            database_journals=self.database_journals,
             catalog=self._own_catalog,
             clock=self.clock,
             board=self.board,
@@ -284,6 +289,7 @@ class House:
             manifests=BucketManifests(self.store, target.environment or target.namespace),
             state=self.state,
             journals=self.journals,
+            database_journals=self.database_journals,
             catalog=self._own_catalog,
             recorder=Recorder(self.state, self._own_catalog, self.teller.closed),
             locks=locks,
@@ -300,6 +306,7 @@ class House:
             watcher=self.teller,
             telling=self.teller.job,
             cancelled=lambda: self.cancel.is_set,
+            unheeding=self.cancel.unheeded,
             recovery=self.recovery,
             in_place=lambda work: InPlace(
                 journals=self.journals,

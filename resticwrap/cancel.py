@@ -1,6 +1,8 @@
 """A wish to stop, set once and seen by all."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from resticwrap import errors
 
@@ -10,6 +12,7 @@ class Cancel:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._own = threading.local()
 
     def set(self) -> None:
         self._event.set()
@@ -24,5 +27,15 @@ class Cancel:
 
     def check(self) -> None:
         """Raises Interrupted when set."""
-        if self.is_set:
+        if self.is_set and not getattr(self._own, "deaf", False):
             raise errors.Interrupted("Interrupted.", hint="Run the same command again: what was stored stays stored.")
+
+    @contextmanager
+    def unheeded(self) -> Iterator[None]:
+        """A while in which `check` raises nothing in this thread: what is half done is taken back though somebody
+        wishes to stop."""
+        self._own.deaf = True
+        try:
+            yield
+        finally:
+            self._own.deaf = False

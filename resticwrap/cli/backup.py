@@ -38,6 +38,7 @@ def command(common: Common, kind: str, dry_run: bool) -> None:
     from resticwrap.report import text
     from resticwrap.services import backup as service
     from resticwrap.services import restoreplace
+    from resticwrap.services.databases import restoring
 
     def plan(house: "House") -> "BackupPlan":
         domains = house.settings.select_domains(common.domains)
@@ -45,6 +46,7 @@ def command(common: Common, kind: str, dry_run: bool) -> None:
 
     def work(house: "House") -> "BackupReport":
         restoreplace.recover(house.context)
+        restoring.recover(house.context)
         return service.backup(house.context, plan(house))
 
     if dry_run:

@@ -7,7 +7,7 @@ from resticwrap.report.alerts import alerts, alerts_changed, alerts_check, alert
 from resticwrap.report.audit import audit, evidence, evidence_record
 from resticwrap.report.backup import backup, plan
 from resticwrap.report.console import console
-from resticwrap.report.database import db_restore
+from resticwrap.report.database import db_list, db_restore
 from resticwrap.report.drill import drill, drill_history, drill_plan
 from resticwrap.report.errors import show_failure
 from resticwrap.report.forget import forget
@@ -30,7 +30,7 @@ from resticwrap.report.verify import verify
 
 __all__ = [
     "alerts", "alerts_changed", "alerts_check", "alerts_test",
-    "audit", "backup", "console", "db_restore", "doctor", "drill", "drill_history", "drill_plan", "evidence",
+    "audit", "backup", "console", "db_list", "db_restore", "doctor", "drill", "drill_history", "drill_plan", "evidence",
     "evidence_record", "forget", "gate", "history", "init", "keys", "kit", "kit_files", "lifecycle_plan",
     "lifecycle_report", "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
     "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots",

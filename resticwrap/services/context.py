@@ -27,6 +27,7 @@ from resticwrap.ports import (
     Watcher,
 )
 from resticwrap.services.database_ports import Engine
+from resticwrap.services.databases.swap_ports import DbJournals
 from resticwrap.services.inplace import InPlace
 from resticwrap.services.inplace_ports import Journals, Work
 from resticwrap.services.recording import Recorder
@@ -66,6 +67,7 @@ class Records:
     target: Target
     state: StateFiles
     journals: Journals
+    database_journals: DbJournals
     catalog: Callable[[], Catalog]
     clock: Clock
     board: Board
@@ -118,6 +120,8 @@ class Context(Records):
     telling: Callable[[Job], AbstractContextManager[None]]
     """The time in which a job is at work and told of: its story, and how far it is."""
     cancelled: Callable[[], bool]
+    unheeding: Callable[[], AbstractContextManager[None]]
+    """A while in which this thread goes on whoever asks it to stop: to take back what is half done."""
     in_place: Callable[[Work], InPlace]
     beside: Callable[[Path], Repository]
     """A repository of the same keys that lies in a scratch folder of this machine, by the folder that holds it."""

@@ -26,6 +26,15 @@ class Server(Protocol):
     def databases(self) -> Sequence[str]:
         """The names of its databases, without those that the server needs for itself."""
 
+    def identity(self, name: str) -> str:
+        """What tells this database from every other, by whatever address it is reached; empty where it is not there."""
+
+    def size(self, name: str) -> int | None:
+        """Its bytes on the server's disk; None where that cannot be told."""
+
+    def room(self) -> int | None:
+        """Bytes that the server's disk has free; None where that cannot be told, as of another machine."""
+
     def create(self, head: DatabaseHead, name: str) -> None:
         """Make an empty database of this name, like the dumped one. Raises LoadFailed where there is one already."""
 
@@ -58,7 +67,8 @@ class Server(Protocol):
 
     def exchange(self, live: str, beside: str, kept: str) -> None:
         """Give `live` the name `kept`, and `beside` the name `live`: both or neither, whenever it is cut off. Whoever
-        is connected to either is disconnected. Where there is no `live`, `beside` takes the name alone."""
+        is connected to either is disconnected. Where there is no `live`, `beside` takes the name alone. May be
+        repeated: where `beside` is gone and `kept` is there, it was done."""
 
 
 class Engine(Protocol):

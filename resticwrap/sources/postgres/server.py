@@ -11,6 +11,7 @@ from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.planning.dumps import PostgresDigest
 from resticwrap.planning.globals import wanted_globals
+from resticwrap.sources.postgres import swap
 from resticwrap.sources.postgres.access import SHORT, Access, conninfo, literal, poured, quoted
 from resticwrap.sources.postgres.heads import creating
 from resticwrap.sources.postgres.trouble import VERBOSE, Otherwise, complaints, explained, state_of
@@ -46,7 +47,16 @@ class PostgresServer:
 
     def databases(self) -> Sequence[str]:
         sql = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datallowconn ORDER BY datname"
-        return self._ask(MAINTENANCE, sql).splitlines()
+        return self._ask(MAINTENANCE, f"{swap.WAIT_FOR_FENCE} {sql}").splitlines()
+
+    def identity(self, name: str) -> str:
+        return swap.identity(self._ask, name)
+
+    def size(self, name: str) -> int | None:
+        return swap.size(self._ask, name)
+
+    def room(self) -> int | None:
+        return swap.room(self._ask)
 
     def create(self, head: DatabaseHead, name: str) -> None:
         self._ask(MAINTENANCE, creating(head, name))
@@ -118,7 +128,7 @@ class PostgresServer:
         raise NotImplementedError
 
     def exchange(self, live: str, beside: str, kept: str) -> None:
-        raise NotImplementedError
+        swap.exchange(self._access, self._place, self._cancel, self._ask, live, beside, kept)
 
     def _ask(self, database: str, sql: str) -> str:
         result = self._said(database, sql)

@@ -1,0 +1,59 @@
+"""`rw db list`: every database of the policy, whether its server answers, and what restores have put aside there."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from resticwrap import errors
+from resticwrap.model.dbreports import DatabaseSize, DbListReport, ListedDatabase
+from resticwrap.model.snapshot import Snapshot
+from resticwrap.services.choosing import stock
+from resticwrap.services.context import Context
+from resticwrap.services.databases.restoring import engine_of, kept_of
+
+AT_ONCE = 8
+"""So many servers are asked at the same time: one that does not answer takes its while."""
+
+
+def listed(context: Context) -> DbListReport:
+    """What there is. A server that does not answer is told of, and so is a target."""
+    names = [name for name, domain in context.settings.domains.items() if domain.is_database]
+    notes: list[str] = []
+    newest: dict[str, Snapshot] = {}
+    try:
+        found = stock(context, ["hot"])
+        newest = {one.domain: one for one in found.snapshots if one.domain and found.complete(one) is not False}
+        notes += found.notes
+    except errors.Interrupted:
+        raise
+    except errors.Failure as error:
+        notes.append(f"The snapshots could not be listed: {error.message}")
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="list") as pool:
+        rows = tuple(pool.map(lambda name: _row(context, name, newest.get(name)), names))
+    return DbListReport(target=context.target_name, rows=rows, notes=tuple(notes))
+
+
+def _row(context: Context, domain: str, newest: Snapshot | None) -> ListedDatabase:
+    engine = engine_of(context, domain)
+    server = engine.live()
+    kept = tuple(
+        one for journal in context.database_journals.scan()[0] if journal.domain == domain for one in kept_of(journal)
+    )
+    row = ListedDatabase(
+        domain=domain,
+        engine=engine.engine,
+        place=server.place,
+        snapshot=newest.original if newest else None,
+        time=newest.time if newest else None,
+        kept=kept,
+    )
+    try:
+        version, there = server.version(), server.databases()
+        wanted = [name for name in there if engine.name in (None, name)]
+        sizes = tuple(DatabaseSize(name=name, size=server.size(name)) for name in wanted)
+    except errors.Interrupted:
+        raise
+    except errors.Failure as error:
+        return msgspec.structs.replace(row, error=error.message, hint=error.hint)
+    gone = "" if wanted or engine.name is None else f"{server.place} has no database {engine.name}."
+    return msgspec.structs.replace(row, version=version, databases=sizes, error=gone)
