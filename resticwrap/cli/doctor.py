@@ -98,7 +98,11 @@ def of_machine(house: "House", domains: tuple[str, ...]) -> "list[Question]":
 
     def kept() -> "Iterable[Check]":
         waiting = [written.job_id for written in house.state.kept(house.target_name)]
-        return [*doctor.kept_trees(FileJournals(read.state_dir).all()), *doctor.kept_manifests(waiting)]
+        return [
+            *doctor.kept_trees(FileJournals(read.state_dir).all()),
+            *doctor.kept_databases(house.database_journals.all()),
+            *doctor.kept_manifests(waiting),
+        ]
 
     return [
         ("policies", policies),

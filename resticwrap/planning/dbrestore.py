@@ -83,7 +83,7 @@ def taken(domain: str, found: Sequence[DbPiece], server: str, *, over: bool) -> 
     if over or not there:
         return None
     return errors.RestoreRefused(
-        f"{server} has a database {there[0]} already.",
+        f"{there[0]} is there already, at {server}.",
         hint=f"Take another name; or rw db restore {domain} --into {there[0]} --replace, which keeps the old one.",
     )
 
@@ -131,8 +131,8 @@ def compared(
 
 
 def same_version(one: str, other: str) -> bool:
-    """Whether two servers write definitions alike: by the first number of their versions, where both are known."""
-    return bool(one) and one.partition(".")[0] == other.partition(".")[0]
+    """Whether two servers write definitions alike: by the first number of their versions."""
+    return one.partition(".")[0] == other.partition(".")[0]
 
 
 def unlike(domain: str, done: Sequence[RestoredDatabase], *, force: bool) -> errors.Failure | None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from resticwrap import errors
 from resticwrap.model.base import Time
+from resticwrap.model.dbswap import DbJournal
 from resticwrap.model.kit import KitState
 from resticwrap.model.policy import Domain, roots_of
 from resticwrap.model.reports import Check, DoctorReport, LockInfo
 from resticwrap.model.swap import Journal
-from resticwrap.planning import inplace
+from resticwrap.planning import dbrestore, inplace
 from resticwrap.services.repositories import abandoned
 
 CLOCK_LIMIT = 600.0
@@ -193,6 +194,15 @@ def kept_trees(journals: Iterable[Journal]) -> list[Check]:
         Check(name="left over", verdict="warn", detail=what[0], hint=what[1])
         for journal in journals
         if (what := inplace.standing(journal))
+    ]
+
+
+def kept_databases(journals: Iterable[DbJournal]) -> list[Check]:
+    """The same of databases: both take room on their server."""
+    return [
+        Check(name="left over", verdict="warn", detail=what[0], hint=what[1])
+        for journal in journals
+        if (what := dbrestore.standing(journal))
     ]
 
 

@@ -146,7 +146,7 @@ def _plan(context: Context, tiers: Sequence[TierName], domains: Sequence[str]) -
     """Gather the facts and decide. Raises where pins, catalogue or repositories cannot be read."""
     now = context.clock.now()
     pinned = snapshot_pins.reasons(snapshot_pins.pins(context), now)
-    _, unreadable = context.journals.scan()
+    unreadable = {**context.journals.scan()[1], **context.database_journals.scan()[1]}
     if unreadable:
         # It may name the only snapshot of what was live before an in-place restore.
         raise next(iter(unreadable.values()))

@@ -129,7 +129,7 @@ def _marked(snapshot: Snapshot) -> bool:
 
 
 def _pinned(context: Context, pins: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The pins, and the safety snapshots of in-place restores that are not over."""
+    """The pins, and the safety snapshots of restores over what was live that are not over."""
     why = {original: list(reasons) for original, reasons in pins.items()}
     journals, _ = context.journals.scan()
     for journal in journals:
@@ -138,4 +138,7 @@ def _pinned(context: Context, pins: Mapping[str, Sequence[str]]) -> dict[str, li
         for piece in journal.pieces:
             if piece.safety:
                 why.setdefault(piece.safety, []).append(f"what was live before restore {journal.job}")
+    for one in context.database_journals.scan()[0]:
+        if one.safety and one.phase not in OVER:
+            why.setdefault(one.safety, []).append(f"what was live before restore {one.job}")
     return why

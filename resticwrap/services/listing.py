@@ -14,7 +14,7 @@ from resticwrap.model.objects import Entry, content_id, path_b64, show_path
 from resticwrap.model.reports import HistoryJob, HistoryReport, ListedObject, SnapshotRow
 from resticwrap.model.snapshot import CANARY
 from resticwrap.model.swap import Journal
-from resticwrap.planning import inplace
+from resticwrap.planning import dbrestore, inplace
 from resticwrap.ports import Catalog, Repository
 from resticwrap.services import frost
 from resticwrap.services.choosing import Choice, Wish, choose, notes_of
@@ -136,6 +136,7 @@ def _other_jobs(
         if job.started_at >= since
     ]
     journals = _journals(records)
+    databases = {one.job: one for one in records.database_journals.scan()[0]}
     rows = []
     for job in sorted(jobs, key=lambda job: (job.started_at, job.id), reverse=True):
         journal = journals.get(job.id)
@@ -144,7 +145,10 @@ def _other_jobs(
         restored |= {piece.piece.domain for piece in journal.pieces} if journal else set()
         if domains and job.kind == "restore" and not restored & set(domains):
             continue
-        said, command = (inplace.standing(journal) if journal else None) or (_said(job, restored), "")
+        standing = inplace.standing(journal) if journal else None
+        if database := databases.get(job.id):
+            standing = dbrestore.standing(database)
+        said, command = standing or (_said(job, restored), "")
         rows.append(
             HistoryJob(
                 job=job.id,
@@ -177,6 +181,9 @@ def _said(job: Job, restored: set[str]) -> str:
             said = str(details.get("what", ""))
         case _, "undo" | "accept" as mode:
             said = f"{mode} of {details.get('restore', '')}"
+        case _, "new" | "replace" | "copy" as mode if "database" in details:
+            names = ", ".join(one["name"] for one in details.get("databases", {}).values())
+            said = f"{details['database']}: {names}, {'new' if mode == 'new' else 'over what was live'}"
         case _, "in-place":
             said = f"in place: {names}"
         case _:

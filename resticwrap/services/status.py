@@ -14,7 +14,7 @@ from resticwrap.model.reports import Coverage, DomainStatus, HistoryRow, StatusR
 from resticwrap.model.running import DiskSpace, JobProgress
 from resticwrap.model.snapshot import TIERS
 from resticwrap.model.verified import VerifyDetails, verify_details
-from resticwrap.planning import inplace
+from resticwrap.planning import dbrestore, inplace
 from resticwrap.planning import verify as planning
 from resticwrap.ports import Catalog, DomainSums
 from resticwrap.services import gate
@@ -112,10 +112,13 @@ def with_drill(status: DomainStatus, drilled: Sequence[tuple[Job, DrillDetails]]
 
 
 def kept_restores(records: Records) -> list[str]:
-    """In-place restores of this machine that are not over, each with what to run: two trees take room until then."""
+    """Restores over what was live here that are not over, each with what to run: both states take room until then."""
     journals, unreadable = records.journals.scan()
     said = [f"{error.message} {error.hint}" for error in unreadable.values()]
-    return said + [f"{what[0]}: {what[1]}" for journal in journals if (what := inplace.standing(journal))]
+    said += [f"{what[0]}: {what[1]}" for journal in journals if (what := inplace.standing(journal))]
+    databases, unreadable = records.database_journals.scan()
+    said += [f"{error.message} {error.hint}" for error in unreadable.values()]
+    return said + [f"{what[0]}: {what[1]}" for one in databases if (what := dbrestore.standing(one))]
 
 
 def open_jobs(records: Records, catalog: Catalog) -> list[Job]:

@@ -72,11 +72,22 @@ class DomainDatabases(DbWork):
 
     def load(self, journal: DbJournal, server: Server) -> Sequence[RestoredDatabase]:
         assert self._choice is not None
+        watcher, domain = self._context.watcher, self._choice.domain
+        watcher.begin(f"restore {journal.job}", [domain])
+        try:
+            done = self._load(journal, server)
+            watcher.done(domain, "ok" if all(one.ok for one in done) else "partial")
+        finally:
+            watcher.end()
+        return done
+
+    def _load(self, journal: DbJournal, server: Server) -> Sequence[RestoredDatabase]:
+        assert self._choice is not None
         waiting = {piece.database: piece for piece in journal.pieces}
         done = []
         with reading.opened(self._context, self._choice) as found:
             said = {one.name: one for one in found.facts.databases}
-            alike = decide.same_version(found.facts.server, server.version())
+            alike = not found.facts.server or decide.same_version(found.facts.server, server.version())
             count = _Counter(self._context, self._choice)
             try:
                 for section in found.sections:

@@ -66,11 +66,7 @@ def restore(context: Context, wish: Wish, into: Into, *, force: bool = False) ->
             swapper = _swapper(context, work)
             swapper.recover(strict=into.over)
             journal, notes = _planned(context, job, choice, into)
-            context.watcher.begin(f"restore {job.id}", [choice.domain])
-            try:
-                journal, done = swapper.run(journal, over=into.over, force=force)
-            finally:
-                context.watcher.end()
+            journal, done = swapper.run(journal, over=into.over, force=force)
             notes = (*notes_of([choice]), *notes, *work.notes)
             return _close(context, job, _mode(into), journal, done, notes, choice)
 
