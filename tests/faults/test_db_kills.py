@@ -1,6 +1,8 @@
 """Restores of databases, killed and broken at every step: live names lead to the old data or to the new, whole."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
+import psycopg
 import pytest
 
 from resticwrap import errors
@@ -18,7 +21,11 @@ from resticwrap.model.dbswap import DbJournal, DbPiece
 from resticwrap.planning import dbrestore as decide
 from resticwrap.services.database_ports import Server
 from resticwrap.services.databases.swapping import Swapper
+from tests.conftest import MakeLab
+from tests.faults.machine import Stage, running, stage
 from tests.faults.test_inplace import Faults, Faulty, Killed
+from tests.integration.test_db_restore import ROWS, Site, source
+from tests.servers.postgres import Postgres
 
 NOW = datetime(2026, 3, 1, 2, tzinfo=UTC)
 JOB = "restore_20260301T020000Z_0a1b2c"
@@ -176,3 +183,120 @@ def test_a_late_database_of_a_dead_client_is_dropped(tmp_path: Path) -> None:
     scene.live[f"rw_{JOB}_0"] = "made late"
     scene.engine().recover()
     assert (scene.live, scene.phase()) == (OLD, "failed")
+
+
+class Reader:
+    """A client that asks production all the time, and comes back when it is disconnected."""
+
+    def __init__(self, site: Site) -> None:
+        self._site, self.seen, self.broken = site, Counter[int](), 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> "Reader":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        while not self._over.is_set():
+            try:
+                with self._site.server.admin(self._site.prod) as connection:
+                    while not self._over.wait(0.002):
+                        found = connection.execute("SELECT count(*) FROM cards").fetchone()
+                        assert found is not None
+                        self.seen[found[0]] += 1
+            except psycopg.OperationalError:
+                self.broken += 1
+
+
+FEW = 10
+
+
+@pytest.fixture
+def theatre(make_lab: MakeLab, postgres_server: Postgres) -> Iterator[tuple[Stage, Site]]:
+    """Production with `FEW` cards left of the `ROWS` that its snapshot has."""
+    prod = postgres_server.database()
+    lab = make_lab("local", domains={"app_db": source(postgres_server, prod)})
+    site = Site(lab, postgres_server, prod, prod)
+    site.run("CREATE TABLE cards (id int PRIMARY KEY, name text)")
+    site.run(f"INSERT INTO cards SELECT n, 'card ' || n FROM generate_series(1, {ROWS}) n")
+    with stage(lab) as play:
+        play.well("backup")
+        site.run(f"DELETE FROM cards WHERE id > {FEW}")
+        yield play, site
+    site.clean()
+
+
+def over(site: Site) -> list[str]:
+    """A restore over production, of the snapshot that has all cards."""
+    first = site.lab.json("snapshots")[0]["snapshot"]["id"]
+    return ["db", "restore", "app_db", "--replace", "--snapshot", first]
+
+
+def ended(play: Stage, site: Site) -> str:
+    """Start anything; then what a killed command left is ended. Returns the phase."""
+    play.rw("db", "list")
+    with site.lab.house() as built:
+        journals = built.database_journals.all()
+    phase = journals[-1].phase if journals else ""
+    closed = phase in ("", "failed", "accepted")
+    assert site.cards() == (FEW if closed or phase in ("undone", "reverted") else ROWS), phase
+    if closed and len(site.names()) > 1:
+        play.rw("db", "list")  # the server was still at work on what a dead client had asked last
+    assert len(site.names()) == (1 if closed else 2), phase
+    return phase
+
+
+def die(play: Stage, site: Site, steps: Sequence[int]) -> set[str]:
+    """Kill restore, undo and accept at these steps, each after the other has been ended."""
+    phases = set()
+    words = over(site)
+    for at in steps:
+        play.rw(*words, at=at, victim=("both", "rw")[at % 2])
+        phases.add(phase := ended(play, site))
+        if phase == "kept":
+            with site.lab.house() as built:
+                job = built.database_journals.all()[-1].job
+            play.rw("db", "undo", job, at=at // 2)
+            if ended(play, site) == "kept":
+                play.well("db", "undo", job)
+            play.rw("db", "accept", job, "--force", at=at // 2)
+            if ended(play, site) == "undone":
+                play.well("db", "accept", job, "--force")
+    return phases
+
+
+def test_killed_on_a_real_server(theatre: tuple[Stage, Site]) -> None:
+    """Whatever is killed, production answers with its old data or with the new, and no name is left over."""
+    play, site = theatre
+    with Reader(site) as reader:
+        _, steps = play.rw(*over(site))
+        assert steps is not None
+        assert ended(play, site) == "kept"
+        with site.lab.house() as built:
+            (journal,) = built.database_journals.all()
+        play.well("db", "undo", journal.job)
+        play.well("db", "accept", journal.job, "--force")
+        phases = die(play, site, [steps // 3, steps - 20, steps - 9])
+    assert not running(site.lab) and {"failed"} < phases
+    assert set(reader.seen) <= {FEW, ROWS} and reader.seen[FEW] and reader.seen[ROWS]
+
+
+@pytest.mark.soak
+def test_killed_at_every_step_on_a_real_server(theatre: tuple[Stage, Site]) -> None:
+    """The same at every step, of `rw` alone and with all that it has started in turn."""
+    play, site = theatre
+    with Reader(site) as reader:
+        phases: set[str] = set()
+        for at in count(1):
+            phases |= (new := die(play, site, [at]))
+            print(at, new, dict(reader.seen), reader.broken, flush=True)
+            with site.lab.house() as built:
+                done = built.database_journals.all()
+            if done and done[-1].phase == "accepted" and outcomes(site.lab, "restore")[0] == "ok" and at > 100:
+                break
+    assert {"failed"} < phases and set(reader.seen) == {FEW, ROWS}

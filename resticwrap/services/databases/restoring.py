@@ -49,6 +49,7 @@ def recover(context: Context) -> None:
         return
     try:
         with context.locks.hold(LOCK):
+            interrupted.close(context)
             _swapper(context, DomainDatabases(context)).recover(strict=False)
     except errors.Locked:
         return
