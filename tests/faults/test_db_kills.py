@@ -1,6 +1,8 @@
 """Restores of databases, killed and broken at every step: live names lead to the old data or to the new, whole."""
 
+import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -22,10 +24,10 @@ from resticwrap.planning import dbrestore as decide
 from resticwrap.services.database_ports import Server
 from resticwrap.services.databases.swapping import Swapper
 from tests.conftest import MakeLab
-from tests.faults.machine import Stage, running, stage
+from tests.faults.machine import Stage, outcomes, running, stage, until
 from tests.faults.test_inplace import Faults, Faulty, Killed
 from tests.integration.test_db_restore import ROWS, Site, source
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import Postgres, start_postgres
 
 NOW = datetime(2026, 3, 1, 2, tzinfo=UTC)
 JOB = "restore_20260301T020000Z_0a1b2c"
@@ -233,8 +235,7 @@ def theatre(make_lab: MakeLab, postgres_server: Postgres) -> Iterator[tuple[Stag
 
 def over(site: Site) -> list[str]:
     """A restore over production, of the snapshot that has all cards."""
-    first = site.lab.json("snapshots")[0]["snapshot"]["id"]
-    return ["db", "restore", "app_db", "--replace", "--snapshot", first]
+    return ["db", "restore", "app_db", "--replace", "--snapshot", site.first]
 
 
 def ended(play: Stage, site: Site) -> str:
@@ -300,3 +301,89 @@ def test_killed_at_every_step_on_a_real_server(theatre: tuple[Stage, Site]) -> N
             if done and done[-1].phase == "accepted" and outcomes(site.lab, "restore")[0] == "ok" and at > 100:
                 break
     assert {"failed"} < phases and set(reader.seen) == {FEW, ROWS}
+
+
+LOADING = {
+    "killed": "head -c 2000 >/dev/null; kill -9 $$",
+    "full": "cat >/dev/null; echo 'psql:<stdin>:7: ERROR:  53100: could not extend file \"base/1/2\": No space left on device' >&2; exit 3",
+    "stopped": "kill -QUIT {server}; sleep 0.5",
+    "waits": "sleep 30",
+}
+"""What becomes of the psql that loads; then it goes on as itself, where it lives."""
+
+
+def wrapped(site: Site, how: str, server: Postgres) -> None:
+    """Put a script before the psql that loads."""
+    folder = site.lab.folder / "bin"
+    if not folder.exists():
+        folder.mkdir()
+        for program in server.binaries.iterdir():
+            (folder / program.name).symlink_to(program)
+        (folder / "psql").unlink()
+        site.lab.domains["app_db"]["source"]["bin"] = str(folder)
+        site.lab.write_policies()
+    script = LOADING[how].format(server=server.pid) if how else ""
+    (folder / "psql").write_text(
+        f"#!/bin/sh\ncase \"$*\" in *'-d rw_restore_'*'-f -'*) ;; *'-d rw_restore_'*) {script or ':'};; esac\n"
+        f'exec {server.binaries}/psql "$@"\n'
+    )
+    (folder / "psql").chmod(0o755)
+
+
+def failed(play: Stage, site: Site, kind: str, code: int = 1) -> None:
+    """A restore over production fails so; production has its old data, and nothing half-loaded is there."""
+    run, _ = play.rw(*over(site), "--json")
+    assert run.code == code, run.err
+    assert run.json["error"]["kind"] == kind, run.out
+    assert site.server.password not in run.out + run.err
+    assert site.cards() == FEW and site.names() == {site.prod}
+
+
+def test_loads_that_break(theatre: tuple[Stage, Site]) -> None:
+    """The client is killed, the disk is full, the dump is cut off, somebody interrupts, another restore is at work."""
+    play, site = theatre
+    wrapped(site, "killed", site.server)
+    failed(play, site, "LoadFailed")
+    wrapped(site, "full", site.server)
+    failed(play, site, "DiskFull")
+    wrapped(site, "", site.server)
+    restic = site.lab.env["RW_RESTIC"]
+    cut = site.lab.folder / "restic-cut"
+    cut.write_text(
+        f'#!/bin/sh\ncase " $* " in *\' dump \'*) {restic} "$@" | head -c 3000; echo damaged >&2; exit 1;; esac\n'
+        f'exec {restic} "$@"\n'
+    )
+    cut.chmod(0o755)
+    site.lab.env["RW_RESTIC"] = str(cut)
+    failed(play, site, "ResticFailed")
+    site.lab.env["RW_RESTIC"] = restic
+    wrapped(site, "waits", site.server)
+    child = site.lab.start(*over(site), "--json")
+    until(lambda: len(site.names()) == 2)
+    run, _ = play.rw(*over(site), "--json")
+    assert (run.code, run.json["error"]["kind"]) == (11, "Locked")
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert site.cards() == FEW and site.names() == {site.prod}
+
+
+def test_the_server_stops_while_it_loads(make_lab: MakeLab) -> None:
+    """Once it is up again production has its old data, and the next start drops what was half-loaded."""
+    with start_postgres() as server:
+        prod = server.database()
+        lab = make_lab("local", domains={"app_db": source(server, prod)})
+        site = Site(lab, server, prod, prod)
+        site.run(f"CREATE TABLE cards AS SELECT n AS id FROM generate_series(1, {ROWS}) n")
+        lab.rw("backup")
+        site.run(f"DELETE FROM cards WHERE id > {FEW}")
+        words = over(site)
+        wrapped(site, "stopped", server)
+        error = lab.json(*words, code=1)["error"]
+        assert error["kind"] == "DatabaseUnavailable" and "next start" in error["hint"]
+        assert lab.rw("backup", code=1).code == 1
+        server.start()
+        assert site.cards() == FEW and len(site.names()) == 2
+        lab.rw("db", "list")
+        assert site.cards() == FEW and site.names() == {prod}

@@ -19,6 +19,11 @@ class Site:
     def __init__(self, lab: Lab, server: Postgres, prod: str, test: str) -> None:
         self.lab, self.server, self.prod, self.test = lab, server, prod, test
 
+    @property
+    def first(self) -> str:
+        """The snapshot that has all cards."""
+        return str(self.lab.json("snapshots")[0]["snapshot"]["id"])
+
     def cards(self, name: str = "") -> int | None:
         """How many there are now; None where there is no such database."""
         try:
@@ -93,3 +98,63 @@ def test_replace_undo_accept(site: Site) -> None:
     with site.lab.house() as built:
         details = built.catalog.jobs("main", kind="restore")[1].details
     assert details["mode"] == "replace" and details["snapshots"] == {"app_db": done["snapshot"]}
+
+
+def test_into_new_ones(site: Site) -> None:
+    """A name of its own, or the one that is given; never one that is there. A dry run makes none, and says the same."""
+    planned = site.rw("restore", "app_db", "--into", f"{site.prod}_new", "--dry-run")
+    assert (planned["mode"], planned["databases"][0]["name"]) == ("planned", f"{site.prod}_new")
+    assert site.names() == {site.prod, site.test}
+    own = site.rw("restore", "app_db")["databases"][0]["name"]
+    assert own.startswith(f"{site.prod}_") and site.cards(own) == ROWS
+    refused = site.rw("restore", "app_db", "--into", site.test, code=1)["error"]
+    assert refused["kind"] == "RestoreRefused" and "--replace" in refused["hint"]
+    # Over another one than the domain's, of which there is no snapshot: only somebody's word drops it.
+    done = site.rw("restore", "app_db", "--into", site.test, "--replace")
+    assert (site.cards(site.test), site.cards(), done["safety"]) == (ROWS, ROWS, "")
+    assert site.rw("accept", done["restored"], code=1)["error"]["kind"] == "RestoreRefused"
+    site.rw("undo", done["restored"])
+    assert site.cards(site.test) == 0
+    assert site.rw("restore", "app_db", "--only", "nobody", code=1)["error"]["kind"] == "NotFound"
+    assert site.rw("restore", "app_db", "--force", code=2)["error"]["kind"] == "UsageError"
+
+
+def test_copy_and_list(site: Site) -> None:
+    """Production goes over test, and test is put back; never production over itself, by whatever name."""
+    site.lab.domains["alias"] = source(site.server, site.prod)
+    site.lab.domains["alias"]["source"]["url"] = site.server.url(site.prod, user=site.server.user).replace(
+        "127.0.0.1", "localhost"
+    )
+    site.lab.domains["gone"] = source(site.server, site.prod)
+    site.lab.domains["gone"]["source"]["url"] = "postgresql://nobody@127.0.0.1:1/gone"
+    site.lab.write_policies()
+    done = site.rw("copy", "app_db", "test_db")
+    assert (done["mode"], done["domain"], done["source"]) == ("copy", "test_db", "app_db")
+    assert site.cards(site.test) == ROWS and done["databases"][0]["name"] == site.test
+    listed = {row["domain"]: row for row in site.rw("list", code=3)["rows"]}
+    assert [one["name"] for one in listed["app_db"]["databases"]] == [site.prod]
+    assert listed["app_db"]["version"] and listed["app_db"]["databases"][0]["size"] > 0
+    assert listed["app_db"]["snapshot"] == done["snapshot"]
+    assert [one["command"] for one in listed["test_db"]["kept"]] == [f"rw db accept {done['restored']}"]
+    assert listed["gone"]["error"] and not listed["gone"]["version"]
+    assert any(done["restored"] in said for said in site.lab.json("status")["notes"])
+    site.rw("undo", done["restored"])
+    assert site.cards(site.test) == 0
+    for words in (("app_db", "alias"), ("app_db", "app_db")):
+        assert "very database" in site.rw("copy", *words, code=2)["error"]["message"]
+    assert site.cards() == ROWS
+
+
+def test_what_is_not_as_expected_is_not_exchanged(site: Site) -> None:
+    """Queries of the policy are asked before; --force is for who has looked. Into a new one they are told of."""
+    query = {"sql": "SELECT count(*) FROM cards", "at_least": 1000}
+    site.lab.domains["app_db"] = source(site.server, site.prod, queries=[query])
+    site.lab.write_policies()
+    site.run("DELETE FROM cards WHERE id > 10")
+    refused = site.rw("restore", "app_db", "--replace", code=20)["error"]
+    assert "300, less than 1000" in refused["message"] and "--force" in refused["hint"]
+    assert site.cards() == 10 and site.names() == {site.prod, site.test}
+    beside = site.rw("restore", "app_db", "--snapshot", site.first, code=3)["databases"][0]
+    assert beside["unexpected"] == ["SELECT count(*) FROM cards: gives 300, less than 1000"]
+    site.rw("restore", "app_db", "--replace", "--force", "--snapshot", site.first, code=3)
+    assert site.cards() == ROWS

@@ -14,6 +14,7 @@ UNAVAILABLE = ("08", "57P", "53300")
 REFUSED = ("28", "42501")
 MISSING = "3D000"
 DUPLICATE = "42710"
+FULL = "53100"
 SCRIPT = 3
 """psql's exit code where a statement failed, not the connection."""
 Otherwise = Callable[[str], errors.Failure]
@@ -45,6 +46,8 @@ def failure(said: str, place: str, otherwise: Otherwise) -> errors.Failure:
         return errors.NotFound(f"There is no such database in {place}: {words}.", hint="rw db list")
     if state.startswith(UNAVAILABLE):
         return errors.DatabaseUnavailable(f"{place} does not answer: {words}.")
+    if state == FULL:
+        return errors.DiskFull(f"{place} has no room left: {words}.", hint="Make room where the server keeps its data.")
     return otherwise(words)
 
 
