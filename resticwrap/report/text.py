@@ -32,7 +32,7 @@ __all__ = [
     "alerts", "alerts_changed", "alerts_check", "alerts_test",
     "audit", "backup", "console", "db_list", "db_restore", "doctor", "drill", "drill_history", "drill_plan", "evidence",
     "evidence_record", "forget", "gate", "history", "init", "keys", "kit", "kit_files", "lifecycle_plan",
-    "lifecycle_report", "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
-    "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots",
+    "lifecycle_report", "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune",
+    "prune_plan", "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots",
     "stats", "status", "system", "tier", "tier_plan", "verify",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from resticwrap.planning import dbrestore as decide
 from resticwrap.services.database_ports import Server
 from resticwrap.services.databases.swapping import Swapper
 from tests.conftest import MakeLab
-from tests.faults.machine import Stage, outcomes, running, stage, until
+from tests.faults.machine import Stage, running, stage, until
 from tests.faults.test_inplace import Faults, Faulty, Killed
 from tests.integration.test_db_restore import ROWS, Site, source
 from tests.servers.postgres import Postgres, start_postgres
@@ -252,23 +252,24 @@ def ended(play: Stage, site: Site) -> str:
     return phase
 
 
-def die(play: Stage, site: Site, steps: Sequence[int]) -> set[str]:
-    """Kill restore, undo and accept at these steps, each after the other has been ended."""
-    phases = set()
-    words = over(site)
-    for at in steps:
-        play.rw(*words, at=at, victim=("both", "rw")[at % 2])
-        phases.add(phase := ended(play, site))
-        if phase == "kept":
-            with site.lab.house() as built:
-                job = built.database_journals.all()[-1].job
-            play.rw("db", "undo", job, at=at // 2)
-            if ended(play, site) == "kept":
-                play.well("db", "undo", job)
-            play.rw("db", "accept", job, "--force", at=at // 2)
-            if ended(play, site) == "undone":
-                play.well("db", "accept", job, "--force")
-    return phases
+def put_back(play: Stage, site: Site, at: int = 0) -> None:
+    """Undo and accept the newest restore, each killed at that step first."""
+    with site.lab.house() as built:
+        job = built.database_journals.all()[-1].job
+    for words, before in ((("db", "undo", job), "kept"), (("db", "accept", job, "--force"), "undone")):
+        if at:
+            play.rw(*words, at=at)
+        if not at or ended(play, site) == before:
+            play.well(*words)
+
+
+def die(play: Stage, site: Site, at: int, **fate: Any) -> str:
+    """Kill a restore at this step; returns the phase in which the next start ended it, and puts production back."""
+    play.rw(*over(site), at=at, **fate)
+    phase = ended(play, site)
+    if phase == "kept":
+        put_back(play, site, 0 if fate.get("only") else at // 2)
+    return phase
 
 
 def test_killed_on_a_real_server(theatre: tuple[Stage, Site]) -> None:
@@ -278,13 +279,26 @@ def test_killed_on_a_real_server(theatre: tuple[Stage, Site]) -> None:
         _, steps = play.rw(*over(site))
         assert steps is not None
         assert ended(play, site) == "kept"
-        with site.lab.house() as built:
-            (journal,) = built.database_journals.all()
-        play.well("db", "undo", journal.job)
-        play.well("db", "accept", journal.job, "--force")
-        phases = die(play, site, [steps // 3, steps - 20, steps - 9])
+        put_back(play, site)
+        phases = {die(play, site, at, victim=victim) for at, victim in ((steps - 20, "rw"), (steps - 9, "both"))}
     assert not running(site.lab) and {"failed"} < phases
     assert set(reader.seen) <= {FEW, ROWS} and reader.seen[FEW] and reader.seen[ROWS]
+
+
+@pytest.mark.soak
+def test_killed_in_the_middle_of_an_exchange(theatre: tuple[Stage, Site]) -> None:
+    """Whether its psql lives on or not: both names are exchanged, or neither."""
+    play, site = theatre
+    phases = Counter[str]()
+    with Reader(site) as reader:
+        _, children = play.rw(*over(site), only="subprocess.Popen")
+        assert children is not None
+        put_back(play, site)
+        for before, delay, victim in product((3, 2, 1), range(0, 200, 20), ("rw", "both")):
+            fate = {"only": "subprocess.Popen", "delay": delay / 1000, "victim": victim}
+            phases[die(play, site, children - before, **fate)] += 1
+    print(phases, reader.seen, reader.broken)
+    assert phases["failed"] and phases["kept"] and set(reader.seen) == {FEW, ROWS}
 
 
 @pytest.mark.soak
@@ -292,14 +306,10 @@ def test_killed_at_every_step_on_a_real_server(theatre: tuple[Stage, Site]) -> N
     """The same at every step, of `rw` alone and with all that it has started in turn."""
     play, site = theatre
     with Reader(site) as reader:
-        phases: set[str] = set()
-        for at in count(1):
-            phases |= (new := die(play, site, [at]))
-            print(at, new, dict(reader.seen), reader.broken, flush=True)
-            with site.lab.house() as built:
-                done = built.database_journals.all()
-            if done and done[-1].phase == "accepted" and outcomes(site.lab, "restore")[0] == "ok" and at > 100:
-                break
+        _, steps = play.rw(*over(site))
+        assert steps is not None
+        put_back(play, site)
+        phases = {die(play, site, at, victim=("both", "rw")[at % 2]) for at in range(1, steps + 3)}
     assert {"failed"} < phases and set(reader.seen) == {FEW, ROWS}
 
 

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from tests.conftest import MakeLab
+from tests.integration.test_json_contract import ELSEWHERE, fits
 from tests.lab import Lab
 from tests.servers.postgres import Postgres
 
@@ -78,17 +79,19 @@ def test_replace_undo_accept(site: Site) -> None:
         done = site.rw("restore", "app_db", "--replace")
         with pytest.raises(psycopg.OperationalError):
             somebody.execute("SELECT 1")
+    fits(ELSEWHERE["db restore"], done, "db restore")
     job, (kept,) = done["restored"], done["kept"]
     assert (done["mode"], done["databases"][0]["wrong"], done["safety"] != "") == ("replace", [], True)
     assert (site.cards(), site.cards(kept["kept"])) == (ROWS, 10)
     assert kept["kept"] == f"{site.prod}_before_{job}"
     site.run("INSERT INTO cards VALUES (1000, 'written since')")
     back = site.rw("undo", job)
+    fits(ELSEWHERE["db undo"], back, "db undo")
     assert (site.cards(), site.cards(back["kept"][0]["kept"])) == (10, ROWS + 1)
     # What was written since the restore is in no snapshot.
     refused = site.rw("accept", job, code=1)
     assert refused["error"]["kind"] == "RestoreRefused" and "--force" in refused["error"]["hint"]
-    site.rw("accept", job, "--force")
+    fits(ELSEWHERE["db accept"], site.rw("accept", job, "--force"), "db accept")
     assert site.names() == {site.prod, site.test}
     assert site.rw("undo", job, code=1)["error"]["kind"] == "RestoreRefused"
     # The safety snapshot has all that was live, so this one needs nobody's word.
@@ -129,9 +132,12 @@ def test_copy_and_list(site: Site) -> None:
     site.lab.domains["gone"]["source"]["url"] = "postgresql://nobody@127.0.0.1:1/gone"
     site.lab.write_policies()
     done = site.rw("copy", "app_db", "test_db")
+    fits(ELSEWHERE["db copy"], done, "db copy")
     assert (done["mode"], done["domain"], done["source"]) == ("copy", "test_db", "app_db")
     assert site.cards(site.test) == ROWS and done["databases"][0]["name"] == site.test
-    listed = {row["domain"]: row for row in site.rw("list", code=3)["rows"]}
+    report = site.rw("list", code=3)
+    listed = {row["domain"]: row for row in report["rows"]}
+    fits(ELSEWHERE["db list: with rows"]["rows"], [listed["app_db"], listed["test_db"]], "db list")
     assert [one["name"] for one in listed["app_db"]["databases"]] == [site.prod]
     assert listed["app_db"]["version"] and listed["app_db"]["databases"][0]["size"] > 0
     assert listed["app_db"]["snapshot"] == done["snapshot"]

@@ -159,7 +159,16 @@ SCHEDULE = {
     "rows": [{"name": str, "kind": str, "target": str, "when": str, "state": str, "variety": str, "domains": list,
               "excepted": list, "pause": None, "last": None, "next": str}],
 }  # fmt: skip
+DB_RESTORE = {
+    "job": JOB, "domain": str, "snapshot": str, "time": None, "notes": list, "databases": list, "mode": str,
+    "source": str, "place": str, "restored": str, "safety": str, "kept": list,
+}  # fmt: skip
+DB_RESTORED = {
+    "database": str, "name": str, "tables": int, "rows": int, "wrong": list, "definitions": bool, "unexpected": list,
+}  # fmt: skip
+DB_KEPT = {"name": str, "kept": str, "job": str, "since": str, "command": str, "undo": str}
 CONTRACT: dict[str, Any] = {
+    "db list": {"target": str, "rows": list, "notes": list},
     "init": {
         "target": str, "repositories": {"hot": str, "cold": str}, "created": list, "adopted": list,
         "password_file": str, "password_created": bool,
@@ -338,9 +347,15 @@ RECOVER_PLAN = {
     "notes": list,
 }  # fmt: skip
 ELSEWHERE: dict[str, Any] = {
-    "db restore": {
-        "job": JOB, "domain": str, "snapshot": str, "time": str, "notes": list,
-        "databases": [{"database": str, "name": str, "tables": int, "rows": int, "wrong": list}],
+    "db restore": {**DB_RESTORE, "databases": [DB_RESTORED], "kept": [DB_KEPT]},
+    "db undo": {**DB_RESTORE, "kept": [DB_KEPT]},
+    "db accept": DB_RESTORE,
+    "db copy": {**DB_RESTORE, "databases": [DB_RESTORED], "kept": [DB_KEPT]},
+    "db list: with rows": {
+        "target": str, "notes": list,
+        "rows": [{"domain": str, "engine": str, "place": str, "version": str, "error": str, "hint": str,
+                  "databases": [{"name": str, "size": None}], "snapshot": None, "time": None, "since": None,
+                  "until": None, "kept": list}],
     },
     "recover-deleted": {
         "job": {**JOB, "finished_at": str}, "plan": RECOVER_PLAN, "brought_back": int, "notes": list,

@@ -13,7 +13,7 @@ from resticwrap.errors import CatalogUnavailable, PolicyError, Problem
 from resticwrap.report import acceptance, hosts, logs, metrics, outside, schedule, text, upgrade, watch
 from resticwrap.report.page import Page
 from resticwrap.services.watching import Look
-from tests.unit.report import alert_samples, samples, schedule_samples, secret_samples
+from tests.unit.report import alert_samples, database_samples, samples, schedule_samples, secret_samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 PROBLEMS = PolicyError(
@@ -38,6 +38,12 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "ls": lambda console: text.ls(console, samples.entries(), "chunker", zone=UTC),
     "history": lambda console: text.history(console, samples.history(), today=date(2026, 8, 2)),
     "restore": lambda console: text.restore(console, samples.restore(), zone=UTC),
+    "db_restore": lambda console: text.db_restore(console, database_samples.restored(), zone=UTC),
+    "db_restore_bad": lambda console: text.db_restore(console, database_samples.restored("new", False), zone=UTC),
+    "db_restore_plan": lambda console: text.db_restore(console, database_samples.restored("planned"), zone=UTC),
+    "db_undo": lambda console: text.db_restore(console, database_samples.restored("undo"), zone=UTC),
+    "db_accept": lambda console: text.db_restore(console, database_samples.restored("accept"), zone=UTC),
+    "db_list": lambda console: text.db_list(console, database_samples.listed(), zone=UTC),
     "restore_bad": lambda console: text.restore(console, samples.restore(good=False), zone=UTC),
     "verify": lambda console: text.verify(console, samples.verify(), zone=UTC),
     "verify_bad": lambda console: text.verify(console, samples.verify(good=False), zone=UTC),
