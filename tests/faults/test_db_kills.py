@@ -69,8 +69,8 @@ class Scene:
         return nullcontext()
 
     def engine(self, faults: Faults | None = None) -> Swapper:
-        faults = faults or Faults()
-        server, scene = Faulty(self, faults), self
+        steps = faults or Faults()
+        server, scene = Faulty(self, steps), self
 
         class Work:
             def server(self, journal: DbJournal) -> Any:
@@ -79,9 +79,9 @@ class Scene:
             def load(self, journal: DbJournal, server: Server) -> Sequence[RestoredDatabase]:
                 done = []
                 for piece in journal.pieces:
-                    faults.tick()
+                    steps.tick()
                     scene.live[piece.beside] = "half of it"
-                    faults.tick()
+                    steps.tick()
                     scene.live[piece.beside] = NEW[piece.database]
                     wrong = ("cards: differs",) if scene.wrong else ()
                     done.append(
@@ -93,7 +93,7 @@ class Scene:
                 return getattr(scene, name)
 
         return Swapper(
-            journals=cast(Any, Faulty(DatabaseJournals(self.folder), faults)),
+            journals=cast(Any, Faulty(DatabaseJournals(self.folder), steps)),
             work=cast(Any, Work()),
             clock=FixedClock(NOW),
         )

@@ -37,7 +37,7 @@ class Site:
 
     def run(self, sql: str, name: str = "") -> None:
         with self.server.admin(name or self.prod) as connection:
-            connection.execute(sql)  # type: ignore[call-overload]
+            connection.execute(sql)
 
     def names(self) -> set[str]:
         """The databases of this site: those that are named for it, and all that a restore is working on."""

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from resticwrap import errors
-from resticwrap.host.journals import FileJournals
+from resticwrap.host.journals import DatabaseJournals, FileJournals
+from resticwrap.model.dbswap import DbJournal, DbPiece
 from resticwrap.model.swap import Journal, JournalPiece, Piece, Place, Swap, SwapEntry
 
 NOW = datetime(2025, 3, 1, 2, tzinfo=UTC)
@@ -48,3 +49,20 @@ def test_faults(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(errors.Failure, match="cannot be written"):
         FileJournals(tmp_path / "file").write(journal("a"))
+
+
+def test_journals_of_databases_are_apart(tmp_path: Path) -> None:
+    """Neither kind is taken for the other, and one that cannot be read says what to look for."""
+    databases = DatabaseJournals(tmp_path)
+    one = DbJournal(
+        job="r", target="local", domain="app", place="here", source="app", snapshot="aa", phase="kept", started_at=NOW,
+        changed_at=NOW, pieces=(DbPiece(database="app", live="app", beside="rw_r_0", kept="app_before_r"),),
+    )  # fmt: skip
+    databases.write(one)
+    FileJournals(tmp_path).write(journal("a"))
+    assert (databases.all(), databases.read("r")) == ((one,), one)
+    assert [found.job for found in FileJournals(tmp_path).all()] == ["a"]
+    (tmp_path / "journals" / "databases" / "r.json").write_bytes(b"{")
+    with pytest.raises(errors.Damaged) as caught:
+        databases.read("r")
+    assert "names with r in them" in caught.value.hint
