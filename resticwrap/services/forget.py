@@ -229,8 +229,8 @@ def suspended(context: Context, held: Sequence[Held]) -> dict[str, str]:
     # What lies between two base backups grows with each run and begins anew: only bases are like each other.
     based = {name for name, source in sources.items() if getattr(source, "mode", "") == "wal"}
     full = {one.original for one in held if one.type == "full"}
-    runs = [run for run in runs if run.domain not in based or run.snapshot in full]
-    return guard.suspended(runs, held, context.settings.guard, looked(context), steady, own, streams)
+    alike = (run for run in runs if run.domain not in based or run.snapshot in full)
+    return guard.suspended(alike, held, context.settings.guard, looked(context), steady, own, streams)
 
 
 def looked(context: Context) -> Mapping[str, Time]:

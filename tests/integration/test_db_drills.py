@@ -2,9 +2,10 @@
 
 import json
 import os
-import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from resticwrap.services.databases import proving
 from resticwrap.services.drill import frame, l3, levels, rehearse
 from resticwrap.services.drill.frame import Order
 from resticwrap.services.stopwatch import Stopwatch
+from tests.broken import wait_for
 from tests.conftest import MakeLab
 from tests.handmade import cheap_age
 from tests.lab import Lab
@@ -45,23 +47,23 @@ def dumped(make_lab: MakeLab, postgres_server: Postgres) -> Iterator[Lab]:
     postgres_server.drop(name)
 
 
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A place with a short path, so that a server's socket lies in it as well."""
+    folder = Path(tempfile.mkdtemp(prefix="rw-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def queries(lab: Lab, *those: dict[str, Any]) -> None:
     """Have the policy ask these."""
     lab.domains["app_db"]["source"]["queries"] = list(those)
     lab.write_policies()
 
 
-def left(scratch: Path) -> list[str]:
-    """What a drill left: in its place, and of sockets."""
-    return os.listdir(scratch) + [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("rw-pg-")]
-
-
-def test_a_drill_loads_a_database(dumped: Lab, tmp_path: Path) -> None:
+def test_a_drill_loads_a_database(dumped: Lab, scratch: Path) -> None:
     """All of it came back, was loaded, compared and asked; the stopwatch has both, the time to recover counts them, and
     the evidence names no table. Nothing is left."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    before = left(scratch)
     report = dumped.json("drill", "l2", "--no-canary", "--scratch", str(scratch))
     (one,) = report["drill"]["domains"]
     loaded = one["loaded"]
@@ -75,21 +77,21 @@ def test_a_drill_loads_a_database(dumped: Lab, tmp_path: Path) -> None:
         (snapshot,) = built.catalog.snapshots("main", "hot").values()
     assert record.event.body["domains"][0]["loaded"] == loaded and "agent_cards" not in str(record)
     assert snapshot.proven_at is not None
-    assert left(scratch) == before
+    assert os.listdir(scratch) == []
     assert "2 tables with 1,000 rows loaded in" in dumped.rw("drill", "show", report["job"]["id"]).out
 
 
 def test_a_query_that_fails(dumped: Lab) -> None:
     """It fails the drill: nothing is proven, and the evidence says which one without a word of it."""
-    queries(dumped, QUERY, {"sql": "SELECT count(*) FROM agent_cards", "equals": 999}, {"sql": "bad", "equals": 1})
+    queries(dumped, QUERY, {"sql": "SELECT count(*) FROM agent_cards", "equals": 999_999}, {"sql": "bad", "equals": 1})
     report = dumped.json("drill", "l2", "--no-canary", code=20)
     (one,) = report["drill"]["domains"]
     assert one["failures"] == [f"query {n} of the policy did not give what it should" for n in (2, 3)]
-    assert any("1000 instead of 999" in note for note in report["notes"])
+    assert any("1000 instead of 999999" in note for note in report["notes"])
     with dumped.house() as built:
         (record,) = built.catalog.evidence("main", kind="drill")
         (snapshot,) = built.catalog.snapshots("main", "hot").values()
-    assert record.event.body["outcome"] == "failed" and "999" not in json.dumps(record.event.body["domains"])
+    assert record.event.body["outcome"] == "failed" and "999999" not in json.dumps(record.event.body["domains"])
     assert snapshot.proven_at is None
 
 
@@ -176,13 +178,6 @@ def test_forgeries(dumped: Lab, tmp_path: Path) -> None:
         assert proof.ok and proof.rows == 1000, proof
 
 
-@pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    return folder
-
-
 def rehearsed(lab: Lab, scratch: Path) -> DrillReport:
     """An L3 inside this process."""
     with lab.house() as built:
@@ -220,7 +215,7 @@ def test_the_whole_system(dumped: Lab, scratch: Path, monkeypatch: pytest.Monkey
 
 def test_an_emptied_table_keeps_everything(dumped: Lab, postgres_server: Postgres) -> None:
     """Nothing of a database that shrank is forgotten until somebody has looked, though it is one small file."""
-    (name,) = re.findall("/(rw_[0-9a-f]+)$", dumped.domains["app_db"]["source"]["url"])
+    name = dumped.domains["app_db"]["source"]["url"].rpartition("/")[2]
     with postgres_server.admin(name) as connection:
         connection.execute("DELETE FROM agent_cards")
     dumped.rw("backup")
@@ -228,3 +223,39 @@ def test_an_emptied_table_keeps_everything(dumped: Lab, postgres_server: Postgre
     assert "bytes" in plan["suspended"]["app_db"], plan
     dumped.rw("forget", "--looked", "app_db")
     assert not dumped.json("forget", "--dry-run")["plan"]["suspended"]
+
+
+def command_lines() -> list[str]:
+    """Of every process."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def asking(lab: Lab) -> bool:
+    """Whether a server that was made to be thrown away answers a query in this lab's database."""
+    name = lab.domains["app_db"]["source"]["url"].rpartition("/")[2]
+    return any(line.startswith(f"postgres: postgres {name} [local] SELECT") for line in command_lines())
+
+
+def serving(scratch: Path) -> bool:
+    """Whether a server runs there."""
+    return any(f"-D {scratch}/" in line for line in command_lines())
+
+
+def test_a_killed_drill(dumped: Lab, scratch: Path) -> None:
+    """Its server goes with it, and the next drill removes what it left."""
+    queries(dumped, {"sql": "SELECT 1 FROM pg_sleep(60)", "equals": 1})
+    child = dumped.start("drill", "l2", "--no-canary", "--scratch", str(scratch))
+    try:
+        wait_for(lambda: asking(dumped))
+    finally:
+        child.kill()
+        child.communicate()
+    wait_for(lambda: not asking(dumped) and not serving(scratch))
+    queries(dumped, QUERY)
+    assert os.listdir(scratch)
+    dumped.rw("drill", "l2", "--no-canary", "--scratch", str(scratch))
+    assert os.listdir(scratch) == []

@@ -60,8 +60,7 @@ def scratch_server(folder: Path, version: str, given: Path | None, cancel: Cance
     binaries = server_binaries(version, given)
     before, owner = not_root()
     env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
-    data, spaces = folder / "data", folder / "tablespaces"
-    sockets = Path(tempfile.mkdtemp(prefix="rw-pg-"))  # a socket's path may have 107 bytes
+    data, spaces, sockets = folder / "data", folder / "tablespaces", _for_sockets(folder)
     try:
         for place in (data, spaces, sockets):
             place.mkdir(mode=0o700, exist_ok=True)
@@ -88,6 +87,15 @@ def scratch_server(folder: Path, version: str, given: Path | None, cancel: Cance
             shutil.rmtree(place, ignore_errors=True)
 
 
+def _for_sockets(folder: Path) -> Path:
+    """A private folder: below the server's own wherever a socket's path, of 107 bytes at most, lets it."""
+    inside = folder / "s"
+    if len(os.fsencode(inside)) + len("/.s.PGSQL.5432.lock") > 107:
+        return Path(tempfile.mkdtemp(prefix="rw-pg-"))
+    inside.mkdir(mode=0o700)
+    return inside
+
+
 def until_up(access: Access, alive: Callable[[], bool], log: Path, cancel: Cancel) -> None:
     """Wait until a server lets us in. Raises LoadFailed with its last words where it ends instead."""
     while process.run([*access.program("pg_isready"), "-q"], env=access.env, timeout=SHORT).code != 0:
@@ -100,8 +108,13 @@ def until_up(access: Access, alive: Callable[[], bool], log: Path, cancel: Cance
 
 def server_binaries(version: str, given: Path | None) -> Path:
     """The folder with initdb and postgres of this major version, else of the next later one. Raises ClientMissing."""
-    if given is not None:
+    if given is not None and (given / "initdb").is_file():
         return given
+    if given is not None:
+        raise errors.ClientMissing(
+            f"{given} has no initdb, which it takes to load this database.",
+            hint="Name the folder with PostgreSQL's server programs as scratch.bin in domains.yaml.",
+        )
     wanted = major(version)
     found = sorted((float(path.parents[1].name), path.parent) for path in PLACES.glob("*/bin/initdb"))
     for number, folder in found:
