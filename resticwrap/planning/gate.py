@@ -44,7 +44,7 @@ class Facts:
     `rpo` is seconds by domain of the policy, `looks` the start of the newest complete look, `repositories` the pinned
     ids by tier. `bucket` is the last look at the rules, `has_bucket` whether there can be any. `chain_fault`: why the
     chain of evidence does not hold, `waiting_since` the oldest event that it has not. `kit`: what is wrong with the
-    recovery kit, empty where nothing is, None where that is not known.
+    recovery kit, empty where nothing is, None where that is not known. `databases` are the domains that are some.
     """
 
     target: str
@@ -63,6 +63,7 @@ class Facts:
     kit: str | None = None
     overrides: Sequence[Override] = ()
     snapshot: SnapshotFacts | None = None
+    databases: Sequence[str] = ()
 
 
 def decide(facts: Facts, gates: Gates, now: Time) -> GateReport:
@@ -128,6 +129,12 @@ class _Look:
         ours = {"", *facts.repositories.values()}  # what a drill of one that is gone found says nothing of this one
         self.drills = [(job, told) for job, told in self.drills if told is None or told.repository in ours]
         self.proof = max(self._proofs(), default=None)
+        self.loaded = {
+            one.domain
+            for _, told in self.drills
+            for one in (told.domains if told and told.repository in ours else ())
+            if one.whole and one.ok and one.loaded is not None
+        }
 
     def weight(self, kind: ReasonKind) -> Weight:
         return "block" if kind == "snapshot" else cast("Weight", getattr(self.gates.rules, kind))
@@ -183,6 +190,11 @@ class _Look:
                 at,
                 False,
             )
+        for name in self.facts.databases:
+            if name in self.looks and name not in self.loaded:
+                sentence = f"{name} was never loaded by a drill, so nobody knows whether its dump can be."
+                hint = f"rw drill l2 --domain {name} --target {self.facts.target}"
+                yield f"load {name}", sentence, hint, None, True
 
     def _backup(self) -> Iterator["Found"]:
         within = self.gates.backup_within

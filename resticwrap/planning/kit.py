@@ -26,13 +26,15 @@ def steps(report: KitReport) -> str:
     repositories = "\n".join(f"  {tier:<5} {name}" for tier, name in report.repositories.items())
     credentials = {
         "included": "The credentials of the storage are in the kit.",
-        "elsewhere": f"The credentials of the storage are NOT in the kit. They are: {report.where}\n"
-        f"   Before step 4 set: {' '.join(report.needs)}",
+        "elsewhere": f"The credentials of the storage are NOT in the kit. They are: {report.where}",
         "none": "There are no credentials in the kit: see the notes below."
         if report.notes
         else "The target needs no credentials.",
     }[report.credentials]
     taken = "\n   Files of secrets that are in it: rw kit secrets FILE --to FOLDER" if report.secrets else ""
+    if report.needs:
+        credentials += f"\n   Before step 4 set: {' '.join(report.needs)}"
+        credentials += f"   ({report.where})" if report.credentials != "elsewhere" else ""
     notes = "".join(f"\nNote: {note}" for note in report.notes)
     return f"""RECOVERY KIT of target {report.target} ({report.provider}, namespace {report.namespace})
 

@@ -34,6 +34,8 @@ def kit(console: "Console", report: KitReport, *, zone: tzinfo | None = None) ->
         _row(page, "credentials", *_credentials(report))
         if report.secrets:
             _row(page, "secrets", ", ".join(report.secrets))
+        if report.needs and report.credentials != "elsewhere":
+            _row(page, "not in it", f"{', '.join(report.needs)}: {report.where}")
         if report.head is None:
             _row(page, "evidence", "none yet")
         else:

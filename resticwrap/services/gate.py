@@ -17,6 +17,7 @@ from resticwrap.model.assurance import GateRules
 from resticwrap.model.base import Time
 from resticwrap.model.evidence import Event, EvidenceKind
 from resticwrap.model.gate import GateReason, GateReport, Override
+from resticwrap.model.sources import DATABASES
 from resticwrap.planning import gate as planning
 from resticwrap.planning.opendamage import damages_of
 from resticwrap.ports import Catalog
@@ -162,6 +163,7 @@ def _facts(
         kit=_kit(records),
         overrides=overrides(records, catalog, now),
         snapshot=snapshot,
+        databases=[name for name, one in records.settings.domains.items() if isinstance(one.source, DATABASES)],
     )
 
 

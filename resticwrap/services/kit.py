@@ -41,8 +41,8 @@ def gather(context: Context) -> Kit:
     found = _used(context)
     if refer and found.literal:
         raise errors.UsageError(
-            "`kit.credentials: refer` cannot keep out of the kit what stands in targets.yaml itself.",
-            hint="Write the credentials of all targets as variables: ${NAME}.",
+            "`kit.credentials: refer` cannot keep out of the kit what stands in targets.yaml or domains.yaml itself.",
+            hint="Write the credentials of all targets, and the passwords of databases, as variables: ${NAME}.",
         )
     pins = dict(context.pins())
     for tier in pins:

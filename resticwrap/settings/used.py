@@ -1,5 +1,6 @@
 """Which variables the policies use, and what they are worth here: what another machine must be told."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,13 @@ OF_HERE = frozenset(
 """What says where things lie on this machine, and is another matter on another."""
 
 
+PASSWORD_IN_URL = re.compile(r"://[^/@]*:[^/@]+@|[?&]password=[^&]")
+
+
 @dataclass(frozen=True, repr=False)
 class Used:
-    """`values` are those that have one, `secret` the names below `credentials` of the target. `literal`: credentials
-    stand in the policies themselves, be it those of another target."""
+    """`values` are those that have one, `secret` the names below `credentials` of the target, and in what leads into
+    databases. `literal`: credentials stand in the policies themselves, be it those of another target."""
 
     values: Mapping[str, str]
     secret: frozenset[str]
@@ -37,9 +41,11 @@ def used(folder: Path, env: Mapping[str, str], target: str) -> Used:
         if item is None or file == ALERTS:
             continue
         for path, text in _texts(item, ()):
-            credential = file == TARGETS and path[2:3] == ("credentials",)
+            database = file == DOMAINS and path[2:3] == ("source",) and path[3:] in (("url",), ("password",))
+            credential = database or (file == TARGETS and path[2:3] == ("credentials",))
             names = [match[1] for match in REFERENCE.finditer(text) if match[1] and match[1] not in OF_HERE]
-            literal = literal or (credential and not names and bool(text))
+            holds = PASSWORD_IN_URL.search(text) if path[-1] == "url" else text
+            literal = literal or (credential and not names and bool(holds))
             if file == TARGETS and path[:1] == ("targets",) and path[1:2] != (target,):
                 continue
             for name in names:

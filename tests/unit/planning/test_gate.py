@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from resticwrap.model.aging import SnapshotPin
 from resticwrap.model.assurance import GateRules, Gates
+from resticwrap.model.dbproof import Loaded
 from resticwrap.model.drill import CanaryResult, DrillDetails, DrilledDomain, Level
 from resticwrap.model.gate import BucketLook, GateReport, Override
 from resticwrap.model.job import Job
@@ -308,3 +309,19 @@ def test_the_future_never_counts(facts: Facts) -> None:
         looks={name: at for name, at in facts.looks.items() if at <= late},
     )
     assert keys(decide(facts, GATES, NOW)) == keys(decide(today, GATES, NOW))
+
+
+def test_a_database_that_was_never_loaded() -> None:
+    """Is told of, and closes nothing: that its dump came back says nothing of whether it can be loaded. A sample is not
+    enough, nor what went wrong."""
+    good, bad = Loaded(databases=1, load=1.0), Loaded(failures=("its dump is not whole",))
+    facts = replace(WELL, databases=("exams",))
+    tries = [
+        drill(HOUR, "l2", whole=True, loaded=good),
+        drill(HOUR, "l2", whole=True, loaded=bad, failed=1),
+        drill(HOUR, "l1", loaded=good),
+    ]
+    for one, told in zip(tries, ([], ["proof load exams"], ["proof load exams"]), strict=True):
+        report = decide(replace(facts, drills=(one,)), GATES, NOW)
+        assert [reason.key for reason in report.reasons if reason.kind == "proof"] == told
+        assert all(reason.weight == "warn" for reason in report.reasons if reason.kind == "proof")

@@ -34,3 +34,22 @@ def test_where_a_secret_can_stand(tmp_path: Path) -> None:
     found = named(tmp_path)
     assert found.plain == {"PLACE", "HOST_NAME"}
     assert found.all == {"PLACE", "HOST_NAME", "WORD", "KEY", "PLACE_TOO", "TOKEN"}
+
+
+@pytest.mark.parametrize(
+    ("source", "literal", "secret"),
+    [
+        ("{type: postgres, url: '${APP_DB_URL}'}", False, {"APP_DB_URL"}),
+        ("{type: postgres, url: 'postgresql://rw@db/app', password: '${APP_DB_PASSWORD}'}", False, {"APP_DB_PASSWORD"}),
+        ("{type: postgres, url: 'postgresql:///app?host=/run/postgresql'}", False, set()),
+        ("{type: postgres, url: 'postgresql://rw:plain@db/app'}", True, set()),
+        ("{type: postgres, url: 'postgresql://rw@db/app?password=plain'}", True, set()),
+        ("{type: mysql, container: {name: db}, database: app, password: plain}", True, set()),
+        ("{type: files, root: '${APP_DB_URL}'}", False, set()),
+    ],
+)
+def test_databases(tmp_path: Path, source: str, literal: bool, secret: set[str]) -> None:
+    """What leads into a database is a secret as the credentials of the target are."""
+    (tmp_path / "domains.yaml").write_text(f"domains: {{app_db: {{source: {source}}}}}\n")
+    found = used(tmp_path, {"APP_DB_URL": "postgresql://rw:x@db/app", "APP_DB_PASSWORD": "x"}, "main")
+    assert (found.literal, found.secret) == (literal, secret)
