@@ -96,6 +96,8 @@ class DrillRow(Value, frozen=True):
     canary: bool | None = None
     """Whether it was sound and caught; None where none was tried."""
     error: str = ""
+    phases: dict[str, float] = {}
+    """Seconds."""
 
 
 class DueLevel(Value, frozen=True):

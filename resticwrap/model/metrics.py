@@ -81,6 +81,7 @@ class LevelDrill(Value, frozen=True):
     seconds: float
     objects: int
     failed: int
+    phases: dict[str, float] = {}
 
 
 class Measured(Value, frozen=True):

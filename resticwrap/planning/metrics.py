@@ -165,6 +165,8 @@ def _drills(target: str, known: Known, names: set[str]) -> Values:
         yield "drill_last_ok", level, one.ok
         yield "drill_last_met", level, one.met
         yield "drill_last_duration_seconds", level, one.seconds
+        for phase, seconds in one.phases.items():
+            yield "drill_last_phase_seconds", (*level, phase), seconds
         if one.objects:
             yield "restore_success_ratio", level, max(one.objects - one.failed, 0) / one.objects
     for measured in known.measured:

@@ -82,6 +82,7 @@ SERIES: Mapping[str, Series] = {
     "resticwrap_drill_last_ok": Series("gauge", LEVEL, "Whether everything came back as it was."),
     "resticwrap_drill_last_met": Series("gauge", LEVEL, "Whether it went well and kept to all objectives."),
     "resticwrap_drill_last_duration_seconds": Series("gauge", LEVEL, "How long it took."),
+    "resticwrap_drill_last_phase_seconds": Series("gauge", (*LEVEL, "phase"), "How long each of its phases took."),
     "resticwrap_drill_objective_seconds": Series("gauge", LEVEL, "How long a drill of this level may take."),
     "resticwrap_drill_due_timestamp_seconds": Series("gauge", LEVEL, "When the next is due, where one is asked for."),
     "resticwrap_drill_overdue": Series("gauge", LEVEL, "Whether that time has passed."),

@@ -1,7 +1,7 @@
 """What a drill will restore, how it ended, and what drills measured over time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
@@ -102,8 +102,7 @@ def _facts(page: Page, told: DrillDetails, report: DrillReport) -> None:
             f", {within} the objective of {fmt.duration(told.objective)}",
         )
     if told.phases:
-        named = [(name, told.phases[name]) for name in PHASES if name in told.phases]
-        row("phases", ", ".join(f"{name} {fmt.duration(spent)}" for name, spent in named))
+        row("phases", phases(told.phases))
     if told.canary is not None:
         good = told.canary.ok
         words = "sound, and caught once a byte of it was flipped" if good else told.canary.why
@@ -116,6 +115,11 @@ def _facts(page: Page, told: DrillDetails, report: DrillReport) -> None:
         row("objectives", page.mark("late", "MISSED"), ": " + "; ".join(map(_missed, report.missed)))
     elif told.domains:
         row("objectives", page.mark("ok", "all met"))
+
+
+def phases(spent: Mapping[str, float]) -> str:
+    """The phases that there were, in their order, and how long each took."""
+    return ", ".join(f"{name} {fmt.duration(spent[name])}" for name in PHASES if name in spent)
 
 
 def loaded(one: Loaded) -> str:
@@ -218,6 +222,7 @@ def drill_history(console: "Console", report: DrillHistory, *, zone: tzinfo | No
             Column("Canary", rank=1),
             Column("Tier", rank=6),
             Column("Job", rank=5),
+            Column("Phases", rank=7),
         )
         if report.rows:
             page.table(columns, [_row(page, row) for row in report.rows])
@@ -237,7 +242,7 @@ def _row(page: Page, row: DrillRow) -> list[Part]:
         row.level.upper(), page.time(row.time), outcome, _worst(row.seconds if row.domains else None, row.objective),
         fmt.duration(row.objective), _worst(row.actual_rpo, row.rpo), _seconds(row.rpo),
         _worst(row.actual_rto, row.rto), _seconds(row.rto), fmt.count(row.objects), fmt.size(row.size), canary,
-        row.tier, row.job,
+        row.tier, row.job, phases(row.phases),
     ]  # fmt: skip
 
 

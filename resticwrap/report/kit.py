@@ -3,11 +3,10 @@
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
-from resticwrap.model.drill import PHASES
 from resticwrap.model.kit import KeyReport, KitFiles, KitReport, SystemDomain, SystemReport
 from resticwrap.report import format as fmt
 from resticwrap.report.backup import paths
-from resticwrap.report.drill import loaded
+from resticwrap.report.drill import loaded, phases
 from resticwrap.report.layout import Column, Part
 from resticwrap.report.page import BAD, FAINT, NAME, STRONG, Page
 
@@ -92,8 +91,7 @@ def system(console: "Console", report: SystemReport, *, zone: tzinfo | None = No
             if one.failures:
                 paths(page, [(one.domain, BAD), ": did not come back as backed up"], one.failures, len(one.failures))
         if report.phases:
-            named = [(name, report.phases[name]) for name in PHASES if name in report.phases]
-            page.say(("stopwatch: ", STRONG), ", ".join(f"{name} {fmt.duration(took)}" for name, took in named))
+            page.say(("stopwatch: ", STRONG), phases(report.phases))
         if report.core_seconds is not None:
             what = "the core was healthy" if report.healthy else "the core was back"
             page.say(f"{what} after {fmt.duration(report.core_seconds)}")

@@ -12,7 +12,7 @@ import msgspec
 from resticwrap import errors
 from resticwrap.clock import CLOCK_SLACK, Clock
 from resticwrap.model.base import Time
-from resticwrap.model.drill import LEVELS
+from resticwrap.model.drill import LEVELS, PHASES
 from resticwrap.model.metrics import (
     Firing,
     Holding,
@@ -158,6 +158,7 @@ def _drilled(records: Records, now: Time) -> tuple[tuple[LevelDrill, ...], tuple
             seconds=details.seconds,
             objects=sum(domain.objects for domain in details.domains),
             failed=sum(domain.failed for domain in details.domains),
+            phases={name: details.phases[name] for name in PHASES if name in details.phases},
         )
         newest.setdefault(details.level, one)
         for domain in details.domains:

@@ -83,6 +83,7 @@ def row(job: Job, details: DrillDetails, domains: Sequence[str] = ()) -> DrillRo
         rto=rto.rto if rto else None,
         canary=details.canary.ok if details.canary else None,
         error=job.error.message if job.error else "",
+        phases=dict(details.phases),
     )
 
 

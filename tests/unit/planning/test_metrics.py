@@ -50,7 +50,9 @@ def known(domain: str = "exams", **changes: Any) -> Known:
         "day": {domain: 70},
         "held": (Holding(domain=domain, tier="hot", snapshots=3, stored=700),),
         "running": {"backup": 1},
-        "drills": (LevelDrill(level="l1", at=NOW, ok=False, met=False, seconds=9, objects=4, failed=1),),
+        "drills": (
+            LevelDrill(level="l1", at=NOW, ok=False, met=False, seconds=9, objects=4, failed=1, phases={"load": 2.0}),
+        ),
         "measured": (Measured(domain=domain, level="l1", rpo=100, rto=9),),
         "alerts": (Firing(rule="rpo", severity="critical", count=1),),
     }

@@ -387,6 +387,7 @@ def drill_history() -> DrillHistory:
             time=NOW - timedelta(days=n), outcome="failed" if n == 4 else "ok", scheduled=True, met=n not in (2, 4),
             domains=18, objects=20, size=10**9, seconds=30.0 * n, objective=600.0, actual_rpo=200.0 + 60 * n, rpo=600.0,
             actual_rto=25.0 * n, rto=1800.0, canary=None if n == 1 else n != 4,
+            phases={"download": 20.0 * n, "load": 5.5},
         )
         for n in range(15)
     )  # fmt: skip
