@@ -24,7 +24,19 @@ RUN /tools/bin/pip --disable-pip-version-check -q wheel --no-deps --no-index --n
  && python3 -m venv --without-pip /opt/resticwrap \
  && /tools/bin/pip --disable-pip-version-check -q --python /opt/resticwrap/bin/python install --no-deps --no-index /wheels/*.whl
 
-FROM base
+# Clients to dump and load with, and the server that drills load PostgreSQL into; MySQL's is as large again:
+# --build-arg DATABASES="postgresql mariadb-server". No server is set up, and none ever runs as a service. Gone besides
+# is what compiles queries, which no server that is thrown away does, and half of the size.
+FROM base AS databases
+ARG DATABASES="postgresql mariadb-client"
+RUN mkdir -p /etc/postgresql-common \
+ && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
+ && apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold ${DATABASES} \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/apt /var/log/dpkg.log /var/lib/mysql/* \
+    /usr/lib/*/libLLVM* /usr/lib/*/libz3.so* /usr/lib/postgresql/*/lib/bitcode /usr/lib/postgresql/*/lib/llvmjit*
+
+FROM databases
 ARG UID=10001
 ARG VERSION=0.1.0
 ARG REVISION=unknown

@@ -34,5 +34,8 @@ __all__ = [
     "evidence_record", "forget", "gate", "history", "init", "keys", "kit", "kit_files", "lifecycle_plan",
     "lifecycle_report", "lifecycle_status", "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune",
     "prune_plan", "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots",
+    "lifecycle_report", "lifecycle_status",
+    "locks", "ls", "manifest", "objects", "pins", "plan", "policy", "prune", "prune_plan",
+    "rebuild", "recover", "recover_plan", "repair", "repair_plan", "restore", "show_failure", "snapshots",
     "stats", "status", "system", "tier", "tier_plan", "verify",
 ]  # fmt: skip

@@ -46,6 +46,7 @@ from resticwrap.model import (
     running,
     schedule,
     snapshot,
+    sources,
     story,
     swap,
     thaw,
@@ -398,6 +399,7 @@ ENVIRONMENT = {
     "OSS_ENDPOINT": "https://oss-cn-hangzhou.aliyuncs.com",
     **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "x"),
     **dict.fromkeys(("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET"), "x"),
+    "APP_DB_URL": "postgresql://backup@localhost/app",
 }
 
 
@@ -434,7 +436,7 @@ def test_yaml_examples_load(document: str, tmp_path: Path) -> None:
 
 def test_every_policy_key_is_documented() -> None:
     """docs/policies.md names every key that a policy file may have."""
-    named = [*vars(policy).values(), *vars(assurance).values(), *vars(alerting).values()]
+    named = [*vars(policy).values(), *vars(sources).values(), *vars(assurance).values(), *vars(alerting).values()]
     models = [found for found in named if isinstance(found, type) and issubclass(found, frozen.Frozen)]
     keys = {field.alias or name for model in models for name, field in model.model_fields.items()}
     text = docs.text_of("docs/policies.md")

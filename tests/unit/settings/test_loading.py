@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,6 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resticwrap.errors import PolicyError, UsageError
+from resticwrap.model.policy import tier_of
+from resticwrap.model.snapshot import TIERS
+from resticwrap.planning import rhythm
 from resticwrap.settings import check, find_folder, load
 from resticwrap.settings.loading import cache_dir, state_dir
 from resticwrap.settings.view import show
@@ -339,3 +343,18 @@ def test_the_shipped_policies_hold() -> None:
     }
     s3 = read.target("s3")
     assert s3.provider == "s3" and s3.credentials.session_token is None and s3.region is None
+
+
+def test_the_example_with_databases_holds() -> None:
+    """Each domain is backed up by some job, in the rhythm that it needs, and as many stay as its rule says."""
+    urls = {f"{name}_DB_URL": f"postgresql://u:hush@h/{name.lower()}" for name in ("PRODUCTION", "LEDGER")}
+    loaded = load(SHIPPED.parent / "examples/databases", {**urls, "SHOP_DB_PASSWORD": "hush"})
+    jobs = [job for job in loaded.schedule.jobs.values() if job.kind == "backup"]
+    assert {name for job in jobs for name in job.domains} == set(loaded.domains)
+    rhythms = {name: [job.every is not None for job in jobs if name in job.domains] for name in loaded.domains}
+    assert rhythms["production"] == rhythms["test"] == [False] and True in rhythms["config"] + rhythms["ledger"]
+    now = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    for name, keep in (("production", 7), ("test", 4)):
+        for tier in TIERS:
+            days, rule = tier_of(loaded.tiers, loaded.domains[name], tier)
+            assert rhythm.at_most([job for job in jobs if name in job.domains], days, rule, UTC, now) == keep
