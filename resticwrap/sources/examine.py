@@ -43,7 +43,8 @@ def examined(name: str, policy: Domain, engine: Engine) -> Iterator[Check]:
     """Checks of one domain. Raises what its server answers."""
     server = engine.live()
     version = server.version()
-    yield ok(f"database: {name}", f"{engine.engine} {version} answers: {server.place}")
+    by = _client(policy, version)
+    yield ok(f"database: {name}", f"{engine.engine} {version} answers{by}: {server.place}")
     if policy.source.type in ("postgres", "mysql"):
         yield from _readable(name, policy, engine, server)
     try:
@@ -69,6 +70,15 @@ def _readable(name: str, policy: Domain, engine: Engine, server: Server) -> Iter
             detail = f"its user lacks {lacks}"
         if lacks:
             yield Check(name=f"database: {name}", verdict="fail", detail=f"{database}: {detail}", hint=hint)
+
+
+def _client(policy: Domain, version: str) -> str:
+    """The client that makes its dumps. Raises ClientMissing where it is older than its server, which refuses then."""
+    if not isinstance(policy.source, PostgresSource):
+        return ""
+    from resticwrap.sources.postgres.access import access_of
+
+    return f", and pg_dump {access_of(policy.source).of_version(version).client()} dumps it"
 
 
 def _programs(policy: Domain, version: str) -> str:
