@@ -1,4 +1,4 @@
-"""What services need of a domain whose log is kept (`mode: wal`), as Protocols. `sources/wal.py` implements them."""
+"""What services need of a domain whose log is kept (`mode: wal`). `sources/postgres/wal.py` implements it."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -17,8 +17,8 @@ class Recovered:
 
     server: Server
     databases: Sequence[str]
-    dump: Callable[[str], Iterator[bytes]]
-    """One database as its engine's client takes it."""
+    dump: Callable[[], Iterator[bytes]]
+    """All of them as a dump of them is. What goes wrong is raised, at the latest after the last piece."""
 
 
 class Archive(Protocol):
@@ -48,8 +48,8 @@ class Archive(Protocol):
         it, and what the server says."""
 
     def recovered(
-        self, data: Path, log: Path, base: BaseFacts, until: Time | None
+        self, data: Path, log: Path, base: BaseFacts, until: Time | None, *, lasting: bool = False
     ) -> AbstractContextManager[Recovered]:
         """Start a server on the unpacked base in `data`, which is changed, and replay the log in the folder `log`: up
-        to a moment, or all of it. It is on no address that others reach, and is shut down after the block. Raises
-        ClientMissing, LoadFailed."""
+        to a moment, or all of it. It is on no address that others reach, and is down after the block; `lasting`: shut
+        down in order, with all of it on the disk. Raises ClientMissing, LoadFailed."""

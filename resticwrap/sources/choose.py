@@ -15,7 +15,7 @@ def archive_of(domain: str, policy: Domain, state_dir: Path, target: str, cancel
     """The log of a domain; None where none is kept."""
     source = policy.source
     if isinstance(source, PostgresSource) and source.mode == "wal":
-        from resticwrap.sources.wal import WalDomain
+        from resticwrap.sources.postgres.wal import WalDomain
 
         return WalDomain(domain, source, state_dir, target, cancel)
     return None
@@ -25,7 +25,7 @@ def source_of(domain: str, policy: Domain, state_dir: Path, target: str, cancel:
     """How a domain is captured into a target."""
     source = policy.source
     if isinstance(source, PostgresSource) and source.mode == "wal":
-        from resticwrap.sources.wal import WalDomain
+        from resticwrap.sources.postgres.wal import WalDomain
 
         return WalDomain(domain, source, state_dir, target, cancel)
     if isinstance(source, PostgresSource):

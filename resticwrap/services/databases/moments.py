@@ -15,10 +15,9 @@ from pathlib import Path
 from resticwrap import errors
 from resticwrap.clock import CLOCK_SLACK
 from resticwrap.model.base import Time, from_json
-from resticwrap.model.databases import DatabaseHead, DumpFacts
+from resticwrap.model.databases import DumpFacts
 from resticwrap.model.snapshot import Snapshot
 from resticwrap.model.wal import BaseFacts, LogFacts, Span
-from resticwrap.planning import dumps
 from resticwrap.planning import wal as planning
 from resticwrap.ports import Repository, Trees
 from resticwrap.services.context import Context
@@ -281,9 +280,3 @@ def facts(server: Recovered, base: BaseFacts) -> DumpFacts:
     """What the recovered databases hold."""
     held = tuple(server.server.facts(name) for name in server.databases)
     return DumpFacts(engine="postgres", server=base.server, databases=held)
-
-
-def sections(server: Recovered) -> Iterator[dumps.Section]:
-    """The parts of a dump of it, made while they are read."""
-    for name in server.databases:
-        yield dumps.Section(DatabaseHead(name=name), server.dump(name))

@@ -67,7 +67,7 @@ def opened(context: Context, choice: Choice) -> Iterator[Opened]:
     if choice.snapshot.tags is not None and (choice.snapshot.tags.base or moments.is_base(choice.root)):
         repository = context.repositories[choice.tier]
         with moments.recovered(context, choice.domain, choice.snapshot, repository, choice.until) as (server, found):
-            yield Opened(moments.facts(server, found.facts), moments.sections(server))
+            yield Opened(moments.facts(server, found.facts), dumps.sections(server.dump()))
         return
     yield Opened(facts(context, choice), dumps.sections(pieces(context, choice)))
 

@@ -12,13 +12,17 @@ from pathlib import Path
 from resticwrap import errors, process
 from resticwrap.cancel import Cancel
 from resticwrap.model.base import Time
+from resticwrap.model.databases import DumpOrder
 from resticwrap.model.sources import PostgresSource
 from resticwrap.model.wal import BaseFacts
 from resticwrap.planning import wal as planning
 from resticwrap.services.wal_ports import Recovered
-from resticwrap.sources import postgres
-from resticwrap.sources.postgres import AS_NOT_ROOT, Access, PostgresServer
+from resticwrap.sources.orders import named, told
+from resticwrap.sources.postgres.access import PLACES, Access
+from resticwrap.sources.postgres.scratch import AS_NOT_ROOT, THROWN_AWAY, until_up
+from resticwrap.sources.postgres.server import ASK, PostgresServer
 
+ENV = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
 STOP = 600.0
 """Seconds that a server may take to write all that it holds when it is stopped."""
 QUIET = {
@@ -38,7 +42,14 @@ and files that are not here."""
 
 @contextmanager
 def recovered(
-    data: Path, log: Path, base: BaseFacts, until: Time | None, source: PostgresSource, cancel: Cancel
+    data: Path,
+    log: Path,
+    base: BaseFacts,
+    until: Time | None,
+    source: PostgresSource,
+    cancel: Cancel,
+    *,
+    lasting: bool,
 ) -> Iterator[Recovered]:
     """See `Archive.recovered`."""
     binaries = same_version(base.server, source.scratch.bin)
@@ -49,19 +60,28 @@ def recovered(
             partial.rename(partial.with_suffix(""))
         data.chmod(0o700)
         (data / "recovery.signal").touch()
-        command = _command(binaries, data, _settings(log, base, until, sockets))
-        env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
-        with process.serve(command, env=env, log=said) as alive:
-            access = Access({**env, "PGHOST": str(sockets), "PGUSER": base.user}, (), str(binaries))
+        settings = _settings(log, base, until, sockets) | ({} if lasting else THROWN_AWAY)
+        command = _command(binaries, data, settings)
+        with process.serve(command, env=ENV, log=said) as alive:
+            access = Access({**ENV, "PGHOST": str(sockets), "PGUSER": base.user}, (), str(binaries))
             server = PostgresServer(access, f"a scratch server of {base.server}", cancel)
-            postgres._until_up(server, alive, said, cancel)
+            until_up(server, alive, said, cancel)
             names = [source.name] if source.name else server.databases()
-            yield Recovered(server, names, lambda name: dump(access, name, cancel))
-            stop = [*AS_NOT_ROOT, str(binaries / "pg_ctl"), "stop", "-D", str(data), "-m", "fast", "-w"]
-            if process.run([*stop, "-t", f"{STOP:.0f}"], env=env, timeout=STOP + 30, cancel=cancel).code:
-                raise errors.LoadFailed("The recovered server could not be stopped cleanly.")
+            order = DumpOrder(
+                engine="postgres", domain=base.system, binaries=access.binaries, env=dict(access.env),
+                databases=tuple(names) if source.name else (),
+            )  # fmt: skip
+            yield Recovered(server, names, lambda: dump(order, cancel))
+            if lasting:
+                _stop(binaries, data, cancel)
     finally:
         shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _stop(binaries: Path, data: Path, cancel: Cancel) -> None:
+    stop = [*AS_NOT_ROOT, str(binaries / "pg_ctl"), "stop", "-D", str(data), "-m", "fast", "-w", "-t", f"{STOP:.0f}"]
+    if process.run(stop, env=ENV, timeout=STOP + ASK, cancel=cancel).code:
+        raise errors.LoadFailed("The recovered server could not be shut down in order.")
 
 
 def _settings(log: Path, base: BaseFacts, until: Time | None, sockets: Path) -> dict[str, str]:
@@ -93,7 +113,7 @@ def same_version(version: str, given: Path | None) -> Path:
     """The folder of the server's programs of this major version, which alone can read its files. Raises
     ClientMissing."""
     major = version.split(".", maxsplit=1)[0]
-    folder = given or postgres.PLACES / major / "bin"
+    folder = given or PLACES / major / "bin"
     if not (folder / "postgres").exists():
         raise errors.ClientMissing(
             f"No PostgreSQL {major} is installed here, and no other one can read a base backup of {version}.",
@@ -102,19 +122,18 @@ def same_version(version: str, given: Path | None) -> Path:
     return folder
 
 
-def dump(access: Access, name: str, cancel: Cancel) -> Iterator[bytes]:
-    """One database as psql takes it. Raises DumpFailed, at the latest after the last piece."""
+def dump(order: DumpOrder, cancel: Cancel) -> Iterator[bytes]:
+    """What the program that makes dumps writes. Raises what it says, at the latest after the last piece."""
     reading, writing = os.pipe()
     trouble: list[BaseException] = []
 
     def work() -> None:
         try:
-            command = [*access.program("pg_dump"), "-d", name]
-            done = process.run(command, env=access.env, timeout=24 * 3600, stdout=writing, cancel=cancel)
-            if done.code:
-                raise postgres.failure(
-                    done.stderr, name, lambda why: errors.DumpFailed(f"{name} cannot be read whole: {why}.")
-                )
+            with told(order) as (command, fds, said):
+                process.run(command, env=ENV, timeout=24 * 3600, stdout=writing, pass_fds=fds, cancel=cancel)
+                heard = said()
+                if not heard.ok:
+                    raise named(heard, order.domain)
         except BaseException as error:  # noqa: BLE001 - raised again below, where it is waited for
             trouble.append(error)
         finally:

@@ -20,8 +20,12 @@ from resticwrap.model.wal import ArchiveState, BaseFacts, BaseOrder, KeptBase, L
 from resticwrap.planning import wal as planning
 from resticwrap.ports import BackupResult, Material
 from resticwrap.services.wal_ports import Recovered
-from resticwrap.sources import postgres, walrecovery
-from resticwrap.sources.walarchive import LogFiles
+from resticwrap.sources.orders import named, told
+from resticwrap.sources.postgres import walrecovery
+from resticwrap.sources.postgres.access import Access, failure, literal, newest_binaries
+from resticwrap.sources.postgres.domain import PostgresDomain
+from resticwrap.sources.postgres.server import PostgresServer
+from resticwrap.sources.postgres.walfiles import LogFiles
 
 WAIT = 60.0
 """Seconds that a fetch may take to begin, and that somebody else's may lag."""
@@ -67,7 +71,7 @@ class _Reached(msgspec.Struct):
     reached: str
 
 
-class WalDomain(postgres.PostgresDomain):
+class WalDomain(PostgresDomain):
     """One domain's cluster: how it is captured (the `Source` port), its servers (`Engine`), its log (`Archive`)."""
 
     def __init__(self, domain: str, source: PostgresSource, state_dir: Path, target: str, cancel: Cancel) -> None:
@@ -110,7 +114,7 @@ class WalDomain(postgres.PostgresDomain):
         return self.why_base() or planning.broken(self._files.origin(), self.server(), self.slot)
 
     def server(self) -> ServerState:
-        return from_json(ServerState, self._said(SERVER.replace("{slot}", postgres.literal(self.slot))))
+        return from_json(ServerState, self._said(SERVER.replace("{slot}", literal(self.slot))))
 
     def _said(self, sql: str) -> str:
         return self.live().value(self._database, sql) or ""
@@ -123,17 +127,17 @@ class WalDomain(postgres.PostgresDomain):
         order = DumpOrder(
             engine="postgres",
             domain=self._domain,
-            binaries=postgres.newest_binaries(self._source.bin, "pg_basebackup"),
+            binaries=newest_binaries(self._source.bin, "pg_basebackup"),
             before=self._access.before,
             env=dict(self._access.env),
             base=BaseOrder(database=self._database, server=server),
         )
-        with postgres.told(order) as (command, fds, said):
+        with told(order) as (command, fds, said):
 
             def settle() -> None:
                 heard = said()
                 if not heard.ok or heard.base is None:
-                    raise postgres.named(heard, self._domain)
+                    raise named(heard, self._domain)
 
             def stored(snapshot: str) -> None:
                 facts = said().base
@@ -181,7 +185,7 @@ class WalDomain(postgres.PostgresDomain):
             origin = self._files.origin()
             if origin is not None and not planning.broken(origin, server, self.slot):
                 return origin
-            slot = postgres.literal(self.slot)
+            slot = literal(self.slot)
             if server.slot:
                 self._said(f"SELECT pg_drop_replication_slot({slot})")
             origin = self._files.begin(server.system, server.timeline)
@@ -209,7 +213,7 @@ class WalDomain(postgres.PostgresDomain):
 
     def _received(self, *more: str, timeout: float = FETCH) -> None:
         """Run pg_receivewal; a slot that a killed one still holds is waited for."""
-        binaries = postgres.newest_binaries(self._source.bin, "pg_receivewal")
+        binaries = newest_binaries(self._source.bin, "pg_receivewal")
         program = os.path.join(binaries, "pg_receivewal") if binaries else "pg_receivewal"
         command = [*WITH_US, program, "-D", str(self._files.received), "-S", self.slot, "--no-loop", "-w", *more]
         until = time.monotonic() + WAIT
@@ -222,17 +226,17 @@ class WalDomain(postgres.PostgresDomain):
             if time.monotonic() > until or not self._taken():
                 break
             time.sleep(POLL * 5)
-        raise postgres.failure(
+        raise failure(
             result.stderr, self._source.place, lambda why: errors.DumpFailed(f"The log was not fetched: {why}.")
         )
 
     def _taken(self) -> bool:
-        slot = postgres.literal(self.slot)
+        slot = literal(self.slot)
         return self._said(f"SELECT active FROM pg_replication_slots WHERE slot_name = {slot}") == "t"
 
     def _await(self, reached: str) -> None:
         """Until whoever receives all the time has got as far."""
-        slot = postgres.literal(self.slot)
+        slot = literal(self.slot)
         sql = f"SELECT restart_lsn >= '{reached}' FROM pg_replication_slots WHERE slot_name = {slot}"
         until = time.monotonic() + WAIT
         while self._said(sql) != "t":
@@ -251,9 +255,9 @@ class WalDomain(postgres.PostgresDomain):
             self._received("--synchronous", "--status-interval=1", timeout=10 * 365 * 86400)
 
     def recovered(
-        self, data: Path, log: Path, base: BaseFacts, until: Time | None
+        self, data: Path, log: Path, base: BaseFacts, until: Time | None, *, lasting: bool = False
     ) -> AbstractContextManager[Recovered]:
-        return walrecovery.recovered(data, log, base, until, self._source, self._cancel)
+        return walrecovery.recovered(data, log, base, until, self._source, self._cancel, lasting=lasting)
 
 
 def unbounded(server: ServerState, slot: str) -> Iterator[str]:
@@ -268,8 +272,8 @@ def unbounded(server: ServerState, slot: str) -> Iterator[str]:
 def produce(order: DumpOrder, write: Callable[[bytes | memoryview], None]) -> DumpSaid:
     """Write a base backup, and at its end what it is. Raises DumpFailed and kin."""
     assert order.base is not None
-    access = postgres.Access(order.env, order.before, order.binaries)
-    server = postgres.PostgresServer(postgres.Access(order.env, order.before), order.domain, Cancel())
+    access = Access(order.env, order.before, order.binaries)
+    server = PostgresServer(Access(order.env, order.before), order.domain, Cancel())
     look = planning.TarLook("backup_manifest")
 
     def take(chunk: memoryview) -> None:
@@ -292,7 +296,7 @@ def produce(order: DumpOrder, write: Callable[[bytes | memoryview], None]) -> Du
     code, said = process.pour(command, env=access.env, on_chunk=take)
     if code or not look.ended:
         said = process.mask(said, access.secrets)
-        raise postgres.failure(said, order.domain, lambda why: errors.DumpFailed(f"pg_basebackup failed: {why}."))
+        raise failure(said, order.domain, lambda why: errors.DumpFailed(f"pg_basebackup failed: {why}."))
     found, known = order.base, order.base.server
     timeline, start, end = planning.ranges(bytes(look.found["backup_manifest"]))
     ended = from_json(
