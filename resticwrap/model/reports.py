@@ -257,15 +257,26 @@ class HistoryJob(Value, frozen=True):
     next: str = ""
 
 
+class DumpShare(Value, frozen=True):
+    """How many bytes of a database's newest dump were stored anew. `spoilt`: about as much as of a first one, though
+    there was one before."""
+
+    domain: str
+    added: int
+    size: int
+    spoilt: bool
+
+
 class HistoryReport(Value, frozen=True):
     """Rows newest first, and for the calendar the worst outcome and the sums of each day and domain. `jobs` are the
-    restores and verifies, newest first."""
+    restores and verifies, newest first; `dumps` those of databases."""
 
     target: str
     rows: tuple[HistoryRow, ...]
     days: tuple["HistoryDay", ...] = ()
     time_zone: str = "UTC"
     jobs: tuple[HistoryJob, ...] = ()
+    dumps: tuple[DumpShare, ...] = ()
 
 
 class HistoryDay(Value, frozen=True):

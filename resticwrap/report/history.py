@@ -5,7 +5,7 @@ from datetime import date, timedelta, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from resticwrap.model.reports import HistoryDay, HistoryJob, HistoryReport, HistoryRow
+from resticwrap.model.reports import DumpShare, HistoryDay, HistoryJob, HistoryReport, HistoryRow
 from resticwrap.report import format as fmt
 from resticwrap.report import layout
 from resticwrap.report.layout import Column, Line, Part
@@ -36,6 +36,8 @@ def history(
             return
         if table and report.rows:
             _table(page, report.rows)
+        for share in report.dumps if table else ():
+            page.say((f"{share.domain}: ", STRONG), _stored(share))
         if table and report.jobs:
             if report.rows:
                 page.blank()
@@ -79,6 +81,11 @@ def _table(page: Page, rows: Sequence[HistoryRow]) -> None:
         for row in rows
     ]  # fmt: skip
     page.table(columns, shown)
+
+
+def _stored(share: DumpShare) -> str:
+    text = f"{fmt.size(share.added)} of its newest dump of {fmt.size(share.size)} were stored anew"
+    return f"{text}, as of a first one: rows that change at random spoil every chunk." if share.spoilt else f"{text}."
 
 
 def _jobs(page: Page, jobs: Sequence[HistoryJob]) -> None:

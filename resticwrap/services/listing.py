@@ -13,8 +13,9 @@ from resticwrap.model.job import Job
 from resticwrap.model.objects import Entry, content_id, path_b64, show_path
 from resticwrap.model.reports import HistoryJob, HistoryReport, ListedObject, SnapshotRow
 from resticwrap.model.snapshot import CANARY
+from resticwrap.model.sources import DATABASES
 from resticwrap.model.swap import Journal
-from resticwrap.planning import dbrestore, inplace
+from resticwrap.planning import dbrestore, dumpshare, inplace
 from resticwrap.ports import Catalog, Repository
 from resticwrap.services import frost
 from resticwrap.services.choosing import Choice, Wish, choose, notes_of
@@ -116,12 +117,14 @@ def history(records: Records, domains: Sequence[str], *, days: int, limit: int |
     catalog = records.known()
     rows = tuple(catalog.history(records.target_name, domains=domains, since=since, limit=limit))
     check_domains(records.settings, domains, {row.domain for row in rows})
+    databases = [name for name, one in records.settings.domains.items() if isinstance(one.source, DATABASES)]
     return HistoryReport(
         target=records.target_name,
         rows=rows,
         days=tuple(catalog.days(records.target_name, domains, since, schedule.zone)),
         time_zone=schedule.time_zone,
         jobs=tuple(_other_jobs(records, catalog, domains, since, limit)),
+        dumps=tuple(dumpshare.shares(rows, databases)),
     )
 
 

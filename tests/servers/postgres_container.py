@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import tempfile
 import time
@@ -13,7 +14,6 @@ from pathlib import Path
 from . import engine
 from .child import ServerFailed
 
-IMAGE = "resticwrap-postgres:test"
 _DOCKERFILE = """\
 ARG BASE=debian:trixie-slim
 FROM ${BASE}
@@ -21,9 +21,11 @@ RUN apt-get update && apt-get install -y --no-install-recommends postgresql && r
     && ln -s /usr/lib/postgresql/*/bin/* /usr/local/bin/
 USER postgres
 CMD ["sh", "-c", "umask 077 && echo \\"$POSTGRES_PASSWORD\\" >/tmp/pw && initdb -D /tmp/data -A scram-sha-256 \
---pwfile /tmp/pw --no-sync -E UTF8 >/dev/null && exec postgres -D /tmp/data -c fsync=off -c listen_addresses=* \
+--pwfile /tmp/pw --no-sync -E UTF8 \
+>/dev/null && echo host all all all scram-sha-256 >>/tmp/data/pg_hba.conf && exec postgres -D /tmp/data -c fsync=off -c listen_addresses=* \
 -c wal_level=minimal -c max_wal_senders=0"]
 """
+IMAGE = f"resticwrap-postgres:test-{hashlib.sha256(_DOCKERFILE.encode()).hexdigest()[:12]}"
 
 
 @dataclass

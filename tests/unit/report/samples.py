@@ -46,6 +46,7 @@ from resticwrap.model.reports import (
     DoctorReport,
     DomainSpace,
     DomainStatus,
+    DumpShare,
     ForgetPlan,
     ForgetReport,
     Growth,
@@ -266,7 +267,8 @@ def history(days: int = 45) -> HistoryReport:
                     added=index * 10**6,
                 )
             )
-    return HistoryReport(target="local", rows=tuple(rows), days=tuple(cells), time_zone="Asia/Shanghai")
+    dumps = (DumpShare(NASTY, 4 << 30, 5 << 30, spoilt=True), DumpShare(DOMAINS[0][0], 1 << 20, 1 << 30, spoilt=False))
+    return HistoryReport(target="local", rows=tuple(rows), days=tuple(cells), time_zone="Asia/Shanghai", dumps=dumps)
 
 
 def restore(good: bool = True) -> RestoreReport:
