@@ -22,7 +22,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends postgresql && r
 USER postgres
 CMD ["sh", "-c", "umask 077 && echo \\"$POSTGRES_PASSWORD\\" >/tmp/pw && initdb -D /tmp/data -A scram-sha-256 \
 --pwfile /tmp/pw --no-sync -E UTF8 \
->/dev/null && echo host all all all scram-sha-256 >>/tmp/data/pg_hba.conf && exec postgres -D /tmp/data -c fsync=off -c listen_addresses=* \
+>/dev/null && echo host all all all scram-sha-256 >>/tmp/data/pg_hba.conf \
+&& exec postgres -D /tmp/data -c fsync=off -c listen_addresses=* \
 -c wal_level=minimal -c max_wal_senders=0"]
 """
 IMAGE = f"resticwrap-postgres:test-{hashlib.sha256(_DOCKERFILE.encode()).hexdigest()[:12]}"
