@@ -51,6 +51,15 @@ def not_root() -> tuple[tuple[str, ...], int | None]:
     raise errors.LoadFailed("There is no user that PostgreSQL could run as.", hint="useradd --system postgres")
 
 
+def own(*places: Path) -> None:
+    """Give folders, with all in them, to whom a server runs as."""
+    owner = not_root()[1]
+    if owner is not None:
+        for place in places:
+            for one in (place, *place.rglob("*")):
+                os.chown(one, owner, -1, follow_symlinks=False)
+
+
 @contextmanager
 def scratch_server(folder: Path, version: str, given: Path | None, cancel: Cancel) -> Iterator[PostgresServer]:
     """A cluster of the version of a dump, or of a later one, below `folder`: on a socket of its own and on no address.
@@ -58,14 +67,13 @@ def scratch_server(folder: Path, version: str, given: Path | None, cancel: Cance
     Raises ClientMissing where no such PostgreSQL is installed, LoadFailed where it does not start.
     """
     binaries = server_binaries(version, given)
-    before, owner = not_root()
+    before, _ = not_root()
     env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
     data, spaces, sockets = folder / "data", folder / "tablespaces", _for_sockets(folder)
     try:
         for place in (data, spaces, sockets):
             place.mkdir(mode=0o700, exist_ok=True)
-            if owner is not None:
-                os.chown(place, owner, -1)
+        own(data, spaces, sockets)
         made = process.run(
             [*before, str(binaries / "initdb"), "-D", str(data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8",
              "--locale=C.UTF-8", "--no-sync"],

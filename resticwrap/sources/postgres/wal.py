@@ -22,9 +22,10 @@ from resticwrap.ports import BackupResult, Material
 from resticwrap.services.wal_ports import Recovered
 from resticwrap.sources.orders import named, told
 from resticwrap.sources.postgres import walrecovery
-from resticwrap.sources.postgres.access import Access, failure, literal, newest_binaries
+from resticwrap.sources.postgres.access import Access, literal, newest_binaries
 from resticwrap.sources.postgres.domain import PostgresDomain
 from resticwrap.sources.postgres.server import PostgresServer
+from resticwrap.sources.postgres.trouble import failure
 from resticwrap.sources.postgres.walfiles import LogFiles
 
 WAIT = 60.0

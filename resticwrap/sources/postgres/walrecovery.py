@@ -19,7 +19,7 @@ from resticwrap.planning import wal as planning
 from resticwrap.services.wal_ports import Recovered
 from resticwrap.sources.orders import named, told
 from resticwrap.sources.postgres.access import PLACES, Access
-from resticwrap.sources.postgres.scratch import AS_NOT_ROOT, THROWN_AWAY, until_up
+from resticwrap.sources.postgres.scratch import THROWN_AWAY, not_root, own, until_up
 from resticwrap.sources.postgres.server import ASK, PostgresServer
 
 ENV = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
@@ -60,12 +60,13 @@ def recovered(
             partial.rename(partial.with_suffix(""))
         data.chmod(0o700)
         (data / "recovery.signal").touch()
+        own(data, sockets)
         settings = _settings(log, base, until, sockets) | ({} if lasting else THROWN_AWAY)
         command = _command(binaries, data, settings)
         with process.serve(command, env=ENV, log=said) as alive:
             access = Access({**ENV, "PGHOST": str(sockets), "PGUSER": base.user}, (), str(binaries))
             server = PostgresServer(access, f"a scratch server of {base.server}", cancel)
-            until_up(server, alive, said, cancel)
+            until_up(access, alive, said, cancel)
             names = [source.name] if source.name else server.databases()
             order = DumpOrder(
                 engine="postgres", domain=base.system, binaries=access.binaries, env=dict(access.env),
@@ -79,7 +80,7 @@ def recovered(
 
 
 def _stop(binaries: Path, data: Path, cancel: Cancel) -> None:
-    stop = [*AS_NOT_ROOT, str(binaries / "pg_ctl"), "stop", "-D", str(data), "-m", "fast", "-w", "-t", f"{STOP:.0f}"]
+    stop = [*not_root()[0], str(binaries / "pg_ctl"), "stop", "-D", str(data), "-m", "fast", "-w", "-t", f"{STOP:.0f}"]
     if process.run(stop, env=ENV, timeout=STOP + ASK, cancel=cancel).code:
         raise errors.LoadFailed("The recovered server could not be shut down in order.")
 
@@ -106,7 +107,7 @@ def _settings(log: Path, base: BaseFacts, until: Time | None, sockets: Path) -> 
 
 def _command(binaries: Path, data: Path, settings: dict[str, str]) -> list[str]:
     words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    return [*AS_NOT_ROOT, str(binaries / "postgres"), "-D", str(data), *words]
+    return [*not_root()[0], str(binaries / "postgres"), "-D", str(data), *words]
 
 
 def same_version(version: str, given: Path | None) -> Path:
