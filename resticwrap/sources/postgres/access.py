@@ -71,11 +71,12 @@ class Access:
 
 
 WATCHED = (
-    '"$@" </dev/null 3<&- & child=$!; (cat; kill $child) <&3 >/dev/null 2>&1 & watcher=$!; '
-    "wait $child; code=$?; kill $watcher; exit $code"
+    'exec 3<&0; "$@" </dev/null 3<&- & child=$!; (read _; kill $child) <&3 >/dev/null 2>&1 & watcher=$!; '
+    "wait $child; code=$?; { kill $watcher; wait $watcher; } 2>/dev/null; exit $code"
 )
 """What a shell in a container runs: the program, which is ended when our end of its input is gone. No signal of ours
-reaches it there."""
+reaches it there. It waits for all that it starts: what it left would become the child of the container's first process,
+and where that is the server, it would take the end of such a child for a crash of its own, and cut everybody off."""
 
 
 def poured(
@@ -91,7 +92,7 @@ def poured(
         return process.pour(argv, env=access.env, on_chunk=on_chunk, on_idle=on_idle)
     reading, writing = os.pipe()
     try:
-        within = [*access.before, "sh", "-c", f"exec 3<&0; {WATCHED}", "sh", *argv[len(access.before) :]]
+        within = [*access.before, "sh", "-c", WATCHED, "sh", *argv[len(access.before) :]]
         return process.pour(within, env=access.env, on_chunk=on_chunk, stdin=reading, on_idle=on_idle)
     finally:
         os.close(reading)
