@@ -1,0 +1,147 @@
+"""A log that is kept over all that breaks: SIGKILL at every step, a server that stops, files that are renamed."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from resticwrap.model.wal import BaseFacts, LogFacts
+from resticwrap.sources.postgres import walfiles
+from resticwrap.sources.postgres.walfiles import LogFiles
+from tests.conftest import MakeLab
+from tests.faults.machine import running, stage
+from tests.servers.postgres import Postgres, start_postgres
+from tests.wal import SETTINGS, Scene
+
+KILLED = -9
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+SIZE = 1 << 24
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Postgres]:
+    """One that is stopped and started again by tests that bring it up themselves."""
+    with start_postgres(SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture
+def scene(make_lab: MakeLab, cluster: Postgres) -> Iterator[Scene]:
+    """A base and a log of two rows."""
+    name = cluster.database()
+    source = {"type": "postgres", "mode": "wal", "url": cluster.url(name, user=cluster.user)}
+    lab = make_lab("local", domains={"app_db": {"layer": "serving", "priority": "P0", "source": source}})
+    made = Scene(lab, cluster, name, "resticwrap")
+    made.write(1)
+    made.backup()
+    made.write(2)
+    made.backup()
+    yield made
+    made.drop_slot()
+    cluster.drop(name)
+
+
+def die_at_steps(scene: Scene, kind: str, every: int) -> None:
+    """Kill a job at each of these steps, and let the next one of the usual kind heal what that left."""
+    with stage(scene.lab) as theatre:
+        arguments = ["backup", *(["--type", "full"] if kind == "full" else [])]
+        row = 3
+        scene.write(row, switch=True)
+        _, steps = theatre.rw(*arguments)
+        assert steps is not None
+        for at in range(1, steps + 1, every):
+            row += 1
+            scene.write(row, switch=row % 3 == 0)
+            run, ended = theatre.rw(*arguments, at=at, victim=("both", "rw")[at % 2])
+            assert run.code == KILLED or ended is not None
+            theatre.well("backup")
+            assert not running(scene.lab)
+    assert scene.rows() == list(range(1, row + 1))
+    assert scene.rows("--at", scene.last[row - 1].isoformat()) == list(range(1, row))
+    assert scene.rows("--at", scene.last[2].isoformat()) == [1, 2]
+
+
+@pytest.mark.parametrize(("kind", "every"), [("incremental", 13), ("full", 19)])
+def test_killed_at_a_step(scene: Scene, kind: str, every: int) -> None:
+    die_at_steps(scene, kind, every)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["incremental", "full"])
+def test_killed_at_each_step(scene: Scene, kind: str) -> None:
+    die_at_steps(scene, kind, 1)
+
+
+def test_the_server_is_gone_and_comes_back(scene: Scene) -> None:
+    """Said, nothing is stored; and what it had committed is in the next log."""
+    scene.write(3)
+    scene.server.stop()
+    before = len(scene.lab.json("snapshots"))
+    run = scene.backup(code=1)
+    assert run["error"]["kind"] == "DatabaseUnavailable" and len(scene.lab.json("snapshots")) == before
+    scene.server.start()
+    scene.write(4)
+    assert scene.backup()["type"] == "incremental"
+    assert scene.rows() == [1, 2, 3, 4]
+
+
+def test_a_role_that_may_not_replicate_is_refused(scene: Scene) -> None:
+    """With what the server says, and without its password."""
+    source = scene.lab.domains["app_db"]["source"]
+    scene.lab.domains["app_db"]["source"] = {**source, "url": scene.server.url(scene.name)}
+    scene.lab.write_policies()
+    run = scene.lab.rw("backup", code=1)
+    assert scene.server.password not in run.out + run.err
+
+
+def names(*numbers: int, partial: int = 0) -> list[str]:
+    return [f"{1:08X}{0:08X}{n:08X}" for n in numbers] + ([f"{1:08X}{0:08X}{partial:08X}.partial"] if partial else [])
+
+
+def facts(reached: str) -> LogFacts:
+    base = BaseFacts(
+        system="1", timeline=1, start="0/2000028", end="0/2000100", began=NOW, ended=NOW, server="15.1", segment=SIZE,
+        user="u",
+    )  # fmt: skip
+    return LogFacts(base=base, snapshot="b" * 64, reached=reached, until=NOW)
+
+
+@contextmanager
+def renaming(folder: Path, name: str) -> Iterator[Callable[[], None]]:
+    """Each time it is called, the file that is being written gets its final name, and the next one is begun."""
+    at = [int(name.removesuffix(".partial"), 16)]
+    lock = threading.Lock()
+
+    def switch() -> None:
+        with lock:
+            old = f"{at[0]:024X}"
+            os.rename(folder / f"{old}.partial", folder / old)
+            at[0] += 1
+            (folder / f"{at[0]:024X}.partial").write_bytes(b"next")
+
+    yield switch
+
+
+def test_files_that_get_their_names_while_they_are_staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is written vanishes at the moment at which it is copied: it is staged under its final name."""
+    files = LogFiles(tmp_path, "main", "app_db")
+    for name in names(1, 2, 3, partial=4):
+        (files.received / name).write_bytes(name.encode())
+    real, left = walfiles._copied, [3]
+    with renaming(files.received, names(partial=4)[0]) as switch:
+
+        def copied(source: Path, to: Path) -> None:
+            if left[0]:
+                left[0] -= 1
+                switch()
+            real(source, to)
+
+        monkeypatch.setattr(walfiles, "_copied", copied)
+        files.stage(facts("0/4000100"))
+    staged = sorted(os.listdir(tmp_path / "main" / "app_db.wal"))
+    assert staged == [*names(2, 3, 4, 5, 6, partial=7), "base.json"]
+    assert os.stat(tmp_path / "main" / "app_db.wal" / staged[0]).st_nlink == 2
