@@ -61,7 +61,7 @@ class PutBack(Value, frozen=True):
 class DumpOrder(Value, frozen=True):
     """What `sources/produce.py` is told: which engine, the folder of the client's programs, the words that go before
     each of them (`docker exec …`), the environment that they get (it holds secrets), what is to be dumped, and how to
-    call the `place`. `databases` empty: all."""
+    call the `place`. `databases` empty: all. `arguments` go after each program, and hold no secret."""
 
     engine: Engine
     domain: str
@@ -71,6 +71,7 @@ class DumpOrder(Value, frozen=True):
     env: dict[str, str] = {}
     databases: tuple[str, ...] = ()
     exclude_data: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     base: BaseOrder | None = None
     """A base backup of the whole cluster, instead of a dump."""
 
