@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from resticwrap.restic.install import dotted, installed
 from tests.lab import Lab, template, template_files
+from tests.servers.mariadb import Mariadb, start_mariadb
 from tests.servers.oss import OssServer, start_oss
 from tests.servers.postgres import Postgres, postgres_bin, start_postgres
 from tests.servers.receiver import Receiver, start_receiver
@@ -121,6 +122,13 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     name = postgres_server.database()
     yield postgres_server.url(name)
     postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[Mariadb]:
+    """One MariaDB for all tests that leave it running."""
+    with start_mariadb() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

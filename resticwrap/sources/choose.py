@@ -36,7 +36,11 @@ def source_of(domain: str, policy: Domain, state_dir: Path, target: str, cancel:
         from resticwrap.sources.secretfiles import SecretFiles
 
         return SecretFiles(source.root, source.files)
-    if isinstance(source, MysqlSource | SqliteSource):
+    if isinstance(source, MysqlSource):
+        from resticwrap.sources.mysql.domain import MysqlDomain
+
+        return MysqlDomain(domain, source, cancel)
+    if isinstance(source, SqliteSource):
         raise NotImplementedError(state_dir)
     return FilesSource(source.root)
 
@@ -48,6 +52,10 @@ def engine_of(domain: str, policy: Domain, state_dir: Path, cancel: Cancel) -> E
         from resticwrap.sources.postgres.domain import PostgresDomain
 
         return PostgresDomain(domain, source, cancel)
-    if isinstance(source, MysqlSource | SqliteSource):
+    if isinstance(source, MysqlSource):
+        from resticwrap.sources.mysql.domain import MysqlDomain
+
+        return MysqlDomain(domain, source, cancel)
+    if isinstance(source, SqliteSource):
         raise NotImplementedError(state_dir)
     return None

@@ -39,7 +39,9 @@ def made(order: DumpOrder, sink: Sink) -> DumpFacts:
         from resticwrap.sources.postgres import dump as postgres
 
         return postgres.made(order, sink)
-    raise NotImplementedError(order.engine)
+    from resticwrap.sources.mysql import dump as mysql
+
+    return mysql.made(order, sink)
 
 
 def of_base(order: DumpOrder, sink: Sink) -> DumpSaid:

@@ -82,6 +82,22 @@ class Access:
         raise errors.ClientMissing(f"The container cannot be asked: {why[0]}.", hint="docker ps   docker compose ps")
 
 
+def access_of(source: MysqlSource) -> Access:
+    """How the programs are run for a source; inside of its container where it names one."""
+    env = {"PATH": os.pathsep.join(PLACES), "LC_ALL": "C.UTF-8"}
+    if password := password_of(source):
+        env[PASSWORD] = password
+    before: tuple[str, ...] = ()
+    if source.container is not None:
+        env |= {name: os.environ[name] for name in ("HOME", "DOCKER_HOST", "DOCKER_CONFIG") if name in os.environ}
+        inside = source.container
+        before = ("docker", "exec", "-i", "-e", PASSWORD, inside.name or "")
+        if inside.service is not None:
+            before = ("docker", "compose", "--project-directory", str(inside.project), "exec", "-T", "-e", PASSWORD,
+                      inside.service)  # fmt: skip
+    return Access(arguments_of(source), env, before, str(source.bin or ""))
+
+
 def arguments_of(source: MysqlSource) -> tuple[str, ...]:
     """Where the server is and as whom to speak to it, without a secret."""
     if source.url is None:

@@ -1,6 +1,6 @@
 """A dump of MySQL or MariaDB: run inside the program that restic reads from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from resticwrap import errors, process
 from resticwrap.cancel import Cancel
@@ -9,7 +9,7 @@ from resticwrap.planning.dumps import Marks
 from resticwrap.planning.dumps_mysql import MysqlDump, quoted
 from resticwrap.sources.mysql.access import DUMP, Access, failure
 from resticwrap.sources.mysql.asking import Asking, literal
-from resticwrap.sources.postgres import nonce
+from resticwrap.sources.orders import Sink, nonce
 
 OPTIONS = (
     "--single-transaction", "--skip-lock-tables", "--quick", "--routines", "--triggers", "--events", "--hex-blob",
@@ -18,11 +18,13 @@ OPTIONS = (
     "--loose-column-statistics=0",
 )  # fmt: skip
 """One view of all tables; a dump that is the same while the data are, and never drops what it is loaded over."""
+OF_THE_SERVER = ("mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema")
 
 
-def of_mysql(order: DumpOrder, write: Callable[[bytes], None]) -> DumpFacts:
+def made(order: DumpOrder, sink: Sink) -> DumpFacts:
     """Write a dump; returns what it held. Raises DumpFailed and kin."""
     access = Access(order.arguments, order.env, order.before, order.binaries)
+    write = sink.write
     asking = Asking(access, order.place, Cancel())
     marks = Marks("mysql", nonce())
     names = order.databases or tuple(asking.databases())
@@ -39,8 +41,9 @@ def of_mysql(order: DumpOrder, write: Callable[[bytes], None]) -> DumpFacts:
         if not order.databases:
             write(f"{created(head, name, ' IF NOT EXISTS')};\nUSE {quoted(name)};\n".encode())
         write(marks.line("begin"))
-        dump = MysqlDump(name)
-        argv = dump_command(access, name, *ignored(name, order.exclude_data))
+        without = present(asking, name, order.exclude_data)
+        dump = MysqlDump(name, without)
+        argv = dump_command(access, *[f"--ignore-table-data={name}.{table}" for table in without], name)
 
         def take(chunk: memoryview, dump: MysqlDump = dump) -> None:
             if text := dump.feed(chunk):
@@ -67,9 +70,13 @@ def dump_command(access: Access, *words: str) -> list[str]:
     return access.command(DUMP, *OPTIONS, *words)
 
 
-def ignored(name: str, tables: Sequence[str]) -> list[str]:
-    """What makes it leave out the rows of these tables."""
-    return [f"--ignore-table-data={name}.{table}" for table in tables]
+def present(asking: Asking, name: str, tables: Sequence[str]) -> Sequence[str]:
+    """Those of these tables that a database has."""
+    if not tables:
+        return ()
+    rows = asking.rows(f"SELECT table_name FROM information_schema.tables WHERE table_schema = {literal(name)}")
+    there = {row[0] for row in rows}
+    return [table for table in tables if table in there]
 
 
 def head_of(asking: Asking, name: str) -> DatabaseHead:
@@ -118,10 +125,13 @@ def accounts_of(asking: Asking, databases: Sequence[str]) -> Iterator[str]:
     roles = {row[0] for row in asking.rows("SELECT user FROM mysql.user WHERE host = '' AND user <> ''")}
     within = [f" ON {quoted(name)}." for name in databases]
     for user, host in rows:
-        if user in ("mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema"):
+        if user in OF_THE_SERVER:
             continue
         account = f"{quoted(user or '')}@{quoted(host or '')}"
-        grants = asking.rows(f"SHOW GRANTS FOR {quoted(user or '') if user in roles else account}")
+        try:
+            grants = asking.rows(f"SHOW GRANTS FOR {quoted(user or '') if user in roles else account}")
+        except errors.LoadFailed:
+            continue  # one that the server itself cannot tell from another has nothing to show
         texts = [grant[0] or "" for grant in grants]
         if within and not any(place in text.replace("\\_", "_") for place in within for text in texts):
             continue

@@ -37,13 +37,10 @@ class Exchanging:
             "beside_rest": beside.sql_rest,
         }
         options = " ".join(f"{word} {value}" for word, value in head.options.items())
-        self._run(
-            planning.locked()
-            + planning.marked(swap, options, {name: literal(text) for name, text in texts.items()})
-        )  # fmt: skip
         self.disconnect(swap.live, swap.beside)
         self._run(
             planning.locked()
+            + planning.marked(swap, options, {name: literal(text) for name, text in texts.items()})
             + planning.renamed(swap, live, beside)
             # What the databases have of these now is what they had: nothing but tables was moved.
             + planning.finished(swap, {swap.live: live, swap.kept: Parts()}, texts)

@@ -1,0 +1,82 @@
+"""A domain that is a MySQL or MariaDB database."""
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from resticwrap.cancel import Cancel
+from resticwrap.model.databases import DumpOrder, Engine
+from resticwrap.model.snapshot import SnapshotType
+from resticwrap.model.sources import MysqlSource
+from resticwrap.planning import dumps_mysql
+from resticwrap.ports import BackupResult, Look, Material
+from resticwrap.sources.mysql.access import access_of
+from resticwrap.sources.mysql.asking import Asking, literal
+from resticwrap.sources.mysql.scratch import scratch_server
+from resticwrap.sources.mysql.server import MysqlServer
+from resticwrap.sources.orders import named, told
+
+
+class MysqlDomain:
+    """One domain's database: how it is captured (the `Source` port), and its servers (the `Engine` port)."""
+
+    def __init__(self, domain: str, source: MysqlSource, cancel: Cancel) -> None:
+        self._domain, self._source, self._cancel = domain, source, cancel
+        self._access = access_of(source)
+
+    @property
+    def engine(self) -> Engine:
+        return "mysql"
+
+    @property
+    def name(self) -> str | None:
+        return self._source.name
+
+    def only(self, body: Iterable[bytes], tables: Collection[str]) -> Iterator[bytes]:
+        return dumps_mysql.only(body, tables)
+
+    def live(self) -> MysqlServer:
+        return MysqlServer(self._access, self._source.place, self._cancel)
+
+    @contextmanager
+    def scratch(self, folder: Path, version: str) -> Iterator[MysqlServer]:  # noqa: ARG002 - whichever is installed
+        clients = "" if self._access.before else self._access.binaries
+        with scratch_server(folder, self._source.scratch.bin, clients, self._cancel) as server:
+            yield server
+
+    def look(self) -> Look:
+        return Look(cwd=b"/", name=f"{self._domain}.sql".encode(), identity=())
+
+    def empty(self, path: bytes) -> bool:  # noqa: ARG002
+        return False
+
+    def measure(self) -> BackupResult:
+        where = f" WHERE table_schema = {literal(self._source.name)}" if self._source.name else ""
+        size = int(
+            Asking(self._access, self._source.place, self._cancel).one(
+                f"SELECT COALESCE(SUM(data_length), 0) FROM information_schema.tables{where}"
+            )
+        )
+        return BackupResult(complete=True, snapshot=None, files=1, size=size, would_read=(1, size))
+
+    @contextmanager
+    def material(self, job: str, type: SnapshotType) -> Iterator[Material]:  # noqa: ARG002
+        order = DumpOrder(
+            engine="mysql",
+            domain=self._domain,
+            binaries=self._access.binaries,
+            before=self._access.before,
+            env=dict(self._access.env),
+            databases=(self._source.name,) if self._source.name else (),
+            exclude_data=self._source.exclude_data,
+            arguments=self._access.arguments,
+            place=self._source.place,
+        )
+        with told(order) as (command, fds, said):
+
+            def settle() -> None:
+                heard = said()
+                if not heard.ok:
+                    raise named(heard, self._domain)
+
+            yield Material(cwd=b"/", name=self.look().name, command=command, fds=fds, settle=settle)
