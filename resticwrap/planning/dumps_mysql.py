@@ -1,7 +1,7 @@
 """What `mariadb-dump` and `mysqldump` write, read as it goes by. Pure: pieces of bytes in, text and facts out.
 
-They are asked for one row in each INSERT, between `LOCK TABLES … WRITE;` and `UNLOCK TABLES;`. No row holds the end of a
-line (they escape it), so a row is a line. Rows are put together again into statements that end where a row's own
+They are asked for one row in each INSERT, between `LOCK TABLES … WRITE;` and `UNLOCK TABLES;`. No row holds the end of
+a line (they escape it), so a row is a line. Rows are put together again into statements that end where a row's own
 checksum says so: what was inserted or removed earlier moves no later end, and restic finds the rest as it was. Their
 own statements end at a size, so that one row more would change every megabyte of what follows.
 """

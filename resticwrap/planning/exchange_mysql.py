@@ -1,4 +1,5 @@
-"""How two databases of MySQL or MariaDB are exchanged, which have no statement for that. Pure: what is there in, SQL out.
+"""How two databases of MySQL or MariaDB are exchanged, which have no statement for that. Pure: what is there in, SQL
+out.
 
 Tables change their database by one `RENAME TABLE`, which is atomic, also over a crash (MariaDB since 10.6, MySQL since
 8.0). Triggers keep a table from being renamed so, and views, routines and events cannot be. So before anything is
@@ -51,7 +52,7 @@ def marked(swap: Swap, options: str, texts: dict[str, str]) -> str:
         f"CREATE DATABASE {quoted(swap.kept)} {options};\n"
         f"CREATE TABLE {marker} (what VARCHAR(40) PRIMARY KEY, text LONGTEXT NOT NULL)"
         " ENGINE=InnoDB CHARACTER SET utf8mb4;\n"
-        + f"INSERT INTO {marker} VALUES {', '.join(f'({name!r}, {text})' for name, text in texts.items())};\n"
+        f"INSERT INTO {marker} VALUES {', '.join(f'({name!r}, {text})' for name, text in texts.items())};\n"
     )
 
 

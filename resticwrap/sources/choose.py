@@ -41,7 +41,9 @@ def source_of(domain: str, policy: Domain, state_dir: Path, target: str, cancel:
 
         return MysqlDomain(domain, source, cancel)
     if isinstance(source, SqliteSource):
-        raise NotImplementedError(state_dir)
+        from resticwrap.sources.sqlite.domain import SqliteDomain
+
+        return SqliteDomain(domain, source, state_dir, cancel)
     return FilesSource(source.root)
 
 
@@ -57,5 +59,7 @@ def engine_of(domain: str, policy: Domain, state_dir: Path, cancel: Cancel) -> E
 
         return MysqlDomain(domain, source, cancel)
     if isinstance(source, SqliteSource):
-        raise NotImplementedError(state_dir)
+        from resticwrap.sources.sqlite.domain import SqliteDomain
+
+        return SqliteDomain(domain, source, state_dir, cancel)
     return None

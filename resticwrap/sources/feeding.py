@@ -58,7 +58,7 @@ class Feeding:
         feeder = threading.Thread(target=feed, name="feed", daemon=True)
         feeder.start()
         try:
-            return self._run(argv, LONG, stdin=reading, on_tick=lambda: stop.check())
+            return self._run(argv, LONG, stdin=reading, on_tick=stop.check)
         except BaseException:
             if trouble:
                 raise trouble[0] from None

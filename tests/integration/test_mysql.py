@@ -1,8 +1,6 @@
 """MariaDB: out of its server into a snapshot and back, with whatever a schema may hold."""
 
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest

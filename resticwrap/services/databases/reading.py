@@ -6,8 +6,11 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+import msgspec
+
 from resticwrap import errors
-from resticwrap.model.databases import DumpFacts
+from resticwrap.model.base import from_json
+from resticwrap.model.databases import DatabaseHead, DumpFacts
 from resticwrap.planning import dumps
 from resticwrap.ports import Repository
 from resticwrap.services.choosing import Choice
@@ -15,6 +18,8 @@ from resticwrap.services.context import Context
 from resticwrap.services.databases import moments
 
 PIECE = 1 << 20
+FACTS = "facts.json"
+"""Where the root of a snapshot is a folder: what the file beside this one holds."""
 LAST_BLOBS = 8
 """So many blobs from the end are looked into for a dump's facts."""
 
@@ -69,14 +74,28 @@ def opened(context: Context, choice: Choice) -> Iterator[Opened]:
         with moments.recovered(context, choice.domain, choice.snapshot, repository, choice.until) as (server, found):
             yield Opened(moments.facts(server, found.facts), dumps.sections(server.dump()))
         return
-    yield Opened(facts(context, choice), dumps.sections(pieces(context, choice)))
+    said = facts(context, choice)
+    whole = _whole_file(context, choice, said) if said.engine == "sqlite" else None
+    yield Opened(said, whole or dumps.sections(pieces(context, choice)))
+
+
+def _whole_file(context: Context, choice: Choice, said: DumpFacts) -> Iterator[dumps.Section]:
+    """The one part of a database that is a file: its bytes."""
+    for database in said.databases:
+        path = choice.root + b"/" + os.fsencode(database.name)
+        yield dumps.Section(DatabaseHead(name=database.name), pieces(context, choice, path))
 
 
 def facts(context: Context, choice: Choice, path: bytes = b"") -> DumpFacts:
     """What a dump holds, as it was told when it was made. Raises Damaged where that cannot be read."""
     repository = context.repositories[choice.tier]
     trees = choice.trees or repository.trees()
-    entry = next(iter(trees.walk(choice.snapshot.tree, path or choice.root)), None)
+    root = path or choice.root
+    entry = next(iter(trees.walk(choice.snapshot.tree, root)), None)
+    if entry is not None and entry.kind == "dir":
+        entry = next(iter(trees.walk(choice.snapshot.tree, root + b"/" + FACTS.encode())), None)
+        with suppress(msgspec.DecodeError):
+            return from_json(DumpFacts, b"".join(map(trees.blob, entry.content if entry else ())))
     tail = b""
     for blob in reversed(entry.content[-LAST_BLOBS:] if entry else ()):
         tail = trees.blob(blob) + tail

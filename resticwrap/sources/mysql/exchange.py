@@ -12,14 +12,14 @@ from resticwrap.sources.mysql.asking import Asking, literal
 from resticwrap.sources.mysql.dump import head_of
 
 DEFINITIONS = (
-    "--no-data", "--skip-comments", "--skip-lock-tables", "--skip-add-locks", "--no-tablespaces", "--skip-dump-date",
+    "--no-data", "--skip-lock-tables", "--skip-add-locks", "--skip-add-drop-table", "--no-tablespaces", "--skip-dump-date",
     "--loose-set-gtid-purged=OFF", "--loose-column-statistics=0",
 )  # fmt: skip
 Definitions = Callable[..., str]
 
 
 class Exchanging:
-    """Exchanges on one server. `run` feeds SQL to a client, all in one session; `dump` is what a dump program writes."""
+    """Exchanges on one server. `run` feeds SQL to a client, all in one session; `dump` is what a dump program says."""
 
     def __init__(self, asking: Asking, run: Callable[[str], None], dump: Definitions) -> None:
         self._asking, self._run, self._dump = asking, run, dump

@@ -1,6 +1,6 @@
 """Rows of a table out of MySQL or MariaDB as CSV, and back."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from resticwrap import errors
@@ -77,7 +77,8 @@ class Table:
 
     def refuse_unsteady(self, asking: Asking) -> None:
         """Raises LoadFailed where rows of it cannot be put back in one transaction."""
-        sql = f"SELECT COALESCE(MAX(transactions), 'NO') FROM information_schema.engines WHERE engine = {literal(self.engine)}"
+        where = f"WHERE engine = {literal(self.engine)}"
+        sql = f"SELECT COALESCE(MAX(transactions), 'NO') FROM information_schema.engines {where}"
         if asking.one(sql) != "YES":
             raise errors.LoadFailed(f"{self.name} has no transactions ({self.engine}): nothing could be taken back.")
 

@@ -1,0 +1,1 @@
+"""SQLite files, by the library that Python brings."""

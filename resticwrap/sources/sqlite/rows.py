@@ -1,0 +1,126 @@
+"""Rows of a SQLite table as CSV, and back. Quotes tell types: `5` is a number, `"5"` a text, `x'05'` bytes."""
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+from resticwrap import errors
+from resticwrap.model.databases import PutBack
+from resticwrap.planning import rowcsv
+from resticwrap.sources.sqlite.files import plain, quoted, unquoted
+
+WHOLE, BYTES = re.compile(r"[+-]?\d{1,19}\Z"), re.compile(r"x'((?:[0-9a-fA-F]{2})*)'\Z")
+TAKEN = {sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_ROWID}
+NAMED = 20
+Cell = str | int | float | bytes | None
+
+
+def columns_of(connection: sqlite3.Connection, table: str) -> Sequence[str]:
+    """The columns that are written: generated ones make themselves. Raises NotFound."""
+    rows = connection.execute("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", (table,)).fetchall()
+    if not rows:
+        raise errors.NotFound(f"There is no table {plain(table)}.", hint="rw db list")
+    return [row[0] for row in rows]
+
+
+def select(connection: sqlite3.Connection, table: str, where: str | None, order: str) -> Iterator[bytes]:
+    """The lines of the CSV. Raises LoadFailed where `where` is not understood."""
+    table = unquoted(table)
+    columns = columns_of(connection, table)
+    yield (",".join(_named(name) for name in columns) + "\n").encode("utf-8", "surrogateescape")
+    sql = f"SELECT {', '.join(quoted(name) for name in columns)} FROM {quoted(table)}"
+    sql += (f" WHERE ({where}\n)" if where else "") + f" ORDER BY {order}"
+    connection.text_factory = str
+    try:
+        for row in connection.execute(sql):
+            yield (",".join(_shown(cell) for cell in row) + "\n").encode()
+    except sqlite3.OperationalError as error:
+        raise errors.LoadFailed(f"{plain(table)} cannot be read: {error}.") from error
+
+
+def put_back(
+    connection: sqlite3.Connection,
+    table: str,
+    csv: Iterable[bytes],
+    key: Sequence[str],
+    *,
+    skip_conflicts: bool,
+    dry_run: bool,
+) -> PutBack:
+    """As the port says, in one transaction."""
+    table = unquoted(table)
+    known = columns_of(connection, table)
+    records = _records(csv)
+    header = [cell.text for cell in next(records, ())]
+    if not header:
+        raise errors.LoadFailed("The rows have no line of names.")
+    if strange := [name for name in header if name not in known]:
+        raise errors.LoadFailed(f"{plain(table)} has no column {strange[0]}.")
+    marks = ", ".join("?" * len(header))
+    names = ", ".join(quoted(name) for name in header)
+    sql = f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})"
+    shown = [name for name in key if name in header] or header[:1]
+    rows, conflicts = 0, []
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for rows, record in enumerate(records, 1):
+            if len(record) != len(header):
+                raise errors.LoadFailed(f"Row {rows} has {len(record)} values instead of {len(header)}.")
+            try:
+                connection.execute(sql, [_value(cell) for cell in record])
+            except sqlite3.IntegrityError as error:
+                if error.sqlite_errorcode not in TAKEN:
+                    raise
+                values = dict(zip(header, record, strict=True))
+                conflicts.append(", ".join(f"{plain(name)}={values[name].text or 'NULL'}" for name in shown))
+        kept = not conflicts or skip_conflicts
+        connection.execute("COMMIT" if kept and not dry_run else "ROLLBACK")
+    except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError) as error:
+        connection.execute("ROLLBACK")
+        why = f"Row {rows} does not fit into {plain(table)}, which is as it was: {error}."
+        raise errors.LoadFailed(why) from error
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return PutBack(
+        rows=rows,
+        inserted=rows - len(conflicts) if kept else 0,
+        conflicts=tuple(conflicts[:NAMED]),
+        conflict_count=len(conflicts),
+    )
+
+
+def _records(csv: Iterable[bytes]) -> Iterator[Sequence[rowcsv.Field]]:
+    try:
+        yield from rowcsv.read(csv)
+    except ValueError as error:  # of text that is no UTF-8, too
+        raise errors.LoadFailed(f"The rows are no CSV: {error}.") from error
+
+
+def _named(name: str) -> str:
+    return name if name.replace("_", "a").isalnum() else rowcsv.quoted(name)
+
+
+def _shown(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return rowcsv.quoted(cell)
+    return f"x'{cell.hex()}'" if isinstance(cell, bytes) else repr(cell)
+
+
+def _value(cell: rowcsv.Field) -> Cell:
+    if cell.quoted:
+        return cell.text
+    if cell.null:
+        return None
+    if match := BYTES.match(cell.text):
+        return bytes.fromhex(match[1])
+    if WHOLE.match(cell.text):
+        return int(cell.text)
+    try:
+        return float(cell.text)
+    except ValueError:
+        return cell.text
