@@ -10,6 +10,8 @@ from resticwrap import process
 from resticwrap.cancel import Cancel
 
 PIECE = 1 << 20
+GRACE = 0.5
+"""Seconds that a client gets when it is stopped: while it reads it heeds no SIGINT, and it has nothing to save."""
 LONG = 12 * 3600.0
 """Seconds that a load, or what is read of a whole database, may take."""
 
@@ -121,5 +123,6 @@ class Feeding:
             stdout=stdout,
             secrets=self.secrets,
             cancel=self.cancel,
+            grace=GRACE,
             on_tick=on_tick,
         )

@@ -121,7 +121,7 @@ class Mariadb:
         return [row[0] for row in self.run("SHOW DATABASES")]
 
     def _client(self, sql: str, *words: str) -> str:
-        command = ["mariadb", "--no-defaults", f"--socket={self.socket}", "--default-character-set=utf8mb4", "--batch",
+        command = ["mariadb", "--no-defaults", f"--socket={self.socket}", "--default-character-set=utf8mb4", "--batch", "--raw",
                    "--skip-column-names", *words]  # fmt: skip
         env = {"PATH": PLACES, "MYSQL_PWD": "" if "--user=root" in words else self.password}
         done = subprocess.run(command, input=sql.encode(), capture_output=True, env=env, timeout=60)

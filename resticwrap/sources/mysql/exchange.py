@@ -12,8 +12,8 @@ from resticwrap.sources.mysql.asking import Asking, literal
 from resticwrap.sources.mysql.dump import head_of
 
 DEFINITIONS = (
-    "--no-data", "--skip-lock-tables", "--skip-add-locks", "--skip-add-drop-table", "--no-tablespaces", "--skip-dump-date",
-    "--loose-set-gtid-purged=OFF", "--loose-column-statistics=0",
+    "--no-data", "--skip-lock-tables", "--skip-add-locks", "--skip-add-drop-table", "--no-tablespaces",
+    "--skip-dump-date", "--loose-set-gtid-purged=OFF", "--loose-column-statistics=0",
 )  # fmt: skip
 Definitions = Callable[..., str]
 

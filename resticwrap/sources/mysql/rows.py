@@ -118,10 +118,11 @@ class Table:
             records, f"INSERT INTO {stage} ({names}) VALUES\n", [self.columns[name] for name in header]
         )
         taken = self._taken(header)
-        shown = self._key_shown(header)
+        key = next((key for key in self.keys if {*key} <= {*header}), tuple(header[:1]))
+        order = ", ".join(f"s.{quoted(name)}" for name in key)
         yield (
             "START TRANSACTION;\n"
-            f"SELECT 'conflict', {shown} FROM {stage} s WHERE {taken} LIMIT {NAMED};\n"
+            f"SELECT 'conflict', {_key_shown(key)} FROM {stage} s WHERE {taken} ORDER BY {order} LIMIT {NAMED};\n"
             f"SELECT COUNT(*) INTO @conflicts FROM {stage} s WHERE {taken};\n"
             f"INSERT INTO {table} ({names}) SELECT {names} FROM {stage} s"
             f" WHERE NOT ({taken}) AND (@conflicts = 0 OR {int(skip_conflicts)} = 1);\n"
@@ -139,11 +140,6 @@ class Table:
             for key in keys
         ) or "FALSE"  # fmt: skip
 
-    def _key_shown(self, header: Sequence[str]) -> str:
-        key = next((key for key in self.keys if set(key) <= set(header)), ())
-        parts = [f"CONCAT({literal(plain(name) + '=')}, COALESCE(s.{quoted(name)}, 'NULL'))" for name in key]
-        return f"CONCAT_WS(', ', {', '.join(parts)})" if parts else "''"
-
     def told(self, answer: bytes, rows: int) -> PutBack:
         """What came of it."""
         lines = [line.split("\t") for line in answer.decode("utf-8", "replace").split("\n")]
@@ -154,6 +150,12 @@ class Table:
             conflicts=tuple(line[1] for line in lines if line[0] == "conflict"),
             conflict_count=int(done[2]),
         )
+
+
+def _key_shown(key: Sequence[str]) -> str:
+    """The SQL that names a staged row by its key."""
+    parts = [f"CONCAT({literal(plain(name) + '=')}, COALESCE(s.{quoted(name)}, 'NULL'))" for name in key]
+    return f"CONCAT_WS(', ', {', '.join(parts)})"
 
 
 def _statements(records: Iterable[Sequence[rowcsv.Field]], begin: str, kinds: Sequence[str]) -> Iterator[bytes]:

@@ -5,8 +5,8 @@ one, and what SQLite keeps beside a file goes by its name. So the content is wri
 live file, in one transaction: connections that are open see it, a writer in the middle is waited for, and a crash is
 undone by SQLite's own journal.
 
-A marker says that it has begun. From then on there is one way, to the end: `beside` holds the new content until then, so
-the same steps may be taken again. Before it is written, nothing is another than it was.
+A marker says that it has begun. From then on there is one way, to the end: `beside` holds the new content until then,
+so the same steps may be taken again. Before it is written, nothing is another than it was.
 """
 
 import fcntl

@@ -1,0 +1,253 @@
+"""What every kind of database does alike: out of its server and back, rows out and in, names exchanged."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resticwrap import errors
+from resticwrap.model.databases import DatabaseHead
+from tests.conftest import MakeLab
+from tests.contract.engines import VALUES, Bench, mysql, postgres, sqlite
+from tests.servers.mariadb import Mariadb
+from tests.servers.postgres import Postgres
+
+WHOLE = ("mysql", "sqlite")
+
+
+@pytest.fixture(params=["postgres", "mysql", "sqlite"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """One of each kind, filled."""
+    if request.param == "sqlite":
+        made = sqlite(tmp_path)
+    elif request.param == "mysql":
+        server: Mariadb = request.getfixturevalue("mariadb_server")
+        made = mysql(server)
+    else:
+        cluster: Postgres = request.getfixturevalue("postgres_server")
+        made = postgres(cluster)
+    with made as found:
+        found.fill()
+        yield found
+
+
+mine = pytest.mark.parametrize("bench", WHOLE, indirect=True)
+
+
+def loaded(bench: Bench, name: str) -> None:
+    """A database beside the live one, with one card in it."""
+    bench.server.create(DatabaseHead(name=name, options=options(bench)), name)
+    if bench.kind == "sqlite":
+        bench.execute(name, "PRAGMA user_version = 1")
+    bench.execute(name, "CREATE TABLE cards (id INTEGER PRIMARY KEY, name VARCHAR(200) UNIQUE)")
+    bench.execute(name, "INSERT INTO cards VALUES (7, 'beside')")
+
+
+def options(bench: Bench) -> dict[str, str]:
+    return {"CHARACTER SET": "utf8mb4"} if bench.kind == "mysql" else {}
+
+
+def names(bench: Bench, database: str) -> list[str]:
+    return [row[0] for row in bench.execute(database, "SELECT name FROM cards ORDER BY id")]
+
+
+def test_round_trip(bench: Bench, make_lab: MakeLab) -> None:
+    """What a backup took comes back under another name as it was, also what changed in production meanwhile."""
+    lab = make_lab("local", domains={"shop": bench.domain()})
+    before = bench.server.facts(bench.name)
+    assert sum(table.rows for table in before.tables) == len(VALUES) + 10
+    (run,) = lab.json("backup")["job"]["domains"]
+    assert run["outcome"] == "ok"
+    bench.execute(bench.name, "DELETE FROM cards WHERE id < 4")
+    back = bench.other("back")
+    (one,) = lab.json("db", "restore", "shop", "--into", back)["databases"]
+    assert (one["rows"], one["wrong"]) == (len(VALUES) + 10, [])
+    after = bench.server.facts(back)
+    assert (after.tables, after.schema_digest) == (before.tables, before.schema_digest)
+    assert names(bench, back)[1:3] == [VALUES[1][1], VALUES[2][1]]
+    assert len(names(bench, bench.name)) == 2
+
+
+@mine
+def test_facts_tell_a_value_from_its_like(bench: Bench) -> None:
+    """An empty text is not nothing, and one character counts."""
+    before = bench.server.facts(bench.name)
+    bench.execute(bench.name, "UPDATE cards SET note = '' WHERE id = 3")
+    assert bench.server.facts(bench.name) != before
+    bench.execute(bench.name, "UPDATE cards SET note = NULL WHERE id = 3")
+    assert bench.server.facts(bench.name) == before
+
+
+@mine
+def test_values(bench: Bench) -> None:
+    """One value as text, NULL as none; a query that is none fails."""
+    server = bench.server
+    assert server.value(bench.name, "SELECT COUNT(*) FROM cards") == "5"
+    assert server.value(bench.name, "SELECT name FROM cards WHERE id = 2") == VALUES[1][1]
+    assert server.value(bench.name, "SELECT note FROM cards WHERE id = 3") is None
+    assert server.value(bench.name, "SELECT note FROM cards WHERE id = 1") == ""
+    assert server.value(bench.name, "SELECT note FROM cards WHERE id = 4") == "NULL"
+    for sql in ("SELECT FROM WHERE", "SELECT id FROM cards WHERE id = 99"):
+        with pytest.raises(errors.LoadFailed):
+            server.value(bench.name, sql)
+
+
+@mine
+def test_rows_come_back_as_they_were(bench: Bench) -> None:
+    """Rows that went out as CSV and were deleted are put back, down to the last byte."""
+    server = bench.server
+    assert list(server.tables(bench.name)) == ["accounts", "cards"]
+    before = server.facts(bench.name)
+    csv = b"".join(server.rows(bench.name, "cards", None))
+    assert csv.startswith(b"id,name,note,data\n1,")
+    some = b"".join(server.rows(bench.name, "cards", "name = 'NULL'"))
+    assert some.count(b"\n") == 2
+    bench.execute(bench.name, "DELETE FROM cards")
+    tried = server.put_back(bench.name, "cards", [csv], skip_conflicts=False, dry_run=True)
+    assert (tried.rows, tried.inserted, tried.conflict_count) == (5, 5, 0)
+    assert names(bench, bench.name) == []
+    pieces = [csv[at : at + 7] for at in range(0, len(csv), 7)]
+    done = server.put_back(bench.name, "cards", pieces, skip_conflicts=False, dry_run=False)
+    assert (done.rows, done.inserted, done.conflicts) == (5, 5, ())
+    assert server.facts(bench.name) == before
+
+
+@mine
+def test_conflicts(bench: Bench) -> None:
+    """A key that is taken keeps all rows out, or its own alone where that is asked for. Other unique columns count."""
+    server = bench.server
+    csv = b"".join(server.rows(bench.name, "cards", None))
+    bench.execute(bench.name, "DELETE FROM cards WHERE id > 2")
+    bench.execute(bench.name, "INSERT INTO cards (id, name) VALUES (30, 'NULL')")
+    refused = server.put_back(bench.name, "cards", [csv], skip_conflicts=False, dry_run=False)
+    assert (refused.inserted, refused.conflict_count) == (0, 3)
+    assert refused.conflicts == ("id=1", "id=2", "id=4")
+    assert len(names(bench, bench.name)) == 3
+    skipped = server.put_back(bench.name, "cards", [csv], skip_conflicts=True, dry_run=False)
+    assert (skipped.inserted, skipped.conflict_count) == (2, 3)
+    assert len(names(bench, bench.name)) == 5
+
+
+@mine
+@pytest.mark.parametrize(
+    "csv",
+    [b"id,nothing\n1,2\n", b'id,name\n77,"a",3\n', b'id,name\n77,"a\n', b'id,name\n78,"a\xff"\n', b""],
+    ids=["column", "values", "quotes", "bytes", "empty"],
+)
+def test_rows_that_do_not_fit(bench: Bench, csv: bytes) -> None:
+    """They change nothing, and the error says why."""
+    before = bench.server.facts(bench.name)
+    with pytest.raises(errors.LoadFailed):
+        bench.server.put_back(bench.name, "cards", [csv], skip_conflicts=True, dry_run=False)
+    assert bench.server.facts(bench.name) == before
+
+
+@mine
+def test_a_row_that_the_table_refuses(bench: Bench) -> None:
+    """Rows that went in before it are taken back."""
+    csv = b"id,balance\n50,1\n51,\n"
+    with pytest.raises(errors.LoadFailed):
+        bench.server.put_back(bench.name, "accounts", [csv], skip_conflicts=False, dry_run=False)
+    assert bench.execute(bench.name, "SELECT COUNT(*) FROM accounts WHERE id >= 50")[0][0] in (0, "0")
+
+
+@mine
+def test_exchange_and_back(bench: Bench) -> None:
+    """The live name gets what lay beside; what was live is kept, whole, and can be exchanged back."""
+    server, beside, kept, again = bench.server, bench.other("new"), bench.other("old"), bench.other("newer")
+    before = server.facts(bench.name)
+    loaded(bench, beside)
+    server.exchange(bench.name, beside, kept)
+    assert names(bench, bench.name) == ["beside"]
+    assert server.facts(kept).tables == before.tables
+    assert beside not in server.databases()
+    assert {bench.name, kept} <= {*server.databases()}
+    server.exchange(bench.name, kept, again)
+    assert server.facts(bench.name) == before
+    assert names(bench, again) == ["beside"]
+
+
+@mine
+def test_exchange_where_nothing_is_live(bench: Bench) -> None:
+    """What lay beside takes the name alone."""
+    server, beside, kept = bench.server, bench.other("new"), bench.other("old")
+    loaded(bench, beside)
+    server.drop(bench.name)
+    server.drop(bench.name)
+    server.exchange(bench.name, beside, kept)
+    assert names(bench, bench.name) == ["beside"]
+    assert not {beside, kept} & {*server.databases()}
+
+
+@mine
+def test_a_name_that_is_taken(bench: Bench) -> None:
+    """Nothing is made or exchanged over a database that is there."""
+    beside = bench.other("new")
+    loaded(bench, beside)
+    with pytest.raises(errors.LoadFailed):
+        bench.server.create(DatabaseHead(name="x", options=options(bench)), beside)
+    with pytest.raises(errors.LoadFailed):
+        bench.server.exchange(bench.name, beside, beside)
+    assert names(bench, beside) == ["beside"]
+
+
+@mine
+def test_a_load_that_breaks_off(bench: Bench) -> None:
+    """What ends in the middle is an error, whatever is made of it, and its reason is told."""
+
+    def body() -> Iterator[bytes]:
+        yield b"SQLite format 3\0" if bench.kind == "sqlite" else b"CREATE TABLE half (id INTEGER);\n"
+        raise errors.Damaged("A pack is gone.")
+
+    name = bench.other("half")
+    bench.server.create(DatabaseHead(name=name, options=options(bench)), name)
+    with pytest.raises(errors.Damaged):
+        bench.server.load(name, body())
+    with pytest.raises(errors.LoadFailed):
+        bench.server.load(name, [b"this is no database\n"])
+    bench.server.drop(name)
+    assert name not in bench.server.databases()
+
+
+def test_one_moment_while_others_write(bench: Bench, make_lab: MakeLab) -> None:
+    """Money that is moved between accounts while a backup runs is all there in what comes back."""
+    lab = make_lab("local", domains={"shop": bench.domain()})
+    ended = threading.Event()
+    moved = 0
+
+    def move() -> None:
+        nonlocal moved
+        with bench.session() as run:
+            while not ended.is_set():
+                one, other = 1 + moved % 10, 1 + (moved * 3 + 1) % 10
+                run(
+                    f"BEGIN; UPDATE accounts SET balance = balance - 7 WHERE id = {one};"
+                    f"UPDATE accounts SET balance = balance + 7 WHERE id = {other}; COMMIT"
+                )
+                moved += 1
+
+    writer = threading.Thread(target=move)
+    writer.start()
+    try:
+        (run,) = lab.json("backup")["job"]["domains"]
+    finally:
+        ended.set()
+        writer.join()
+    assert run["outcome"] == "ok" and moved > 3
+    back = bench.other("back")
+    (one,) = lab.json("db", "restore", "shop", "--into", back)["databases"]
+    assert one["wrong"] == []
+    assert int(bench.execute(back, "SELECT SUM(balance) FROM accounts")[0][0]) == 1000
+
+
+@mine
+def test_a_scratch_server(bench: Bench, tmp_path: Path) -> None:
+    """It is empty, takes what the live one has, and leaves nothing."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    with bench.engine.scratch(folder, bench.server.version()) as server:
+        assert list(server.databases()) == []
+        server.create(DatabaseHead(name="x.db", options=options(bench)), "x.db")
+        assert list(server.tables("x.db")) == []
+    assert not any(path.is_dir() for path in folder.iterdir())
