@@ -3,9 +3,9 @@ out.
 
 Tables change their database by one `RENAME TABLE`, which is atomic, also over a crash (MariaDB since 10.6, MySQL since
 8.0). Triggers keep a table from being renamed so, and views, routines and events cannot be. So before anything is
-touched, the text of all of these is written into a table of the new database `kept`; this marker is renamed together
-with the tables. Whatever is cut off, its name says which of the two states it is, and its rows hold what it takes to
-get to the end (the tables were renamed) or back to the beginning (they were not).
+touched, the text of all of these is written into a marker, a table in a database of ours; it is renamed together with
+the tables. Whatever is cut off, its name says which of the two states it is, and its rows hold what it takes to get to
+the end (the tables were renamed) or back to the beginning (they were not).
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 from resticwrap.planning.dumps_mysql import quoted
 
-BEGUN, RENAMED = "rw_exchange_begun", "rw_exchange_renamed"
+OURS = "rw_exchange"
+"""The database that is there while an exchange is at work, or was cut off."""
+BEGUN, RENAMED = "begun", "renamed"
 LOCK = "resticwrap exchange"
 
 
@@ -46,13 +48,14 @@ def locked() -> str:
 
 
 def marked(swap: Swap, options: str, texts: dict[str, str]) -> str:
-    """Make `kept` with the marker in it, and all that it takes to go on or back. `texts` are literals of SQL."""
-    marker = f"{quoted(swap.kept)}.{quoted(BEGUN)}"
+    """Make the marker with all that it takes to go on or back, then `kept`. `texts` are literals of SQL."""
+    marker = f"{quoted(OURS)}.{quoted(BEGUN)}"
     return (
-        f"CREATE DATABASE {quoted(swap.kept)} {options};\n"
+        f"CREATE DATABASE {quoted(OURS)};\n"
         f"CREATE TABLE {marker} (what VARCHAR(40) PRIMARY KEY, text LONGTEXT NOT NULL)"
         " ENGINE=InnoDB CHARACTER SET utf8mb4;\n"
         f"INSERT INTO {marker} VALUES {', '.join(f'({name!r}, {text})' for name, text in texts.items())};\n"
+        f"CREATE DATABASE {quoted(swap.kept)} {options};\n"
     )
 
 
@@ -61,7 +64,7 @@ def renamed(swap: Swap, live: Parts, beside: Parts) -> str:
     names = [(swap.live, swap.kept, table) for table in live.tables]
     names += [(swap.beside, swap.live, table) for table in beside.tables]
     moves = [f"{quoted(one)}.{quoted(table)} TO {quoted(other)}.{quoted(table)}" for one, other, table in names]
-    moves.append(f"{quoted(swap.kept)}.{quoted(BEGUN)} TO {quoted(swap.kept)}.{quoted(RENAMED)}")
+    moves.append(f"{quoted(OURS)}.{quoted(BEGUN)} TO {quoted(OURS)}.{quoted(RENAMED)}")
     return (
         without_triggers(swap.live, live)
         + without_triggers(swap.beside, beside)
@@ -91,16 +94,18 @@ def finished(swap: Swap, there: dict[str, Parts], texts: dict[str, str]) -> str:
         lines.append(without_triggers(name, parts) + without_rest(name, parts))
         lines.append(f"USE {quoted(name)};\n{texts[f'{side}_rest']}\n{texts[f'{side}_triggers']}\n")
     lines.append(f"DROP DATABASE IF EXISTS {quoted(swap.beside)};\n")
-    lines.append(f"DROP TABLE {quoted(swap.kept)}.{quoted(RENAMED)};\n")
+    lines.append(f"DROP DATABASE {quoted(OURS)};\n")
     return "".join(lines)
 
 
 def undone(swap: Swap, there: dict[str, Parts], texts: dict[str, str]) -> str:
-    """Before the tables were renamed: give both their triggers back, and forget `kept`."""
+    """Before the tables were renamed: give both their triggers back, and forget `kept`, where that is ours: empty."""
     lines = []
     for name, side in ((swap.live, "live"), (swap.beside, "beside")):
         lines.append(f"{without_triggers(name, there[name])}USE {quoted(name)};\n{texts[f'{side}_triggers']}\n")
-    lines.append(f"DROP DATABASE {quoted(swap.kept)};\n")
+    if there[swap.kept] == Parts():
+        lines.append(f"DROP DATABASE IF EXISTS {quoted(swap.kept)};\n")
+    lines.append(f"DROP DATABASE {quoted(OURS)};\n")
     return "".join(lines)
 
 

@@ -76,7 +76,7 @@ class Bench:
             return f"'\\x{value.hex()}'" if self.kind == "postgres" else f"x'{value.hex()}'"
         if isinstance(value, int):
             return str(value)
-        text = value.replace("'", "''")
+        text = str(value).replace("'", "''")
         return "'" + (text.replace("\\", "\\\\") if self.kind == "mysql" else text) + "'"
 
 

@@ -45,11 +45,9 @@ class Mariadb:
     def url(self, database: str, *, user: str = "", password: str | None = None, socket: bool = False) -> str:
         """The address of a database, as an operator writes it."""
         secret = quote(self.password if password is None else password, safe="")
-        place = (
-            f"localhost/{quote(database)}?socket={self.socket}"
-            if socket
-            else f"{LOOPBACK}:{self.port}/{quote(database)}"
-        )
+        place = f"{LOOPBACK}:{self.port}/{quote(database)}"
+        if socket:
+            place = f"localhost/{quote(database)}?socket={self.socket}"
         return f"mysql://{user or self.user}:{secret}@{place}"
 
     def make(self) -> None:
@@ -121,8 +119,8 @@ class Mariadb:
         return [row[0] for row in self.run("SHOW DATABASES")]
 
     def _client(self, sql: str, *words: str) -> str:
-        command = ["mariadb", "--no-defaults", f"--socket={self.socket}", "--default-character-set=utf8mb4", "--batch", "--raw",
-                   "--skip-column-names", *words]  # fmt: skip
+        command = ["mariadb", "--no-defaults", f"--socket={self.socket}", "--default-character-set=utf8mb4"]
+        command += ["--batch", "--raw", "--skip-column-names", *words]
         env = {"PATH": PLACES, "MYSQL_PWD": "" if "--user=root" in words else self.password}
         done = subprocess.run(command, input=sql.encode(), capture_output=True, env=env, timeout=60)
         if done.returncode:

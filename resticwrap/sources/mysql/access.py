@@ -11,6 +11,7 @@ from resticwrap import errors, process
 from resticwrap.cancel import Cancel
 from resticwrap.model.sources import MysqlSource, secret_of
 from resticwrap.sources.feeding import Feeding
+from resticwrap.sources.postgres.access import DOCKERS, WATCHED, container_of
 
 PASSWORD = "MYSQL_PWD"
 """The environment variable that clients take a password from: it shows in no list of processes."""
@@ -83,19 +84,30 @@ class Access:
 
 
 def access_of(source: MysqlSource) -> Access:
-    """How the programs are run for a source; inside of its container where it names one."""
+    """How the programs are run for a source; inside of its container where it names one. Raises DatabaseUnavailable
+    where that is not up."""
     env = {"PATH": os.pathsep.join(PLACES), "LC_ALL": "C.UTF-8"}
-    if password := password_of(source):
-        env[PASSWORD] = password
     before: tuple[str, ...] = ()
     if source.container is not None:
-        env |= {name: os.environ[name] for name in ("HOME", "DOCKER_HOST", "DOCKER_CONFIG") if name in os.environ}
-        inside = source.container
-        before = ("docker", "exec", "-i", "-e", PASSWORD, inside.name or "")
-        if inside.service is not None:
-            before = ("docker", "compose", "--project-directory", str(inside.project), "exec", "-T", "-e", PASSWORD,
-                      inside.service)  # fmt: skip
+        env |= {name: os.environ[name] for name in ("HOME", *DOCKERS) if name in os.environ}
+        # By name alone: docker takes the value from its own environment, so it stands in no list of processes.
+        before = ("docker", "exec", "-i", "-e", PASSWORD, container_of(source.container, env))
+    if password := password_of(source):
+        env[PASSWORD] = password
     return Access(arguments_of(source), env, before, str(source.bin or ""))
+
+
+def poured(access: Access, argv: Sequence[str], on_chunk: Callable[[memoryview], None]) -> tuple[int, str]:
+    """Run a program whose output is large, as `process.pour` does: it never outlives us, not in a container either."""
+    if not access.before:
+        return process.pour(argv, env=access.env, on_chunk=on_chunk)
+    reading, writing = os.pipe()
+    try:
+        within = [*access.before, "sh", "-c", f"exec 3<&0; {WATCHED}", "sh", *argv[len(access.before) :]]
+        return process.pour(within, env=access.env, on_chunk=on_chunk, stdin=reading)
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def arguments_of(source: MysqlSource) -> tuple[str, ...]:

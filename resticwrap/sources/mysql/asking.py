@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from resticwrap import errors
 from resticwrap.cancel import Cancel
+from resticwrap.planning.exchange_mysql import OURS
 from resticwrap.sources.mysql.access import ASK, Access, failure
 
-ITS_OWN = {"information_schema", "mysql", "performance_schema", "sys"}
-"""Databases that a server needs for itself."""
+ITS_OWN = {"information_schema", "mysql", "performance_schema", "sys", OURS}
+"""Databases that a server needs for itself, and the one that we make while others are exchanged."""
 ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from resticwrap.cancel import Cancel
@@ -10,7 +11,7 @@ from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import MysqlSource
 from resticwrap.planning import dumps_mysql
 from resticwrap.ports import BackupResult, Look, Material
-from resticwrap.sources.mysql.access import access_of
+from resticwrap.sources.mysql.access import Access, access_of
 from resticwrap.sources.mysql.asking import Asking, literal
 from resticwrap.sources.mysql.scratch import scratch_server
 from resticwrap.sources.mysql.server import MysqlServer
@@ -22,7 +23,11 @@ class MysqlDomain:
 
     def __init__(self, domain: str, source: MysqlSource, cancel: Cancel) -> None:
         self._domain, self._source, self._cancel = domain, source, cancel
-        self._access = access_of(source)
+
+    @cached_property
+    def _access(self) -> Access:
+        """Looked for when it is needed: a container may not be up."""
+        return access_of(self._source)
 
     @property
     def engine(self) -> Engine:
@@ -40,7 +45,7 @@ class MysqlDomain:
 
     @contextmanager
     def scratch(self, folder: Path, version: str) -> Iterator[MysqlServer]:  # noqa: ARG002 - whichever is installed
-        clients = "" if self._access.before else self._access.binaries
+        clients = "" if self._source.container else str(self._source.bin or "")
         with scratch_server(folder, self._source.scratch.bin, clients, self._cancel) as server:
             yield server
 

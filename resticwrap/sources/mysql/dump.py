@@ -7,7 +7,7 @@ from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, DumpFacts, DumpOrder
 from resticwrap.planning.dumps import Marks
 from resticwrap.planning.dumps_mysql import MysqlDump, quoted
-from resticwrap.sources.mysql.access import DUMP, Access, failure
+from resticwrap.sources.mysql.access import DUMP, Access, failure, poured
 from resticwrap.sources.mysql.asking import Asking, literal
 from resticwrap.sources.orders import Sink, nonce
 
@@ -50,7 +50,7 @@ def made(order: DumpOrder, sink: Sink) -> DumpFacts:
                 write(text)
 
         try:
-            code, said = process.pour(argv, env=access.env, on_chunk=take)
+            code, said = poured(access, argv, take)
         except ValueError as error:
             raise errors.DumpFailed(f"The dump of {name} is not understood: {error}.") from error
         if code or not dump.complete:

@@ -6,7 +6,7 @@ from resticwrap import errors
 from resticwrap.model.databases import DatabaseHead
 from resticwrap.planning import exchange_mysql as planning
 from resticwrap.planning.dumps_mysql import quoted
-from resticwrap.planning.exchange_mysql import BEGUN, LOCK, RENAMED, Parts, Swap
+from resticwrap.planning.exchange_mysql import LOCK, OURS, RENAMED, Parts, Swap
 from resticwrap.sources.mysql.access import DUMP, Access
 from resticwrap.sources.mysql.asking import Asking, literal
 from resticwrap.sources.mysql.dump import head_of
@@ -31,6 +31,7 @@ class Exchanging:
         texts = {
             "live": swap.live,
             "beside": swap.beside,
+            "kept": swap.kept,
             "live_triggers": live.sql_triggers,
             "live_rest": live.sql_rest,
             "beside_triggers": beside.sql_triggers,
@@ -61,22 +62,20 @@ class Exchanging:
     def settle(self) -> None:
         """Bring exchanges to an end that were cut off: to the end where the tables were renamed, back where not. One
         that is at work is left alone."""
-        found = self._asking.rows(
-            "SELECT table_schema, table_name FROM information_schema.tables"
-            f" WHERE table_name IN ({literal(BEGUN)}, {literal(RENAMED)})"
+        rows = self._asking.rows(
+            "SELECT s.schema_name, COALESCE(t.table_name, '') FROM information_schema.schemata s"
+            " LEFT JOIN information_schema.tables t ON t.table_schema = s.schema_name"
+            f" WHERE s.schema_name = {literal(OURS)}"
         )
-        if not found or self._asking.one(f"SELECT IS_FREE_LOCK({literal(LOCK)})") != "1":
+        if not rows or self._asking.one(f"SELECT IS_FREE_LOCK({literal(LOCK)})") != "1":
             return
-        for kept, marker in found:
-            self._settle(kept or "", marker or "")
-
-    def _settle(self, kept: str, marker: str) -> None:
-        rows = self._asking.rows(f"SELECT what, text FROM {quoted(kept)}.{quoted(marker)}")
-        texts = {row[0] or "": row[1] or "" for row in rows}
-        if "live" not in texts:  # the marker was made, and nothing written into it
-            self._run(planning.locked() + f"DROP DATABASE {quoted(kept)};\n")
+        marker = rows[0][1] or ""
+        found = self._asking.rows(f"SELECT what, text FROM {quoted(OURS)}.{quoted(marker)}") if marker else []
+        texts = {row[0] or "": row[1] or "" for row in found}
+        if not texts:  # nothing was touched yet
+            self._run(planning.locked() + f"DROP DATABASE {quoted(OURS)};\n")
             return
-        swap = Swap(texts["live"], texts["beside"], kept)
+        swap = Swap(texts["live"], texts["beside"], texts["kept"])
         there = {name: self._named(name) for name in (swap.live, swap.beside, swap.kept)}
         made = planning.finished if marker == RENAMED else planning.undone
         self._run(planning.locked() + made(swap, there, texts))
