@@ -35,7 +35,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Swap:
-    """The names of an exchange."""
+    """The names of an exchange. `kept` empty: nothing is live, so `beside` takes the name alone."""
 
     live: str
     beside: str
@@ -48,14 +48,15 @@ def locked() -> str:
 
 
 def marked(swap: Swap, options: str, texts: dict[str, str]) -> str:
-    """Make the marker with all that it takes to go on or back, then `kept`. `texts` are literals of SQL."""
+    """Make the marker with all that it takes to go on or back, then the empty database that tables are moved into.
+    `texts` are literals of SQL."""
     marker = f"{quoted(OURS)}.{quoted(BEGUN)}"
     return (
         f"CREATE DATABASE {quoted(OURS)};\n"
         f"CREATE TABLE {marker} (what VARCHAR(40) PRIMARY KEY, text LONGTEXT NOT NULL)"
         " ENGINE=InnoDB CHARACTER SET utf8mb4;\n"
         f"INSERT INTO {marker} VALUES {', '.join(f'({name!r}, {text})' for name, text in texts.items())};\n"
-        f"CREATE DATABASE {quoted(swap.kept)} {options};\n"
+        f"CREATE DATABASE {quoted(swap.kept or swap.live)} {options};\n"
     )
 
 
@@ -90,6 +91,8 @@ def finished(swap: Swap, there: dict[str, Parts], texts: dict[str, str]) -> str:
     `there` is what they have of these by now. May be run again from its beginning."""
     lines = []
     for name, side in ((swap.live, "beside"), (swap.kept, "live")):
+        if not name:
+            continue
         parts = there[name]
         lines.append(without_triggers(name, parts) + without_rest(name, parts))
         lines.append(f"USE {quoted(name)};\n{texts[f'{side}_rest']}\n{texts[f'{side}_triggers']}\n")
@@ -99,12 +102,16 @@ def finished(swap: Swap, there: dict[str, Parts], texts: dict[str, str]) -> str:
 
 
 def undone(swap: Swap, there: dict[str, Parts], texts: dict[str, str]) -> str:
-    """Before the tables were renamed: give both their triggers back, and forget `kept`, where that is ours: empty."""
+    """Before the tables were renamed: give both their triggers back, and forget the database that they were to be moved
+    into, where that is ours: empty."""
     lines = []
     for name, side in ((swap.live, "live"), (swap.beside, "beside")):
+        if name == swap.live and not swap.kept:
+            continue
         lines.append(f"{without_triggers(name, there[name])}USE {quoted(name)};\n{texts[f'{side}_triggers']}\n")
-    if there[swap.kept] == Parts():
-        lines.append(f"DROP DATABASE IF EXISTS {quoted(swap.kept)};\n")
+    made = swap.kept or swap.live
+    if there[made] == Parts():
+        lines.append(f"DROP DATABASE IF EXISTS {quoted(made)};\n")
     lines.append(f"DROP DATABASE {quoted(OURS)};\n")
     return "".join(lines)
 

@@ -163,6 +163,7 @@ def test_exchange_and_back(bench: Bench) -> None:
     assert server.facts(kept).tables == before.tables
     assert beside not in server.databases()
     assert {bench.name, kept} <= {*server.databases()}
+    server.exchange(bench.name, beside, kept)  # it was done: nothing happens
     server.exchange(bench.name, kept, again)
     assert server.facts(bench.name) == before
     assert names(bench, again) == ["beside"]
@@ -178,6 +179,9 @@ def test_exchange_where_nothing_is_live(bench: Bench) -> None:
     server.exchange(bench.name, beside, kept)
     assert names(bench, bench.name) == ["beside"]
     assert not {beside, kept} & {*server.databases()}
+    server.exchange(beside, bench.name, "")
+    assert names(bench, beside) == ["beside"] and bench.name not in server.databases()
+    server.exchange(beside, bench.name, "")
 
 
 @mine
@@ -239,6 +243,35 @@ def test_one_moment_while_others_write(bench: Bench, make_lab: MakeLab) -> None:
     (one,) = lab.json("db", "restore", "shop", "--into", back)["databases"]
     assert one["wrong"] == []
     assert int(bench.execute(back, "SELECT SUM(balance) FROM accounts")[0][0]) == 1000
+
+
+@mine
+def test_over_the_live_one_and_back(bench: Bench, make_lab: MakeLab) -> None:
+    """A restore over what is live can be undone, and once it is accepted nothing else is left."""
+    lab = make_lab("local", domains={"shop": bench.domain()})
+    before = bench.server.facts(bench.name)
+    lab.rw("backup")
+    bench.execute(bench.name, "DELETE FROM cards WHERE id > 1")
+    after = bench.server.facts(bench.name)
+    over = lab.json("db", "restore", "shop", "--replace", "--force")
+    assert bench.server.facts(bench.name) == before
+    lab.rw("db", "undo", over["job"]["id"])
+    assert bench.server.facts(bench.name) == after
+    again = lab.json("db", "restore", "shop", "--replace", "--force")
+    for job in (over, again):
+        lab.rw("db", "accept", job["job"]["id"], "--force")
+    assert bench.server.facts(bench.name) == before
+    assert [one for one in bench.server.databases() if one.startswith(bench.name)] == [bench.name]
+
+
+@mine
+def test_what_tells_databases_apart(bench: Bench) -> None:
+    """One is not another, nor one that is not there; and how large it is can be told."""
+    server, beside = bench.server, bench.other("new")
+    loaded(bench, beside)
+    assert server.identity(bench.name) == bench.server.identity(bench.name) != server.identity(beside)
+    assert server.identity(bench.other("none")) == ""
+    assert (server.size(bench.name) or 0) > 0
 
 
 @mine

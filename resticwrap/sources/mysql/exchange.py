@@ -26,8 +26,9 @@ class Exchanging:
 
     def exchange(self, swap: Swap) -> None:
         """As the port says. Triggers of both are off while it lasts: the server has no other way."""
-        live, beside = self._parts(swap.live), self._parts(swap.beside)
-        head: DatabaseHead = head_of(self._asking, swap.live)
+        live = self._parts(swap.live) if swap.kept else Parts()
+        beside = self._parts(swap.beside)
+        head: DatabaseHead = head_of(self._asking, swap.live if swap.kept else swap.beside)
         texts = {
             "live": swap.live,
             "beside": swap.beside,
@@ -76,7 +77,7 @@ class Exchanging:
             self._run(planning.locked() + f"DROP DATABASE {quoted(OURS)};\n")
             return
         swap = Swap(texts["live"], texts["beside"], texts["kept"])
-        there = {name: self._named(name) for name in (swap.live, swap.beside, swap.kept)}
+        there = {name: self._named(name) for name in (swap.live, swap.beside, swap.kept) if name}
         made = planning.finished if marker == RENAMED else planning.undone
         self._run(planning.locked() + made(swap, there, texts))
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import unescape
+from pathlib import Path
 
 from resticwrap import errors, process
 from resticwrap.cancel import Cancel
+from resticwrap.host.space import free_bytes
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.planning.dumps_mysql import MysqlDump, identifier, plain, unquoted
 from resticwrap.planning.dumps_mysql import quoted as quoted_name
@@ -14,8 +16,6 @@ from resticwrap.sources.mysql.asking import Asking, literal
 from resticwrap.sources.mysql.dump import created, dump_command
 from resticwrap.sources.mysql.exchange import Exchanging, definitions_command
 from resticwrap.sources.mysql.rows import Table
-
-EXISTS, NO_DATABASE = "1007", "1049"
 
 
 class MysqlServer:
@@ -38,6 +38,26 @@ class MysqlServer:
         """As the port says. An exchange that was cut off is brought to its end first: both names or neither."""
         self._exchanging.settle()
         return self._asking.databases()
+
+    def identity(self, name: str) -> str:
+        if name not in self._asking.databases():
+            return ""
+        return self._asking.one(f"SELECT CONCAT_WS(':', @@hostname, @@port, @@datadir, {literal(name)})")
+
+    def size(self, name: str) -> int | None:
+        found = self._asking.one(
+            "SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables"
+            f" WHERE table_schema = {literal(name)}"
+        )
+        return int(found)
+
+    def room(self) -> int | None:
+        if not any(word.startswith("--socket=") for word in self._access.arguments):
+            return None
+        try:
+            return free_bytes(Path(self._asking.one("SELECT @@datadir")))
+        except OSError:
+            return None
 
     def create(self, head: DatabaseHead, name: str) -> None:
         self._asking.run(created(head, name))
@@ -122,18 +142,13 @@ class MysqlServer:
 
     def exchange(self, live: str, beside: str, kept: str) -> None:
         there = self.databases()
+        if beside not in there:
+            if (kept or live) in there:
+                return  # it was done before
+            raise errors.LoadFailed(f"There is no database {beside}.")
         if kept in there:
             raise errors.LoadFailed(f"There is a database {kept} already.")
-        if live not in there:
-            self._asking.run(created(self._head(beside), live))
-        self._exchanging.exchange(Swap(live, beside, kept))
-        if live not in there:
-            self._asking.run(f"DROP DATABASE {quoted_name(kept)}")
-
-    def _head(self, name: str) -> DatabaseHead:
-        from resticwrap.sources.mysql.dump import head_of
-
-        return head_of(self._asking, name)
+        self._exchanging.exchange(Swap(live, beside, kept if live in there else ""))
 
     def _table(self, name: str, table: str) -> Table:
         return Table.of(self._asking, name, unquoted(table))

@@ -34,7 +34,7 @@ class Marked(msgspec.Struct):
 
 def exchange(folder: Path, live: str, beside: str, kept: str, cancel: Cancel) -> None:
     """As the port says."""
-    if (folder / kept).exists():
+    if kept and (folder / kept).exists():
         raise errors.LoadFailed(f"There is a database {kept} already.")
     if not (folder / live).exists():
         for end in files.BESIDE:  # of a file that is gone: SQLite would apply it to this one

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resticwrap import errors
 from resticwrap.cancel import Cancel
+from resticwrap.host.space import free_bytes
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.sources.sqlite import exchange, files, rows
 
@@ -32,6 +33,19 @@ class SqliteServer:
         return sorted(
             path.name for path in self._folder.iterdir() if not path.name.startswith(".rw-") and _is_one(path)
         )
+
+    def identity(self, name: str) -> str:
+        try:
+            found = self._path(name).stat()
+        except FileNotFoundError:
+            return ""
+        return f"{found.st_dev}:{found.st_ino}"
+
+    def size(self, name: str) -> int | None:
+        return self._path(name).stat().st_size
+
+    def room(self) -> int | None:
+        return free_bytes(self._folder)
 
     def create(self, head: DatabaseHead, name: str) -> None:  # noqa: ARG002 - all that it takes is in the file
         path = self._path(name)
@@ -103,9 +117,11 @@ class SqliteServer:
 
     def exchange(self, live: str, beside: str, kept: str) -> None:
         exchange.settle(self._folder)
-        for name in (live, kept):
+        for name in filter(None, (live, kept)):
             self._path(name)
         if not self._path(beside).exists():
+            if (self._folder / (kept or live)).exists():
+                return  # it was done before
             raise errors.LoadFailed(f"There is no database {beside}.")
         exchange.exchange(self._folder, live, beside, kept, self._cancel)
 
