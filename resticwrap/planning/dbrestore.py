@@ -1,5 +1,6 @@
 """The decisions of a restore of databases: facts in, names and verdicts out. Nothing here asks a server."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal
@@ -24,6 +25,7 @@ NAME_BYTES = 63
 """The longest name that every engine takes."""
 KEEPING: frozenset[DbPhase] = frozenset({"kept", "undone", "reverted"})
 """The phases in which a database was put aside, and waits for somebody's word."""
+OURS = re.compile(r"(^rw|_before)_restore_\d{8}T\d{6}Z_[0-9a-f]{6}(_\d+)?$")
 LINGERING = timedelta(minutes=10)
 """So long a server may go on with the last that a killed client asked of it, such as to make a database."""
 
@@ -44,7 +46,10 @@ def wanted(
     """By database of the dump, the name that it is to get: of its own where it goes `over` what is live, else `into`,
     else a new one. Raises NotFound, UsageError."""
     if only is not None and only not in names:
-        raise errors.NotFound(f"That snapshot of {domain} has no database {only}, but {', '.join(names)}.")
+        raise errors.NotFound(
+            f"That snapshot of {domain} has no database {only}, but {', '.join(names)}.",
+            hint=f"rw snapshots --domain {domain}   (an older one may have it)",
+        )
     chosen = [only] if only is not None else list(names)
     if into is not None and len(chosen) != 1:
         raise errors.UsageError(
@@ -55,6 +60,11 @@ def wanted(
         raise errors.NotFound(f"That snapshot of {domain} has no database.", hint=f"rw ls --domain {domain}")
     ends = f"_{job.rpartition('_')[2]}"
     return {name: into or (name if over else shortened(name, ends)) for name in chosen}
+
+
+def of_a_restore(name: str) -> bool:
+    """Whether a database is one that a restore is loading, or has put aside: nobody's data, but a copy of it."""
+    return OURS.search(name) is not None
 
 
 def shortened(name: str, end: str) -> str:

@@ -1,14 +1,17 @@
 """`rw db list`: every database of the policy, whether its server answers, and what restores have put aside there."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import msgspec
 
 from resticwrap import errors
 from resticwrap.model.dbreports import DatabaseSize, DbListReport, ListedDatabase
 from resticwrap.model.snapshot import Snapshot
-from resticwrap.services.choosing import stock
+from resticwrap.planning import dbrestore
+from resticwrap.services.choosing import Stock, stock
 from resticwrap.services.context import Context
+from resticwrap.services.databases import moments
 from resticwrap.services.databases.restoring import engine_of, kept_of
 
 AT_ONCE = 8
@@ -20,6 +23,7 @@ def listed(context: Context) -> DbListReport:
     names = [name for name, domain in context.settings.domains.items() if domain.is_database]
     notes: list[str] = []
     newest: dict[str, Snapshot] = {}
+    found = None
     try:
         found = stock(context, ["hot"])
         newest = {one.domain: one for one in found.snapshots if one.domain and found.complete(one) is not False}
@@ -30,7 +34,19 @@ def listed(context: Context) -> DbListReport:
         notes.append(f"The snapshots could not be listed: {error.message}")
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="list") as pool:
         rows = tuple(pool.map(lambda name: _row(context, name, newest.get(name)), names))
+    if found is not None:
+        rows = tuple(_spanned(context, row, found) for row in rows)
     return DbListReport(target=context.target_name, rows=rows, notes=tuple(notes))
+
+
+def _spanned(context: Context, row: ListedDatabase, found: Stock) -> ListedDatabase:
+    """The same with the moments that it can be restored to. What cannot be read now says nothing."""
+    whole = [one for one in found.snapshots if one.domain == row.domain and found.complete(one) is not False]
+    trees = context.hot.trees() if any(one.tags is not None and one.tags.base for one in whole) else None
+    with suppress(errors.Damaged, errors.ObjectMissing, errors.Frozen):
+        span = moments.span(whole, row.domain, lambda _: trees)
+        return msgspec.structs.replace(row, since=span.since, until=span.until) if span else row
+    return row
 
 
 def _row(context: Context, domain: str, newest: Snapshot | None) -> ListedDatabase:
@@ -49,7 +65,7 @@ def _row(context: Context, domain: str, newest: Snapshot | None) -> ListedDataba
     )
     try:
         version, there = server.version(), server.databases()
-        wanted = [name for name in there if engine.name in (None, name)]
+        wanted = [name for name in there if engine.name in (None, name) and not dbrestore.of_a_restore(name)]
         sizes = tuple(DatabaseSize(name=name, size=server.size(name)) for name in wanted)
     except errors.Interrupted:
         raise

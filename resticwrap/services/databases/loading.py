@@ -30,11 +30,18 @@ def engine_of(context: Context, domain: str) -> Engine:
 
 
 class DomainDatabases(DbWork):
-    """`choice` is what is loaded; who only ends or undoes something needs none. `notes` fills with what a person should
-    know."""
+    """`choice` is what is loaded, and `found` what it holds: who only ends or undoes something has neither. `notes`
+    fills with what a person should know."""
 
-    def __init__(self, context: Context, choice: Choice | None = None, *, force: bool = False) -> None:
-        self._context, self._choice, self._force = context, choice, force
+    def __init__(
+        self,
+        context: Context,
+        choice: Choice | None = None,
+        found: reading.Opened | None = None,
+        *,
+        force: bool = False,
+    ) -> None:
+        self._context, self._choice, self._found, self._force = context, choice, found, force
         self.notes: list[str] = []
 
     def unheeding(self) -> AbstractContextManager[None]:
@@ -82,26 +89,26 @@ class DomainDatabases(DbWork):
         return done
 
     def _load(self, journal: DbJournal, server: Server) -> Sequence[RestoredDatabase]:
-        assert self._choice is not None
+        assert self._choice is not None and self._found is not None
         waiting = {piece.database: piece for piece in journal.pieces}
+        facts = self._found.facts
+        said = {one.name: one for one in facts.databases}
+        alike = not facts.server or decide.same_version(facts.server, server.version())
+        count = _Counter(self._context, self._choice)
         done = []
-        with reading.opened(self._context, self._choice) as found:
-            said = {one.name: one for one in found.facts.databases}
-            alike = not found.facts.server or decide.same_version(found.facts.server, server.version())
-            count = _Counter(self._context, self._choice)
-            try:
-                for section in found.sections:
-                    if section.head is None:
-                        self.notes += server.take_globals(count(section.body), only_missing=True)
-                        continue
-                    piece = waiting.pop(section.head.name, None)
-                    if piece is None:
-                        continue
-                    server.create(section.head, piece.beside)
-                    server.load(piece.beside, count(section.body))
-                    done.append(self._checked(piece, said[piece.database], server, definitions=alike))
-            except (ValueError, KeyError) as error:
-                raise self._cut_off() from error
+        try:
+            for section in self._found.sections:
+                if section.head is None:
+                    self.notes += server.take_globals(count(section.body), only_missing=True)
+                    continue
+                piece = waiting.pop(section.head.name, None)
+                if piece is None:
+                    continue
+                server.create(section.head, piece.beside)
+                server.load(piece.beside, count(section.body))
+                done.append(self._checked(piece, said[piece.database], server, definitions=alike))
+        except (ValueError, KeyError) as error:
+            raise self._cut_off() from error
         if waiting:
             raise self._cut_off()
         if not alike:
@@ -168,7 +175,7 @@ class _Counter:
         self._context, self._domain, self._done = context, choice.domain, 0
         trees = choice.trees or context.repositories[choice.tier].trees()
         entry = next(iter(trees.walk(choice.snapshot.tree, choice.root)), None)
-        self._total = entry.size if entry else None
+        self._total = (entry.size or None) if entry else None
 
     def __call__(self, body: Iterable[bytes]) -> Iterator[bytes]:
         for piece in body:

@@ -62,11 +62,11 @@ def restore(context: Context, wish: Wish, into: Into, *, force: bool = False) ->
     choice = _chosen(context, wish, into, force=force)
     with context.locks.hold(LOCK):
         job = msgspec.structs.replace(context.new_job("restore"), details={"database": into.server or choice.domain})
-        with context.running(job, strict=into.over) as job:
-            work = DomainDatabases(context, choice, force=force)
+        with context.running(job, strict=into.over) as job, reading.opened(context, choice) as found:
+            work = DomainDatabases(context, choice, found, force=force)
             swapper = _swapper(context, work)
             swapper.recover(strict=into.over)
-            journal, notes = _planned(context, job, choice, into)
+            journal, notes = _planned(context, job, choice, into, found.facts)
             journal, done = swapper.run(journal, over=into.over, force=force)
             notes = (*notes_of([choice]), *notes, *work.notes)
             return _close(context, job, _mode(into), journal, done, notes, choice)
@@ -76,8 +76,9 @@ def preview(context: Context, wish: Wish, into: Into, *, force: bool = False) ->
     """What a restore would do, checked as a run checks it; writes nothing. Raises what a run would raise."""
     choice = _chosen(context, wish, into, force=force)
     job = context.new_job("restore")
-    journal, notes = _planned(context, job, choice, into)
-    facts = {one.name: one for one in _facts(context, choice).databases}
+    with reading.opened(context, choice) as found:
+        journal, notes = _planned(context, job, choice, into, found.facts)
+        facts = {one.name: one for one in found.facts.databases}
     rows = tuple(
         RestoredDatabase(
             database=piece.database,
@@ -135,19 +136,15 @@ def _chosen(context: Context, wish: Wish, into: Into, *, force: bool) -> Choice:
     return choice
 
 
-def _facts(context: Context, choice: Choice) -> DumpFacts:
-    with reading.opened(context, choice) as found:
-        return found.facts
-
-
-def _planned(context: Context, job: Job, choice: Choice, into: Into) -> tuple[DbJournal, tuple[str, ...]]:
+def _planned(
+    context: Context, job: Job, choice: Choice, into: Into, facts: DumpFacts
+) -> tuple[DbJournal, tuple[str, ...]]:
     """The journal of a restore that is not begun, and notes. Raises RestoreRefused where it would not be safe."""
     domain = into.server or choice.domain
     server = engine_of(context, domain).live()
-    facts = _facts(context, choice)
     there = server.databases()
     goals = decide.wanted(
-        [one.name for one in facts.databases],
+        [one.name for one in facts.databases if not decide.of_a_restore(one.name)],
         domain=choice.domain, only=into.only, into=into.name, job=job.id, over=into.over,
     )  # fmt: skip
     pieces = decide.pieces(job.id, goals, there)

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from resticwrap import errors, process
 from resticwrap.model.base import from_json
 from resticwrap.model.databases import DatabaseFacts, DumpFacts, DumpOrder
+from resticwrap.planning.dbrestore import of_a_restore
 from resticwrap.planning.dumps import LARGE_OBJECTS, Marks, PostgresDigest, relation_of
 from resticwrap.sources.orders import Sink, nonce
 from resticwrap.sources.postgres.access import Access, conninfo, newest_binaries, poured
@@ -123,7 +124,7 @@ class _Dump:
         with session(self._access, self._order.place, (*self._order.databases, MAINTENANCE)[0]) as first:
             (server,) = first.ask("SHOW server_version;")
             (superuser,) = first.ask("SHOW is_superuser;")
-            names = self._order.databases or tuple(first.ask(ALL))
+            names = self._order.databases or tuple(name for name in first.ask(ALL) if not of_a_restore(name))
         server = server.split()[0]
         self._dumper = self._access.of_version(server)
         self._sink.write(self._marks.first)

@@ -39,6 +39,9 @@ def test_names(names: list[str], over: bool) -> None:
     made = [piece.beside for piece in pieces] + [piece.kept for piece in pieces if piece.kept]
     assert len(set(made)) == len(made) and all(JOB in name and len(name.encode()) <= 63 for name in made)
     assert all(bool(piece.kept) == (piece.live in names) for piece in pieces)
+    # The next dump of all databases holds none of them.
+    assert all(dbrestore.of_a_restore(name) for name in made)
+    assert not any(dbrestore.of_a_restore(name) for name in names)
 
 
 def test_wanted() -> None:
