@@ -49,13 +49,15 @@ class DumpFacts(Value, frozen=True):
 
 
 class PutBack(Value, frozen=True):
-    """How rows were put back: how many were given, how many are in the table now, and whose keys were taken (some of
-    them by name, and how many)."""
+    """How rows were put back: how many were given, how many were inserted, how many were there as they are (`same`),
+    and whose keys other rows have (some of them by name, and how many). `notes`: what a person should know."""
 
     rows: int
     inserted: int
     conflicts: tuple[str, ...] = ()
     conflict_count: int = 0
+    same: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class DumpOrder(Value, frozen=True):

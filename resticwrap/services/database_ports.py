@@ -61,9 +61,10 @@ class Server(Protocol):
         empty text is `""`. `where` is SQL of the operator's own. Raises LoadFailed where it is not understood."""
 
     def put_back(self, name: str, table: str, csv: Iterable[bytes], *, skip_conflicts: bool, dry_run: bool) -> PutBack:
-        """Insert rows of such CSV into a table, all in one transaction. A row whose key (of any unique constraint) is
-        taken is a conflict: with `skip_conflicts` it is left out, else nothing is inserted; with `dry_run` nothing is
-        in any case. Raises LoadFailed, with nothing changed, where a row does not fit."""
+        """Insert rows of such CSV into a table, all in one transaction. A row that is there already, the same in every
+        column, is left out. One whose key (of any unique constraint) another row has is a conflict: with
+        `skip_conflicts` it is left out too, else nothing is inserted; with `dry_run` nothing is in any case. Raises
+        LoadFailed, with nothing changed, where a row does not fit or points to nothing; ValueError for no CSV."""
 
     def exchange(self, live: str, beside: str, kept: str) -> None:
         """Give `live` the name `kept`, and `beside` the name `live`: both or neither, whenever it is cut off. Whoever
@@ -82,7 +83,10 @@ class Engine(Protocol):
         """The one database of the domain; None: all of the server."""
 
     def only(self, body: Iterable[bytes], tables: Collection[str]) -> Iterator[bytes]:
-        """Of one database's part of a dump: every definition that its rows need, and the rows of these tables alone."""
+        """Of one database's part of a dump: every definition that its rows need, and the rows of these tables alone,
+        named as the dump names them or as people write them. Reads no further than the last of those rows. Raises
+        NotFound (with names like it) where there is no such table, UsageError where several are meant, ValueError where
+        the dump is not whole."""
 
     def live(self) -> Server:
         """The server that the policy names. Nothing is asked of it yet."""

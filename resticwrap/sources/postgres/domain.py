@@ -10,6 +10,7 @@ from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DumpOrder, Engine
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import PostgresSource
+from resticwrap.planning import dumptables
 from resticwrap.ports import BackupResult, Look, Material
 from resticwrap.sources.orders import named, told
 from resticwrap.sources.postgres.access import Access, access_of, container_of
@@ -37,7 +38,7 @@ class PostgresDomain:
         return self._source.name
 
     def only(self, body: Iterable[bytes], tables: Collection[str]) -> Iterator[bytes]:
-        raise NotImplementedError
+        return dumptables.postgres_only(body, tables)
 
     def live(self) -> PostgresServer:
         return PostgresServer(self._access, self._source.place, self._cancel)
