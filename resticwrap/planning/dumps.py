@@ -87,7 +87,7 @@ class PostgresDigest:
         self._large = _LargeObjects()
         self._rest = b""
         self._copying: _Copying | None = None
-        self._quotes = _Quotes()
+        self._quotes = Quotes()
         self.begun: list[str] = []
         """The tables whose rows have begun to come, in their order, as in the facts."""
         self.complete = False
@@ -138,7 +138,7 @@ class PostgresDigest:
 
 
 @dataclass
-class _Quotes:
+class Quotes:
     """Where in the lines of a dump's SQL something quoted is open, such as the body of a function."""
 
     inside: bytes = b""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from resticwrap import errors
+from resticwrap.planning.dumps import Quotes
 
 NAME = re.compile(r'"((?:[^"]|"")*)"|`((?:[^`]|``)*)`|([^\s."`(]+)')
 QUALIFIED = rb'((?:"(?:[^"]|"")*"|[^\s."(),]+)(?:\.(?:"(?:[^"]|"")*"|[^\s."(),;]+))?)'
@@ -90,8 +91,8 @@ def named(wanted: str, known: Collection[str]) -> str:
 
 def unknown(wanted: str, known: Collection[str]) -> errors.NotFound:
     """There is no such table; these are those that there are."""
-    by_name = {parts(one)[-1]: one for one in known} | {one: one for one in known}
-    near = {by_name[one] for one in difflib.get_close_matches(wanted, list(by_name), n=5, cutoff=0.5)}
+    names = {parts(one)[-1]: one for one in known}
+    near = {names[one] for one in difflib.get_close_matches(parts(wanted)[-1], list(names), n=3, cutoff=0.7)}
     hint = f"Did you mean {' or '.join(sorted(near))}?" if near else f"It has {', '.join(sorted(known)[:8]) or 'none'}."
     return errors.NotFound(f"There is no table {wanted}.", hint=hint)
 
@@ -108,13 +109,20 @@ def postgres_only(body: Iterable[bytes], tables: Collection[str]) -> Iterator[by
     reader = _Reader(body)
     entry: list[bytes] = []
     kind = b""
+    quotes = Quotes()
     while True:
         line = reader.line()
         if not line:
             raise ValueError("the dump has no end")
-        if line != b"--\n":
+        if line != b"--\n" or quotes.inside:
             entry.append(line)
-            if kind == b"TABLE DATA" and line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n"):
+            quotes.follow(line)
+            if (
+                kind == b"TABLE DATA"
+                and not quotes.inside
+                and line.startswith(b"COPY ")
+                and line.endswith(b" FROM stdin;\n")
+            ):
                 rows = reader.rows()
                 if cut.holds(line):
                     yield line

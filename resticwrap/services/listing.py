@@ -144,7 +144,9 @@ def _other_jobs(
     for job in sorted(jobs, key=lambda job: (job.started_at, job.id), reverse=True):
         journal = journals.get(job.id)
         # Of a verify it is their number.
-        restored = set(job.details.get("snapshots", ())) if job.kind == "restore" else set()
+        restored = (
+            {*job.details.get("snapshots", ()), *job.details.get("domains", ())} if job.kind == "restore" else set()
+        )
         restored |= {piece.piece.domain for piece in journal.pieces} if journal else set()
         if domains and job.kind == "restore" and not restored & set(domains):
             continue
@@ -187,6 +189,8 @@ def _said(job: Job, restored: set[str]) -> str:
         case _, "new" | "replace" | "copy" as mode if "database" in details:
             names = ", ".join(one["name"] for one in details.get("databases", {}).values())
             said = f"{details['database']}: {names}, {'new' if mode == 'new' else 'over what was live'}"
+        case _, "extract" | "put-back" as mode:
+            said = f"{mode} of {details.get('table', '')}"
         case _, "in-place":
             said = f"in place: {names}"
         case _:

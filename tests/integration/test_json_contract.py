@@ -346,6 +346,10 @@ RECOVER_PLAN = {
                "keys": list, "gone": list}],
     "notes": list,
 }  # fmt: skip
+PUT_BACK = {
+    "job": JOB, "domain": str, "place": str, "database": str, "table": str, "file": str, "planned": bool, "notes": list,
+    "result": {"rows": int, "inserted": int, "same": int, "conflicts": list, "conflict_count": int, "notes": list},
+}  # fmt: skip
 ELSEWHERE: dict[str, Any] = {
     "db restore": {**DB_RESTORE, "databases": [DB_RESTORED], "kept": [DB_KEPT]},
     "db undo": {**DB_RESTORE, "kept": [DB_KEPT]},
@@ -357,6 +361,12 @@ ELSEWHERE: dict[str, Any] = {
                   "databases": [{"name": str, "size": None}], "snapshot": None, "time": None, "since": None,
                   "until": None, "kept": list}],
     },
+    "db extract": {
+        "job": JOB, "domain": str, "snapshot": str, "time": str, "database": str, "table": str, "read": int,
+        "rows": int, "size": int, "out": str, "planned": bool, "notes": list,
+    },
+    "db put-back": PUT_BACK,
+    "db put-back --dry-run": PUT_BACK,
     "recover-deleted": {
         "job": {**JOB, "finished_at": str}, "plan": RECOVER_PLAN, "brought_back": int, "notes": list,
         "tiers": [{"tier": str, "ok": bool, "snapshots": int, "lost": list, "errors": int, "messages": list,

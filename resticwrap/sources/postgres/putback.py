@@ -4,6 +4,7 @@ They are copied into a temporary table first, which takes no value that the real
 against every unique key and foreign key of the real table, and inserted by one statement.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -13,9 +14,10 @@ from resticwrap.model.databases import PutBack
 from resticwrap.model.dbrows import RowKey, RowReference, RowTable
 from resticwrap.planning import csvrows
 from resticwrap.sources.postgres.access import literal, quoted
-from resticwrap.sources.postgres.rows import PLAIN, Psql, answered, as_sql
+from resticwrap.sources.postgres.rows import PLAIN, Psql, as_sql
 
-BACK = "pg_temp.rw_put_back"
+STAND_IN = "rw_put_back"
+BACK = f"pg_temp.{STAND_IN}"
 ROW = '"rw row"'
 NAMED = 20
 """So many conflicts are told one by one."""
@@ -76,14 +78,13 @@ def put_back(
 ) -> PutBack:
     """The `put_back` of the `Server` port."""
     asked = DESCRIBE.format(table=literal(as_sql(table)))
-    about = from_json(RowTable, answered(psql(name, [asked.encode()], None), table))
+    about = from_json(RowTable, psql(name, [asked.encode()], None))
     given = csvrows.records(csv)
     columns = _columns(about, next(given, []))
     script = _Script(about, tuple(column for column, _ in columns))
     lines = (csvrows.copy_line([row[at] for _, at in columns]) for row in given)
     after = script.after(skip_conflicts=skip_conflicts, dry_run=dry_run)
-    body = chain([script.before()], _batches(lines), [b"\\.\n", after])
-    said = from_json(_Said, answered(psql(name, body, None), table))
+    said = _run(psql, name, chain([script.before()], _batches(lines), [b"\\.\n", after]), about)
     if said.dangling_count:
         raise errors.LoadFailed(
             f"{said.dangling_count:,} rows point to rows that are not there: {'; '.join(said.dangling)}.",
@@ -93,6 +94,38 @@ def put_back(
         rows=said.rows, inserted=said.inserted, same=said.same, conflicts=said.conflicts,
         conflict_count=said.conflict_count, notes=tuple(_notes(about, script, said)),
     )  # fmt: skip
+
+
+def _run(psql: Psql, name: str, script: Iterable[bytes], about: RowTable) -> _Said:
+    """Run the transaction up to its end, which is not written before what came of it is known here: of a killed `rw`
+    psql meets the end of its script instead, and nothing was done."""
+    reading, writing = os.pipe()
+    heard: list[_Said] = []
+
+    def body() -> Iterator[bytes]:
+        yield from script
+        if line := _line(reading):
+            heard.append(from_json(_Said, line))
+            yield b"COMMIT;\n" if heard[0].inserted else b"ROLLBACK;\n"
+
+    try:
+        psql(name, body(), writing)
+    except errors.Failure as error:
+        # Where the table fails that stands for the real one, it is that which is meant.
+        raise type(error)(error.message.replace(STAND_IN, about.name), hint=error.hint) from error
+    finally:
+        os.close(reading)
+    if not heard:
+        raise errors.LoadFailed("psql ended before it had said anything, and nothing was put back.")
+    return heard[0]
+
+
+def _line(reading: int) -> bytes:
+    """The one line that the script prints; empty where it ends without."""
+    line = b""
+    while not line.endswith(b"\n") and (piece := os.read(reading, 1 << 16)):
+        line += piece
+    return line
 
 
 def _columns(about: RowTable, heading: csvrows.Fields) -> list[tuple[str, int]]:
@@ -144,14 +177,15 @@ class _Script:
         changes.append(f"ADD {ROW} bigint GENERATED ALWAYS AS IDENTITY")
         return (
             f"{PLAIN}BEGIN;\n"
-            f"CREATE TEMP TABLE rw_put_back (LIKE {about.name} INCLUDING GENERATED INCLUDING CONSTRAINTS)"
+            f"CREATE TEMP TABLE {STAND_IN} (LIKE {about.name} INCLUDING GENERATED INCLUDING CONSTRAINTS)"
             f" ON COMMIT DROP;\n"
             f"ALTER TABLE {BACK} {', '.join(changes)};\n"
             f"COPY {BACK} ({self._list}) FROM STDIN;\n"
         ).encode()
 
     def after(self, *, skip_conflicts: bool, dry_run: bool) -> bytes:
-        """What comes after them: it says as JSON how it went, and keeps it only where it may."""
+        """What comes after them: it inserts where it may, and says as JSON how it went. It does not end the
+        transaction."""
         nothing = "SELECT NULL::bigint AS n, NULL::text AS key, false AS same WHERE false"
         taken = "\nUNION ALL ".join(chain([nothing], *map(self._taken, self.keys)))
         dangling = "\nUNION ALL ".join(chain([nothing], map(self._dangling, self._references)))
@@ -184,7 +218,6 @@ class _Script:
             f"  'dangling', (SELECT coalesce(json_agg(key), '[]') FROM\n"
             f"    (SELECT key FROM pg_temp.rw_dangling ORDER BY n LIMIT {NAMED}) q),\n"
             f"  'behind', (SELECT coalesce(json_agg(q), '[]') FROM ({behind}) q WHERE needed > at));\n"
-            f"\\if :rw_go\nCOMMIT;\n\\else\nROLLBACK;\n\\endif\n"
         ).encode()
 
     def _taken(self, key: RowKey) -> Iterator[str]:
