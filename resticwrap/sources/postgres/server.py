@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from resticwrap import errors, process
@@ -11,7 +10,7 @@ from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.planning.dumps import PostgresDigest
 from resticwrap.planning.globals import wanted_globals
-from resticwrap.sources.postgres import swap
+from resticwrap.sources.postgres import putback, rows, swap
 from resticwrap.sources.postgres.access import SHORT, Access, conninfo, literal, poured, quoted
 from resticwrap.sources.postgres.heads import creating
 from resticwrap.sources.postgres.trouble import VERBOSE, Otherwise, complaints, explained, state_of
@@ -119,13 +118,13 @@ class PostgresServer:
         return digest.facts()
 
     def tables(self, name: str) -> Sequence[str]:
-        raise NotImplementedError
+        return rows.tables(self._script, name)
 
     def rows(self, name: str, table: str, where: str | None) -> Iterator[bytes]:
-        raise NotImplementedError
+        return rows.rows(self._script, name, table, where)
 
     def put_back(self, name: str, table: str, csv: Iterable[bytes], *, skip_conflicts: bool, dry_run: bool) -> PutBack:
-        raise NotImplementedError
+        return putback.put_back(self._script, name, table, csv, skip_conflicts=skip_conflicts, dry_run=dry_run)
 
     def exchange(self, live: str, beside: str, kept: str) -> None:
         swap.exchange(self._access, self._place, self._cancel, self._ask, live, beside, kept)
@@ -145,10 +144,22 @@ class PostgresServer:
         otherwise = otherwise or (lambda said: errors.LoadFailed(f"{self._place} says: {said}."))
         return explained(self._access, result.code, result.stderr, self._place, name, otherwise)
 
-    def _fed(self, argv: Sequence[str], body: Iterable[bytes], timeout: float = 12 * 3600) -> process.Result:
+    def _script(self, database: str, body: Iterable[bytes], stdout: int | None) -> bytes:
+        """Run a script and return what it printed, unless `stdout` takes that: it is closed here, and so ends with
+        psql."""
+        argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-v", "ON_ERROR_STOP=1", "-d", conninfo(database)]
+        result = self._fed([*argv, "-f", "-"], body, stdout=stdout)
+        if result.code:
+            raise self._why(result, database, lambda words: rows.refused(words, result.stderr))
+        return result.stdout
+
+    def _fed(
+        self, argv: Sequence[str], body: Iterable[bytes], timeout: float = 12 * 3600, stdout: int | None = None
+    ) -> process.Result:
         """Run a client that reads `body`. What goes wrong while that is made is raised, not what the client makes of
-        it."""
+        it. `stdout` is closed as soon as the client has it."""
         reading, writing = os.pipe()
+        ours = [stdout] if stdout is not None else []
         trouble: list[BaseException] = []
 
         def feed() -> None:
@@ -161,9 +172,7 @@ class PostgresServer:
             except BrokenPipeError:
                 pass
             except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that waits
-                trouble.append(error)
-                with suppress(OSError):
-                    os.close(reading)
+                trouble.append(error)  # the client meets the end of what it reads, and ends
 
         feeder = threading.Thread(target=feed, daemon=True)
         try:
@@ -173,12 +182,14 @@ class PostgresServer:
                 env=self._access.env,
                 timeout=timeout,
                 stdin=reading,
+                stdout=stdout,
+                on_start=lambda _: os.close(ours.pop()) if ours else None,
                 secrets=self._access.secrets,
                 cancel=self._cancel,
             )
         finally:
-            with suppress(OSError):
-                os.close(reading)
+            for descriptor in (reading, *ours):
+                os.close(descriptor)
             feeder.join()
         if trouble:
             raise trouble[0]
