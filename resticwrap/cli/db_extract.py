@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 @click.command(
     epilog=epilog(
         "rw db extract app_db agent_cards --where \"name='X'\" --out deleted.csv\n"
-        "rw db extract app_db notes --where \"card IN (SELECT id FROM agent_cards WHERE name='X')\" "
-        "--with agent_cards --out notes.csv\n"
-        "rw db extract app_db agent_cards --at 2026-11-20T12:00 --out -",
+        "rw db extract app_db agent_cards --at 2026-11-20T12:00 --count\n"
+        'rw db extract app_db notes --with cards --where "$condition" --out -',
         "0 1 2 3 10 11 12 20 22 130",
     )
 )

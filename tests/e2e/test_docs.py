@@ -27,8 +27,10 @@ from resticwrap.model import (
     alerts,
     assurance,
     audit,
+    databases,
     dbproof,
     dbreports,
+    dbrows,
     drill,
     drills,
     evidence,
@@ -512,8 +514,10 @@ def structs() -> Mapping[str, type[msgspec.Struct]]:
         schedule,
         hosts,
         alerts,
+        databases,
         dbproof,
         dbreports,
+        dbrows,
     )
     return {
         name: found

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from resticwrap.errors import CatalogUnavailable, PolicyError, Problem
-from resticwrap.report import acceptance, hosts, logs, metrics, outside, schedule, text, upgrade, watch
+from resticwrap.report import acceptance, dbrows, hosts, logs, metrics, outside, schedule, text, upgrade, watch
 from resticwrap.report.page import Page
 from resticwrap.services.watching import Look
-from tests.unit.report import alert_samples, database_samples, samples, schedule_samples, secret_samples
+from tests.unit.report import alert_samples, database_samples, row_samples, samples, schedule_samples, secret_samples
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 PROBLEMS = PolicyError(
@@ -119,6 +119,11 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "pauses": lambda console: schedule.pauses(console, schedule_samples.pauses(), zone=UTC),
     "health": lambda console: schedule.health(console, schedule_samples.health()),
     "health_bad": lambda console: schedule.health(console, schedule_samples.health(alive=False)),
+    "extract": lambda console: dbrows.extract(console, row_samples.extracted(), zone=UTC),
+    "extract_plan": lambda console: dbrows.extract(console, row_samples.extracted(planned=True), zone=UTC),
+    "put_back": lambda console: dbrows.put_back(console, row_samples.put_back(), zone=UTC),
+    "put_back_bad": lambda console: dbrows.put_back(console, row_samples.put_back(good=False), zone=UTC),
+    "put_back_plan": lambda console: dbrows.put_back(console, row_samples.put_back(planned=True), zone=UTC),
     "error": lambda console: text.show_failure(console, PROBLEMS),
 }
 
