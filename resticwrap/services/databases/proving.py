@@ -20,6 +20,8 @@ from resticwrap.services.database_ports import Engine, Server
 from resticwrap.services.databases import reading
 from resticwrap.services.stopwatch import Stopwatch
 
+DUMP = b".sql"
+"""How the file of a dump is called; bases of a log and copies of files are called otherwise."""
 NOTED = 20
 NOT_OF_THE_DUMP = (errors.Interrupted, errors.DiskFull, errors.TargetUnreachable)
 """What keeps a dump from being loaded, and says nothing of it."""
@@ -109,8 +111,9 @@ def _timed(context: Context, watch: Stopwatch, proof: Proof) -> Iterator[None]:
 
 @contextmanager
 def _opened(context: Context, choice: Choice, file: Path | None) -> Iterator[reading.Opened]:
-    """The dump: out of the restored file where that is one, else out of the snapshot."""
-    if file is None or not file.is_file() or file.is_symlink():
+    """The dump: out of the restored file where a snapshot is one, else out of the snapshot."""
+    whole = choice.root.endswith(DUMP) and file is not None and file.is_file() and not file.is_symlink()
+    if not whole or file is None:
         with reading.opened(context, choice) as found:
             yield found
         return
