@@ -62,6 +62,23 @@ def test_what_cannot_be_reached_is_said(scene: Scene) -> None:
     scene.server.drop("later")
 
 
+def test_a_drill_of_a_log(scene: Scene, tmp_path: Path) -> None:
+    """Base and log become a server in the scratch place, which is dumped, loaded, compared and asked: a query that
+    fails fails the drill."""
+    scene.write(1)
+    scene.backup()
+    scene.write(2, 3)
+    scene.backup()
+    source = scene.lab.domains["app_db"]["source"]
+    for wanted, code in ((3, 0), (2, 20)):
+        source["queries"] = [{"sql": "SELECT count(*) FROM ticks", "database": scene.name, "equals": wanted}]
+        scene.lab.write_policies()
+        report = scene.lab.json("drill", "l2", "--no-canary", "--scratch", str(tmp_path), code=code)
+        (one,) = report["drill"]["domains"]
+        assert one["loaded"]["queries"] == 1 and one["loaded"]["rows"] == 3, report
+        assert [*tmp_path.iterdir()] == [] and not (scene.lab.state / "moments").exists()
+
+
 def test_a_base_alone_comes_back(scene: Scene) -> None:
     """With all that was committed before it ended, and no log beside it."""
     scene.write(1, 2)

@@ -224,10 +224,10 @@ class _Raw(io.RawIOBase):
 
 
 @contextmanager
-def scratch(context: Context) -> Iterator[Path]:
-    """A folder of the state directory for one recovery. It is gone after the block, and what a crash left of earlier
-    ones goes first."""
-    above = context.settings.state_dir / SCRATCH
+def scratch(context: Context, within: Path | None = None) -> Iterator[Path]:
+    """A folder of the state directory (or of another place) for one recovery. It is gone after the block, and what a
+    crash left of earlier ones goes first."""
+    above = (within or context.settings.state_dir) / SCRATCH
     above.mkdir(mode=0o700, parents=True, exist_ok=True)
     for old in above.iterdir():
         with contextlib.suppress(OSError), _locked(old):
@@ -262,12 +262,17 @@ def archive_of(context: Context, domain: str) -> Archive:
 
 @contextmanager
 def recovered(
-    context: Context, domain: str, snapshot: Snapshot, repository: Repository, until: Time | None
+    context: Context,
+    domain: str,
+    snapshot: Snapshot,
+    repository: Repository,
+    until: Time | None,
+    within: Path | None = None,
 ) -> Iterator[tuple[Recovered, Parts]]:
     """A scratch server as the domain's cluster stood at a moment, or at the end of what a snapshot holds."""
     archive = archive_of(context, domain)
     found = parts(context, domain, snapshot, repository)
-    with scratch(context) as folder:
+    with scratch(context, within) as folder:
         data, log = folder / "data", folder / f"{domain}.wal"
         context.watcher.note(f"{domain}: unpacking base {found.base.original[:8]}")
         lay_down(found, data, log)

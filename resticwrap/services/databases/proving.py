@@ -81,7 +81,7 @@ def prove(
     proof = Proof()
     folder.mkdir(mode=0o700)
     try:
-        with _opened(context, choice, file) as found, ExitStack() as stack:
+        with _opened(context, choice, folder, file) as found, ExitStack() as stack:
             with _timed(context, watch, proof):
                 server = stack.enter_context(engine.scratch(folder, found.facts.server))
                 names = _load(context, found, server, proof)
@@ -110,11 +110,11 @@ def _timed(context: Context, watch: Stopwatch, proof: Proof) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(context: Context, choice: Choice, file: Path | None) -> Iterator[reading.Opened]:
+def _opened(context: Context, choice: Choice, folder: Path, file: Path | None) -> Iterator[reading.Opened]:
     """The dump: out of the restored file where a snapshot is one, else out of the snapshot."""
     whole = choice.root.endswith(DUMP) and file is not None and file.is_file() and not file.is_symlink()
     if not whole or file is None:
-        with reading.opened(context, choice) as found:
+        with reading.opened(context, choice, folder) as found:
             yield found
         return
     with file.open("rb") as stream:

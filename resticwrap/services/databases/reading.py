@@ -5,6 +5,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -66,12 +67,15 @@ class Opened:
 
 
 @contextmanager
-def opened(context: Context, choice: Choice) -> Iterator[Opened]:
+def opened(context: Context, choice: Choice, within: Path | None = None) -> Iterator[Opened]:
     """What a snapshot of a database holds, whatever its form. Raises Damaged where it is none. A base and its log
-    become a server first, which is dumped as it stood."""
+    become a server first (`within` a folder, else in the state directory), which is dumped as it stood."""
     if choice.snapshot.tags is not None and (choice.snapshot.tags.base or moments.is_base(choice.root)):
         repository = context.repositories[choice.tier]
-        with moments.recovered(context, choice.domain, choice.snapshot, repository, choice.until) as (server, found):
+        with moments.recovered(context, choice.domain, choice.snapshot, repository, choice.until, within) as (
+            server,
+            found,
+        ):
             yield Opened(moments.facts(server, found.facts), dumps.sections(server.dump()))
         return
     said = facts(context, choice)
