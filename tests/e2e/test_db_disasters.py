@@ -1,22 +1,25 @@
 """The runbook's disasters of databases from end to end, by the very commands that stand there, with a real server."""
 
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from resticwrap.host.sealing import AgeSealing
 from resticwrap.services import kit as kits
+from tests import docs
 from tests.conftest import MakeLab
 from tests.handmade import cheap_age
 from tests.integration.test_kit import PHRASE, lose_everything, phrase
 from tests.lab import Lab
 from tests.servers.postgres import Postgres
 
-ROWS = 200
+ROWS = 3000
 
 
 @dataclass
@@ -36,6 +39,10 @@ class School:
     def cards(self) -> list[Any]:
         """All that must be as it was."""
         return self.ask("SELECT id, name FROM agent_cards ORDER BY id") + self.ask("SELECT * FROM notes ORDER BY id")
+
+    def typed(self, line: str, code: int = 0) -> str:
+        """What `rw` says to a line of the runbook."""
+        return self.lab.rw(*shlex.split(line)[1:], code=code).out
 
     def shell(self, *lines: str) -> str:
         """Run what a person types; `rw` is the one that is tested."""
@@ -85,3 +92,37 @@ def test_the_server_is_gone(school: School, monkeypatch: pytest.MonkeyPatch) -> 
     (load,) = [line for line in done["next"] if "rw db restore app_db" in line]
     school.shell(load)
     assert school.cards() == before and len(before) == 2 * ROWS
+
+
+def test_emptied(school: School) -> None:
+    """By the lines of the runbook: what was there is looked at beside, then it is live again; what was live is kept,
+    and a snapshot has it too. Backups that went on meanwhile have taken nothing away."""
+    lab, before = school.lab, school.cards()
+    at = datetime.now(UTC)
+    school.ask("DELETE FROM agent_cards")
+    school.ask("INSERT INTO agent_cards VALUES (1, 'only this was written since')")
+    lab.rw("backup")
+    assert "app_db" in lab.json("forget", "--dry-run")["plan"]["suspended"]
+    beside = f"{school.name}_then"
+    history, load, replace, listed = steps("A database was emptied", {"$AT": at.isoformat(), "app_db_then": beside})
+    school.typed(history)
+    school.typed(load)
+    assert School(lab, school.server, beside).cards() == before and school.cards() != before
+    said = school.typed(replace)
+    assert school.cards() == before
+    assert "rw db accept restore_" in school.typed(listed)
+    (accept,) = {" ".join(line.split()[:4]) for line in said.splitlines() if "rw db accept restore_" in line}
+    school.typed(accept)
+    lab.rw("forget", "--looked", "app_db")
+    lab.rw("drill", "l2", "--no-canary")
+    assert school.cards() == before and not lab.json("forget", "--dry-run")["plan"]["suspended"]
+    school.server.drop(beside)
+
+
+def steps(section: str, stand_for: Mapping[str, str]) -> list[str]:
+    """The commands that stand in a section of the runbook, with the test's own names in them."""
+    (block,) = [one for one in docs.blocks("docs/runbook.md") if one.section == section]
+    found = [line for line in docs.shell_lines(block) if line.startswith("rw ")]
+    for name, own in stand_for.items():
+        found = [line.replace(name, own) for line in found]
+    return found

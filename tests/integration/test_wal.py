@@ -69,14 +69,15 @@ def test_a_drill_of_a_log(scene: Scene, tmp_path: Path) -> None:
     scene.backup()
     scene.write(2, 3)
     scene.backup()
-    source = scene.lab.domains["app_db"]["source"]
+    source, scratch = scene.lab.domains["app_db"]["source"], tmp_path / "scratch"
+    scratch.mkdir()
     for wanted, code in ((3, 0), (2, 20)):
         source["queries"] = [{"sql": "SELECT count(*) FROM ticks", "database": scene.name, "equals": wanted}]
         scene.lab.write_policies()
-        report = scene.lab.json("drill", "l2", "--no-canary", "--scratch", str(tmp_path), code=code)
+        report = scene.lab.json("drill", "l2", "--no-canary", "--scratch", str(scratch), code=code)
         (one,) = report["drill"]["domains"]
         assert one["loaded"]["queries"] == 1 and one["loaded"]["rows"] == 3, report
-        assert [*tmp_path.iterdir()] == [] and not (scene.lab.state / "moments").exists()
+        assert [*scratch.iterdir()] == [] and not (scene.lab.state / "moments").exists()
 
 
 def test_a_base_alone_comes_back(scene: Scene) -> None:
