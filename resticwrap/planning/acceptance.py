@@ -234,7 +234,9 @@ def _system(facts: Facts, drills: Drills, recovery: RecoveryFile, now: Time) -> 
             yield _with(row, told, "met" if all(one.actual_rpo <= one.rpo for one in details.domains) else "missed")
         else:
             kept = details.seconds <= promised and all(one.actual_rto <= one.rto for one in details.domains)
-            yield _with(row, f"{_seconds(details.seconds)} ({job.id})", "met" if kept else "missed")
+            parts = [f"{one} {_seconds(details.phases[one])}" for one in ("load", "query") if one in details.phases]
+            told = f"{_seconds(details.seconds)} ({', '.join([job.id, *parts])})"
+            yield _with(row, told, "met" if kept else "missed")
 
 
 def _schemas(facts: Facts) -> AcceptanceRow:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from resticwrap.model.acceptance import AcceptanceRow
 from resticwrap.model.assurance import RecoveryFile
@@ -134,6 +135,15 @@ def test_the_monthly_drill_of_the_system() -> None:
     assert verdicts(replace(old, drills=[drill(day, "l3", actual_rpo=301)])) == ["missed", "met"]
     assert verdicts(replace(old, drills=[drill(day, "l3", actual_rto=1801)])) == ["met", "missed"]
     assert verdicts(replace(old, drills=[drill(day, "l3", ok=False), drill(2 * day, "l3")])) == ["missed", "missed"]
+
+
+def test_databases_in_the_drill_of_the_system() -> None:
+    """What it took to load and to ask them stands beside what all of it took."""
+    job = drill(timedelta(days=1), "l3")
+    job = structs.replace(job, details={**job.details, "phases": {"download": 5, "load": 130.0, "query": 2.0}})
+    found = rows(replace(facts([NOW - timedelta(days=40)]), drills=[job]))
+    (actual,) = [row.actual for name, row in found.items() if name.endswith("RTO")]
+    assert actual == f"20 s ({job.id}, load 2.2 min, query 2 s)"
 
 
 def test_what_this_version_cannot_tell() -> None:
