@@ -67,6 +67,17 @@ def test_bootstrap_builds_no_client_by_being_imported() -> None:
     )
 
 
+def test_a_backup_of_files_loads_no_database() -> None:
+    """What speaks to servers is loaded with the first domain that is one."""
+    script = (
+        "import sys, resticwrap.bootstrap, resticwrap.cli.backup, resticwrap.services.backup\n"
+        "import resticwrap.services.restoreplace, resticwrap.sources.choose\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('resticwrap.sources.')))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["resticwrap.sources.choose", "resticwrap.sources.files"]
+
+
 def test_every_module_imports_alone() -> None:
     """No module leans on what another happened to import first."""
     script = (
