@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.conftest import MakeLab
 from tests.faults.machine import lock_files, snapshot_files, sound, until
+from tests.faults.test_full_disk import full, room
 from tests.lab import Lab
 from tests.servers.postgres import Postgres, start_postgres
 
@@ -26,7 +27,7 @@ def filled(server: Postgres, rows: int = ROWS) -> str:
     with server.admin(name) as connection:
         connection.execute("CREATE TABLE cards (id int, text text)")
         connection.execute(
-            "INSERT INTO cards SELECT n, (SELECT string_agg(md5(random()::text || m), '')"
+            "INSERT INTO cards SELECT n, (SELECT string_agg(md5(random()::text || m || n), '')"
             " FROM generate_series(1, 32) m) FROM generate_series(1, %s) n",
             (rows,),
         )
@@ -192,4 +193,34 @@ def test_refusals_and_secrets(make_lab: MakeLab, postgres_server: Postgres) -> N
     assert postgres_server.password not in said.out + said.err
     stories = b"".join(path.read_bytes() for path in (lab.state / "logs").rglob("*") if path.is_file())
     assert b"app_db" in stories and postgres_server.password.encode() not in stories and wrong.encode() not in stories
+    postgres_server.drop(name)
+
+
+def test_the_store_fills_up(make_lab: MakeLab, postgres_server: Postgres) -> None:
+    """A full store ends a dump at once as it ends any backup, and nothing of it stays; with room again it is dumped."""
+    name = filled(postgres_server, 12_000)
+    lab = make_lab("local", domains={"app_db": source(postgres_server, name)})
+    with room(lab, lab.store, "5m") as disk:
+        full(disk.rw("backup", code=1), lab.store)
+        gone(name)
+        disk.make_room()
+        disk.rw("backup")
+        disk.keep()
+    assert len(list((lab.folder / "kept" / lab.namespace / "hot" / "snapshots").iterdir())) == 1
+    postgres_server.drop(name)
+
+
+def test_two_at_once(make_lab: MakeLab, postgres_server: Postgres) -> None:
+    """A second dump of the same domain is refused while the first is at work, and does not disturb it."""
+    name = filled(postgres_server, 4000)
+    lab = make_lab("local", domains={"app_db": source(postgres_server, name)})
+    slow(lab, 800)
+    process = lab.start("backup", "--json")
+    until(lambda: dumping(name))
+    slow(lab, None)
+    (run,) = lab.json("backup", code=None)["job"]["domains"]
+    assert run["outcome"] == "failed" and run["error"]["kind"] == "Locked"
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, (out, err)
+    assert len(snapshot_files(lab)) == 1
     postgres_server.drop(name)
