@@ -12,7 +12,7 @@ import psycopg
 from tests.lab import Lab
 from tests.servers.postgres import Postgres
 
-SETTINGS = {"wal_level": "replica", "max_wal_senders": "6", "full_page_writes": "on", "max_slot_wal_keep_size": "1GB"}
+SETTINGS = {"wal_level": "replica", "max_wal_senders": "6", "full_page_writes": "on"}
 NUMBERS = count(1)
 
 

@@ -22,10 +22,10 @@ from resticwrap.ports import BackupResult, Material
 from resticwrap.services.wal_ports import Recovered
 from resticwrap.sources.orders import named, told
 from resticwrap.sources.postgres import walrecovery
-from resticwrap.sources.postgres.access import Access, literal, newest_binaries
+from resticwrap.sources.postgres.access import Access, literal, poured
 from resticwrap.sources.postgres.domain import PostgresDomain
-from resticwrap.sources.postgres.server import PostgresServer
-from resticwrap.sources.postgres.trouble import failure
+from resticwrap.sources.postgres.server import MAINTENANCE, PostgresServer
+from resticwrap.sources.postgres.trouble import explained
 from resticwrap.sources.postgres.walfiles import LogFiles
 
 WAIT = 60.0
@@ -81,7 +81,7 @@ class WalDomain(PostgresDomain):
         self._files = LogFiles(folder, target, domain)
         self._locks = FlockLocks(state_dir, SystemClock(), cancel.check)
         self._receiving, self._changing = f"wal {domain}", f"wal state {domain}"
-        self._database = source.name or "postgres"
+        self._database = source.name or MAINTENANCE
 
     @property
     def slot(self) -> str:
@@ -128,7 +128,8 @@ class WalDomain(PostgresDomain):
         order = DumpOrder(
             engine="postgres",
             domain=self._domain,
-            binaries=newest_binaries(self._source.bin, "pg_basebackup"),
+            place=self._source.place,
+            binaries=self._access.of_version(server.server).binaries,
             before=self._access.before,
             env=dict(self._access.env),
             base=BaseOrder(database=self._database, server=server),
@@ -214,22 +215,30 @@ class WalDomain(PostgresDomain):
 
     def _received(self, *more: str, timeout: float = FETCH) -> None:
         """Run pg_receivewal; a slot that a killed one still holds is waited for."""
-        binaries = newest_binaries(self._source.bin, "pg_receivewal")
-        program = os.path.join(binaries, "pg_receivewal") if binaries else "pg_receivewal"
-        command = [*WITH_US, program, "-D", str(self._files.received), "-S", self.slot, "--no-loop", "-w", *more]
+        access = self._access.of_version(self.live().version())
+        command = [
+            *WITH_US,
+            *access.program("pg_receivewal"),
+            "-D",
+            str(self._files.received),
+            "-S",
+            self.slot,
+            "--no-loop",
+            "-w",
+            *more,
+        ]
         until = time.monotonic() + WAIT
         while True:
-            result = process.run(
-                command, env=self._access.env, timeout=timeout, secrets=self._access.secrets, cancel=self._cancel
-            )
+            result = process.run(command, env=access.env, timeout=timeout, secrets=access.secrets, cancel=self._cancel)
             if result.code == 0:
                 return
             if time.monotonic() > until or not self._taken():
                 break
             time.sleep(POLL * 5)
-        raise failure(
-            result.stderr, self._source.place, lambda why: errors.DumpFailed(f"The log was not fetched: {why}.")
-        )
+        raise explained(
+            access, result.code, result.stderr, self._source.place, self._database,
+            lambda why: errors.DumpFailed(f"The log was not fetched: {why}."),
+        )  # fmt: skip
 
     def _taken(self) -> bool:
         slot = literal(self.slot)
@@ -274,30 +283,20 @@ def produce(order: DumpOrder, write: Callable[[bytes | memoryview], None]) -> Du
     """Write a base backup, and at its end what it is. Raises DumpFailed and kin."""
     assert order.base is not None
     access = Access(order.env, order.before, order.binaries)
-    server = PostgresServer(Access(order.env, order.before), order.domain, Cancel())
+    server = PostgresServer(access, order.place, Cancel())
     look = planning.TarLook("backup_manifest")
 
     def take(chunk: memoryview) -> None:
         for piece in look.feed(chunk):
             write(piece)
 
-    command = [
-        *access.program("pg_basebackup"),
-        "-Ft",
-        "-X",
-        "fetch",
-        "-D",
-        "-",
-        "-c",
-        "fast",
-        "-l",
-        "resticwrap",
-        "-w",
-    ]
-    code, said = process.pour(command, env=access.env, on_chunk=take)
+    options = ["-Ft", "-X", "fetch", "-D", "-", "-c", "fast", "-l", "resticwrap", "-w"]
+    code, said = poured(access, "pg_basebackup", options, take)
     if code or not look.ended:
-        said = process.mask(said, access.secrets)
-        raise failure(said, order.domain, lambda why: errors.DumpFailed(f"pg_basebackup failed: {why}."))
+        raise explained(
+            access, code, said, order.place, order.base.database,
+            lambda why: errors.DumpFailed(f"pg_basebackup failed: {why}."),
+        )  # fmt: skip
     found, known = order.base, order.base.server
     timeline, start, end = planning.ranges(bytes(look.found["backup_manifest"]))
     ended = from_json(

@@ -18,11 +18,13 @@ from resticwrap.model.wal import BaseFacts
 from resticwrap.planning import wal as planning
 from resticwrap.services.wal_ports import Recovered
 from resticwrap.sources.orders import named, told
-from resticwrap.sources.postgres.access import PLACES, Access
-from resticwrap.sources.postgres.scratch import THROWN_AWAY, not_root, own, until_up
-from resticwrap.sources.postgres.server import ASK, PostgresServer
+from resticwrap.sources.postgres.access import PLACES, SHORT, Access
+from resticwrap.sources.postgres.scratch import not_root, own, until_up
+from resticwrap.sources.postgres.server import PostgresServer
 
 ENV = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+HASTY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""What it need not do where it is thrown away."""
 STOP = 600.0
 """Seconds that a server may take to write all that it holds when it is stopped."""
 QUIET = {
@@ -61,15 +63,15 @@ def recovered(
         data.chmod(0o700)
         (data / "recovery.signal").touch()
         own(data, sockets)
-        settings = _settings(log, base, until, sockets) | ({} if lasting else THROWN_AWAY)
+        settings = _settings(log, base, until, sockets) | ({} if lasting else HASTY)
         command = _command(binaries, data, settings)
         with process.serve(command, env=ENV, log=said) as alive:
-            access = Access({**ENV, "PGHOST": str(sockets), "PGUSER": base.user}, (), str(binaries))
+            access = Access({**ENV, "PGHOST": str(sockets), "PGUSER": base.user}, (), str(binaries), chosen=True)
             server = PostgresServer(access, f"a scratch server of {base.server}", cancel)
             until_up(access, alive, said, cancel)
             names = [source.name] if source.name else server.databases()
             order = DumpOrder(
-                engine="postgres", domain=base.system, binaries=access.binaries, env=dict(access.env),
+                engine="postgres", domain=base.system, place=server.place, binaries=access.binaries, env=dict(access.env),
                 databases=tuple(names) if source.name else (),
             )  # fmt: skip
             yield Recovered(server, names, lambda: dump(order, cancel))
@@ -80,8 +82,9 @@ def recovered(
 
 
 def _stop(binaries: Path, data: Path, cancel: Cancel) -> None:
-    stop = [*not_root()[0], str(binaries / "pg_ctl"), "stop", "-D", str(data), "-m", "fast", "-w", "-t", f"{STOP:.0f}"]
-    if process.run(stop, env=ENV, timeout=STOP + ASK, cancel=cancel).code:
+    program = [*not_root()[0], str(binaries / "pg_ctl")]
+    stop = [*program, "stop", "-D", str(data), "-m", "fast", "-w", "-t", f"{STOP:.0f}"]
+    if process.run(stop, env=ENV, timeout=STOP + SHORT, cancel=cancel).code:
         raise errors.LoadFailed("The recovered server could not be shut down in order.")
 
 
