@@ -1,7 +1,10 @@
 """A cluster whose log is kept, and a table of it in which each row's moment is known."""
 
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from tests.lab import Lab
+from tests.servers.child import free_ports
 from tests.servers.postgres import Postgres
 
 SETTINGS = {"wal_level": "replica", "max_wal_senders": "6", "full_page_writes": "on"}
@@ -82,3 +86,16 @@ def base_of(lab: Lab) -> str:
     newest = max((one["snapshot"] for one in lab.json("snapshots")), key=lambda one: str(one["time"]))
     found: str = newest["tags"]["base"]
     return found
+
+
+@contextmanager
+def new_server(like: Postgres) -> Iterator[Postgres]:
+    """A server of the same users that has no data yet."""
+    folder = Path(tempfile.mkdtemp(prefix="rw-postgres-"))
+    folder.chmod(0o711)
+    server = Postgres(folder, like.binaries, free_ports(1)[0], like.user, like.plain, like.password)
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)

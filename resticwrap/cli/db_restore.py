@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -62,6 +63,12 @@ def one_of(snapshot: str, at: datetime | None, job: str | None = None) -> None:
     help="With --replace: though definitions or queries are not as expected, though what is live cannot be backed up, "
     "or though the snapshot is not known to be complete.",
 )
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, resolve_path=True),
+    metavar="FOLDER",
+    help="The data of the whole server into this new folder, where its log is kept (mode: wal).",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be loaded where; change nothing.")
 def restore(
     common: Common,
@@ -74,6 +81,7 @@ def restore(
     into: str | None,
     replace: bool,
     force: bool,
+    to: "Path | None",
     dry_run: bool,
 ) -> None:
     """Load a DOMAIN's database out of a snapshot into a new one, and compare every table with what the dump held.
@@ -83,16 +91,20 @@ def restore(
     """
     from resticwrap.report import text
     from resticwrap.services.choosing import Wish
-    from resticwrap.services.databases import restoring
+    from resticwrap.services.databases import clusters, restoring
 
     one_of(snapshot, at, job)
     if into == "":
         raise click.UsageError("--into needs a name.")
     if force and not replace:
         raise click.UsageError("--force belongs to --replace.")
+    if to is not None and (into or replace or only or dry_run):
+        raise click.UsageError("--to takes the whole server; --into, --replace, --only and --dry-run are of databases.")
 
     def work(house: "House") -> "DbRestoreReport":
         wish = Wish((domain_name,), snapshot=snapshot, at=at, job=job, tier=tier)
+        if to is not None:
+            return clusters.restore(house.context, wish, to)
         goal = restoring.Into(into, over=replace, only=only)
         if dry_run:
             return restoring.preview(house.context, wish, goal, force=force)

@@ -5,7 +5,7 @@ from typing import Literal
 from resticwrap.model.base import Time, Value
 from resticwrap.model.job import Job
 
-DbRestoreMode = Literal["new", "replace", "copy", "undo", "accept", "planned"]
+DbRestoreMode = Literal["new", "replace", "copy", "undo", "accept", "planned", "folder"]
 
 
 class RestoredDatabase(Value, frozen=True):

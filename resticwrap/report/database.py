@@ -19,6 +19,7 @@ WHAT = {
     "copy": "Copy of a database",
     "undo": "Undo of a restore over a database",
     "accept": "Acceptance of a restore over a database",
+    "folder": "Restore of a database server's data",
 }
 
 

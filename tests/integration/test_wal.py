@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.conftest import MakeLab
+from tests.faults.machine import until
 from tests.servers.postgres import Postgres, start_postgres
-from tests.wal import NUMBERS, SETTINGS, Scene, base_of, received
+from tests.wal import NUMBERS, SETTINGS, Scene, base_of, new_server, received
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +157,44 @@ def test_the_slot_has_a_bound_or_a_warning(scene: Scene) -> None:
     finally:
         scene.ask("ALTER SYSTEM RESET max_slot_wal_keep_size")
         scene.ask("SELECT pg_reload_conf()")
+
+
+def test_the_data_of_a_whole_server(scene: Scene) -> None:
+    """At a moment, shut down in order: a server starts on it, and has its own settings. Nothing is written over."""
+    scene.write(1)
+    scene.backup()
+    scene.write(2, 3)
+    scene.backup()
+    with new_server(scene.server) as other:
+        data = other.folder / "data"
+        arguments = ("db", "restore", "app_db", "--at", scene.last[2].isoformat(), "--to", str(data))
+        report = scene.lab.json(*arguments)
+        assert report["mode"] == "folder" and "PostgreSQL 15" in report["notes"][-1]
+        assert {"recovery.signal", "backup_label"}.isdisjoint(os.listdir(data))
+        assert scene.lab.json(*arguments, code=1)["error"]["kind"] == "RestoreRefused"
+        other.own()
+        other.start()
+        with other.admin(scene.name) as connection:
+            assert connection.execute("SELECT array_agg(n ORDER BY n) FROM ticks").fetchone() == ([1, 2],)
+
+
+def test_a_receiver_all_the_time(scene: Scene) -> None:
+    """A job waits until it has received what is needed, and does not fetch itself; there is one, and it stops."""
+    scene.write(1)
+    scene.backup()
+    receiver = scene.lab.start("db", "receive", "app_db")
+    try:
+        active = f"SELECT active FROM pg_replication_slots WHERE slot_name = '{scene.slot}'"
+        until(lambda: scene.ask(active))
+        assert scene.lab.json("db", "receive", "app_db", code=11)["error"]["kind"] == "Locked"
+        scene.write(2, 3, switch=True)
+        assert scene.backup()["type"] == "incremental"
+        assert scene.backup("--type", "full")["outcome"] == "ok"
+        assert scene.ask(active)
+    finally:
+        receiver.terminate()
+        assert receiver.wait(30) == 130
+    assert scene.backup()["type"] == "incremental"
+    (row,) = scene.lab.json("db", "list")["rows"]
+    assert row["since"] < row["until"]
+    assert scene.rows("--at", scene.last[2].isoformat()) == [1, 2]

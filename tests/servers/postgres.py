@@ -90,6 +90,13 @@ class Postgres:
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(self.plain), self.password)
             )
 
+    def own(self) -> None:
+        """Give it the data that somebody else has put there."""
+        if owner := _unprivileged():
+            data = self.folder / "data"
+            for path in (data, *data.rglob("*")):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+
     def start(self) -> None:
         """Bring it up and wait until it lets us in. Does nothing when it is up."""
         if self._child and self._child.poll() is None:

@@ -183,10 +183,11 @@ class WalDomain(PostgresDomain):
 
     def _begun(self, server: ServerState) -> Origin:
         """The log that is received here; begun anew, with its slot, where it cannot be gone on with."""
-        with self._locks.hold(self._receiving, wait=0), self._locks.hold(self._changing, wait=WAIT):
-            origin = self._files.origin()
-            if origin is not None and not planning.broken(origin, server, self.slot):
-                return origin
+        origin = self._files.origin()
+        if origin is not None and not planning.broken(origin, server, self.slot):
+            return origin
+        # Not beside a receiver: it would write on into a folder that is gone.
+        with self._locks.hold(self._receiving), self._locks.hold(self._changing, wait=WAIT):
             slot = literal(self.slot)
             if server.slot:
                 self._said(f"SELECT pg_drop_replication_slot({slot})")

@@ -71,9 +71,13 @@ def recovered(
             until_up(access, alive, said, cancel)
             names = [source.name] if source.name else server.databases()
             order = DumpOrder(
-                engine="postgres", domain=base.system, place=server.place, binaries=access.binaries, env=dict(access.env),
+                engine="postgres",
+                domain=base.system,
+                place=server.place,
+                binaries=access.binaries,
+                env=dict(access.env),
                 databases=tuple(names) if source.name else (),
-            )  # fmt: skip
+            )
             yield Recovered(server, names, lambda: dump(order, cancel))
             if lasting:
                 _stop(binaries, data, cancel)
