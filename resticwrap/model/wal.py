@@ -71,6 +71,7 @@ class ServerState(Value, frozen=True):
     standby: bool
     slot: str
     keep_size: str
+    level: str
     tablespaces: tuple[str, ...]
     settings: dict[str, str]
     now: Time

@@ -101,6 +101,17 @@ def broken(origin: Origin | None, server: ServerState, slot: str) -> str:
     return ""
 
 
+def unbounded(server: ServerState, slot: str) -> list[str]:
+    """What is dangerous about how a slot is kept."""
+    if server.keep_size != "-1":
+        return []
+    said = (
+        f"Slot {slot} keeps the server's log for as long as it is not fetched, and without an end: set "
+        "max_slot_wal_keep_size, or a backup that stands still fills the disk of the server."
+    )
+    return [said]
+
+
 def why_base(bases: Sequence[KeptBase], origin: Origin | None, max_age: timedelta | None, now: Time) -> str:
     """Why a new base has to be made instead of going on from the newest one; empty: it need not."""
     if not bases:

@@ -352,6 +352,7 @@ PUT_BACK = {
 }  # fmt: skip
 ELSEWHERE: dict[str, Any] = {
     "db restore": {**DB_RESTORE, "databases": [DB_RESTORED], "kept": [DB_KEPT]},
+    "db receive": {},
     "db undo": {**DB_RESTORE, "kept": [DB_KEPT]},
     "db accept": DB_RESTORE,
     "db copy": {**DB_RESTORE, "databases": [DB_RESTORED], "kept": [DB_KEPT]},

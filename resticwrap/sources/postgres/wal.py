@@ -46,7 +46,8 @@ SELECT json_build_object(
     'standby', pg_is_in_recovery(),
     'slot', coalesce((SELECT coalesce(wal_status, 'lost') FROM pg_replication_slots
         WHERE slot_name = {slot} AND slot_type = 'physical'), ''),
-    'keep_size', current_setting('max_slot_wal_keep_size'),
+    'keep_size', current_setting('max_slot_wal_keep_size', true),
+    'level', current_setting('wal_level'),
     'tablespaces', (SELECT coalesce(json_agg(spcname), '[]') FROM pg_tablespace
         WHERE spcname NOT IN ('pg_default', 'pg_global')),
     'settings', (SELECT json_object_agg(name, setting) FROM pg_settings WHERE name IN
@@ -148,7 +149,7 @@ class WalDomain(PostgresDomain):
 
             yield Material(
                 cwd=b"/", name=f"{self._domain}.base.tar".encode(), command=command, fds=fds, settle=settle,
-                stored=stored, warnings=tuple(unbounded(server, self.slot)),
+                stored=stored, warnings=tuple(planning.unbounded(server, self.slot)),
             )  # fmt: skip
 
     @contextmanager
@@ -172,6 +173,11 @@ class WalDomain(PostgresDomain):
         if server.standby:
             raise errors.DumpFailed(
                 f"{self._source.place} is a standby, and the log is kept of a primary.", hint="Name the primary's url."
+            )
+        if server.level == "minimal":
+            raise errors.DumpFailed(
+                f"The log of {self._source.place} does not hold enough: its wal_level is minimal.",
+                hint="ALTER SYSTEM SET wal_level = replica; and restart the server.",
             )
         if server.tablespaces:
             raise errors.DumpFailed(
@@ -269,15 +275,6 @@ class WalDomain(PostgresDomain):
         self, data: Path, log: Path, base: BaseFacts, until: Time | None, *, lasting: bool = False
     ) -> AbstractContextManager[Recovered]:
         return walrecovery.recovered(data, log, base, until, self._source, self._cancel, lasting=lasting)
-
-
-def unbounded(server: ServerState, slot: str) -> Iterator[str]:
-    """What is dangerous about how a slot is kept."""
-    if server.keep_size == "-1":
-        yield (
-            f"Slot {slot} keeps the server's log for as long as it is not fetched, and without an end: set "
-            "max_slot_wal_keep_size, or a backup that stands still fills the disk of the server."
-        )
 
 
 def produce(order: DumpOrder, write: Callable[[bytes | memoryview], None]) -> DumpSaid:
