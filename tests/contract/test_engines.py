@@ -253,11 +253,11 @@ def test_over_the_live_one_and_back(bench: Bench, make_lab: MakeLab) -> None:
     lab.rw("backup")
     bench.execute(bench.name, "DELETE FROM cards WHERE id > 1")
     after = bench.server.facts(bench.name)
-    over = lab.json("db", "restore", "shop", "--replace", "--force")
+    over = lab.json("db", "restore", "shop", "--replace")
     assert bench.server.facts(bench.name) == before
     lab.rw("db", "undo", over["job"]["id"])
     assert bench.server.facts(bench.name) == after
-    again = lab.json("db", "restore", "shop", "--replace", "--force")
+    again = lab.json("db", "restore", "shop", "--replace", "--snapshot", over["snapshot"])
     for job in (over, again):
         lab.rw("db", "accept", job["job"]["id"], "--force")
     assert bench.server.facts(bench.name) == before
