@@ -1,5 +1,6 @@
 """Rows out of a snapshot and back into the live database: a real PostgreSQL, written while all of it happens."""
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from resticwrap.cancel import Cancel
+from resticwrap.model.databases import DatabaseHead
+from resticwrap.model.sources import PostgresSource
+from resticwrap.planning import dumptables
+from resticwrap.sources.postgres.domain import PostgresDomain
 from tests.conftest import MakeLab
 from tests.integration.test_json_contract import ELSEWHERE, fits
 from tests.lab import Lab
+from tests.servers import awkward
 from tests.servers.postgres import Postgres
 
 SCHEMA = r"""
@@ -225,3 +233,42 @@ def test_asking(production: Production) -> None:
     lab.rw("db", "extract", "app_db", "notes", "--out", str(file), "--force")
     assert len(file.read_text().splitlines()) == 1 + len(dumped["notes"])
     assert [path.name for path in lab.folder.glob(".there*")] == [] == list((lab.state / "scratch").iterdir())
+
+
+@pytest.mark.parametrize("table", ["public.days", "public.parent", "public.texts", 'Frage "1" (a)'])
+def test_awkward_tables(awkward_dump: tuple[PostgresDomain, str, bytes], table: str) -> None:
+    """Of every kind of table exactly its rows come, and go back where they are gone."""
+    domain, name, dump = awkward_dump
+    server = domain.live()
+    table = dumptables.named(table, server.tables(name))
+    there = b"".join(server.rows(name, table, None))
+    back = f"{name}_back"
+    server.create(DatabaseHead(name=back), back)
+    try:
+        server.load(back, domain.only([dump], [table]))
+        assert b"".join(server.rows(back, table, None)) == there
+        filled = {one for one in server.tables(back) if server.value(back, f"SELECT count(*) FROM {one}") != "0"}
+    finally:
+        server.drop(back)
+    heirs = {"public.days": {"public.days_1", "public.days_2", "public.days_rest"}, "public.parent": {"public.child"}}
+    assert filled == {table, *heirs.get(table, ())}
+    if table == "public.parent":
+        return  # a heir's rows are not its own
+    server.value(name, f"BEGIN; SET CONSTRAINTS ALL DEFERRED; DELETE FROM public.other; DELETE FROM {table}; COMMIT")
+    pieces = [there[at : at + 1000] for at in range(0, len(there), 1000)]
+    done = server.put_back(name, table, pieces, skip_conflicts=False, dry_run=False)
+    assert (done.inserted, done.conflict_count) == (done.rows, 0) and done.rows > 5
+    assert b"".join(server.rows(name, table, None)) == there
+
+
+@pytest.fixture(scope="module")
+def awkward_dump(postgres_server: Postgres) -> Iterator[tuple[PostgresDomain, str, bytes]]:
+    """A database of awkward tables, and what `pg_dump` makes of it."""
+    name = postgres_server.database()
+    with postgres_server.admin(name) as connection:
+        awkward.fill(connection, large=1 << 16)
+    url = postgres_server.url(name, user=postgres_server.user)
+    command = [str(postgres_server.binaries / "pg_dump"), "-d", url]
+    dump = subprocess.run(command, capture_output=True, check=True).stdout
+    yield PostgresDomain("app_db", PostgresSource(type="postgres", url=SecretStr(url)), Cancel()), name, dump
+    postgres_server.drop(name)
