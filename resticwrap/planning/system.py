@@ -105,10 +105,12 @@ def overlap(place: Path, others: Mapping[str, Path]) -> str:
 
 
 class Server(NamedTuple):
-    """Where a database belongs: its name (None: all of a server), and the server, without a secret."""
+    """Where a database belongs: its name (None: all of a server), and the server, without a secret. `snapshot`: what
+    came back of it, by name, for a command that is run twice must not take what it saved itself for the newest."""
 
     name: str | None
     place: str
+    snapshot: str
 
 
 def next_steps(
@@ -124,7 +126,7 @@ def next_steps(
     what belongs into the place itself, such as the state that the new installation has, stays where it is. A database
     is loaded once its server is up, which only a person can say."""
     loads = [
-        f". {shlex.quote(str(environment))} && rw db restore {name} "
+        f". {shlex.quote(str(environment))} && rw db restore {name} --snapshot {server.snapshot[:16]} "
         f"{'--replace' if server.name is None else f'--into {shlex.quote(server.name)}'}"
         f"   # once {server.place} is up"
         for name, server in databases.items()

@@ -494,12 +494,15 @@ class _System:
         settings = self.context.settings
         original = settings.target(self.kit.target)
         policies = {one.domain: settings.domains[one.domain] for one in domains}
+        snapshots = {one.domain: one.snapshot for one in domains}
         databases = {
-            name: planning.Server(policy.source.name, policy.source.place)
+            name: planning.Server(policy.source.name, policy.source.place, snapshots[name])
             for name, policy in policies.items()
             if isinstance(policy.source, DATABASES)
         }
         files = {name: policy for name, policy in policies.items() if name not in databases}
+        if databases and mode == "restored" and not self.wanted.confined:
+            self.notes.append(f"{', '.join(databases)}: what is back is a dump. Its command below loads it.")
         return SystemReport(
             target=self.kit.target,
             place=str(self.place.root),

@@ -89,6 +89,7 @@ def test_the_server_is_gone(school: School, monkeypatch: pytest.MonkeyPatch) -> 
     done = lab.json("kit", "restore", str(kit), "--to", str(place), "--passphrase-file", phrase(lab))
     (one,) = done["domains"]
     assert not one["failures"] and one["loaded"] is None and b"card 77" in (place / "system" / "app_db").read_bytes()
+    assert "app_db: what is back is a dump. Its command below loads it." in done["notes"]
     (load,) = [line for line in done["next"] if "rw db restore app_db" in line]
     school.shell(load)
     assert school.cards() == before and len(before) == 2 * ROWS

@@ -17,7 +17,14 @@ def test_next_steps_go_home() -> None:
 def test_databases_are_loaded_once_their_server_is_up() -> None:
     """By a command that goes as it stands: with the policies that came back, into a database of the name it had."""
     place = Path("/srv/new")
-    servers = {"app_db": Server("my app", "postgresql://db/my app"), "all_of_it": Server(None, "postgres in db/*")}
+    servers = {"app_db": Server("my app", "postgresql://db/my app", "0a" * 32)}
+    servers["all_of_it"] = Server(None, "postgres in db/*", "0b" * 32)
     steps = next_steps(place, place / "env", {}, place / "policies", place / "password", None, servers)
-    assert ". /srv/new/env && rw db restore app_db --into 'my app'   # once postgresql://db/my app is up" in steps
-    assert ". /srv/new/env && rw db restore all_of_it --replace   # once postgres in db/* is up" in steps
+    assert (
+        ". /srv/new/env && rw db restore app_db --snapshot 0a0a0a0a0a0a0a0a --into 'my app'   # once postgresql://db/my app is up"
+        in steps
+    )
+    assert (
+        ". /srv/new/env && rw db restore all_of_it --snapshot 0b0b0b0b0b0b0b0b --replace   # once postgres in db/* is up"
+        in steps
+    )
