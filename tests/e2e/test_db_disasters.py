@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,18 @@ def test_the_server_is_gone(school: School, monkeypatch: pytest.MonkeyPatch) -> 
     (load,) = [line for line in done["next"] if "rw db restore app_db" in line]
     school.shell(load)
     assert school.cards() == before and len(before) == 2 * ROWS
+
+
+def test_one_record(school: School, tmp_path: Path) -> None:
+    """By the lines of the runbook: a card with its notes comes back as it was, next to what was written since."""
+    before, at = school.cards(), datetime.now(UTC)
+    school.ask("DELETE FROM agent_cards WHERE name = 'card 7'")
+    school.ask("INSERT INTO agent_cards VALUES (0, 'written since')")
+    assert len(school.cards()) < len(before)
+    files = {f"{name}.csv": str(tmp_path / f"{name}.csv") for name in ("cards", "notes")}
+    for line in steps("One record of a database", {"$AT": at.isoformat(), "'X'": "'card 7'", **files}):
+        school.typed(line)
+    assert school.cards() == [(0, "written since"), *before]
 
 
 def test_emptied(school: School) -> None:
