@@ -3,6 +3,7 @@
 Names of tables, queries and what they gave are for notes, which stay on this machine; failures become evidence.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
@@ -15,11 +16,21 @@ LOADED_SIZE = 2
 """A database on disk against the text of its rows: indexes, and the log of the load."""
 
 
+NAME = re.compile(r'(?:"(?:[^"]|"")*"|`(?:[^`]|``)*`|[^\s"`(])+')
+
+
 class Found(NamedTuple):
-    """What is wrong: as sentences that name nothing, and as notes that do."""
+    """What is wrong: as sentences that name nothing, as notes that do, and by the names of tables."""
 
     failures: Sequence[str]
     notes: Sequence[str]
+    tables: frozenset[str] = frozenset()
+
+
+def short(table: str) -> str:
+    """The name of a table without the columns that may stand behind it."""
+    match = NAME.match(table)
+    return match[0] if match else table
 
 
 def room(size: int) -> int:
@@ -65,7 +76,8 @@ def differences(said: DatabaseFacts, found: DatabaseFacts, only: Collection[str]
             notes += [f"{name}: the dump said nothing of it" for name in strange]
         if found.schema_digest != said.schema_digest:
             failures.append("its definitions are not those of the dump")
-    return Found(failures, notes)
+    wrong = frozenset([*lost, *(one.name for one in (*counts, *others))])
+    return Found(failures, notes, wrong)
 
 
 def wrong(query: Query, answer: str | None) -> str:

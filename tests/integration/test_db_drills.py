@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec import structs
 
 from resticwrap.host.sealing import AgeSealing
 from resticwrap.model.drills import DrillReport
 from resticwrap.services import kit as kits
 from resticwrap.services.choosing import Wish, choose
-from resticwrap.services.databases import proving
+from resticwrap.services.databases import proving, reading
 from resticwrap.services.drill import frame, l3, levels, rehearse
 from resticwrap.services.drill.frame import Order
 from resticwrap.services.stopwatch import Stopwatch
@@ -257,3 +258,28 @@ def test_a_killed_drill(dumped: Lab, scratch: Path) -> None:
     assert os.listdir(scratch)
     dumped.rw("drill", "l2", "--no-canary", "--scratch", str(scratch))
     assert os.listdir(scratch) == []
+
+
+def test_a_few_tables(dumped: Lab, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample of a database is of its tables that hold rows, each compared; with other rows it is damage, by name on
+    this machine and without one in the evidence."""
+    planned = dumped.json("drill", "l1", "--no-canary", "--dry-run", "--seed", "1")
+    assert [(one["path"], one["reason"]) for one in planned["objects"]] == [("public.agent_cards", "longest")]
+    report = dumped.json("drill", "l1", "--no-canary", "--seed", "1", "--scratch", str(scratch))
+    (one,), (table,) = report["drill"]["domains"], report["drill"]["sample"]
+    assert (table["path"], table["ok"], one["loaded"]["tables"], one["loaded"]["rows"]) == (
+        "public.agent_cards", True, 1, 1000,
+    )  # fmt: skip
+    assert not one["whole"] and table["content_id"].startswith("sha256:") and os.listdir(scratch) == []
+    with dumped.house() as built:
+        genuine = reading.facts(built.context, choose(built.context, Wish(("app_db",)))[0])
+    (cards,) = [one for one in genuine.databases[0].tables if one.rows]
+    other = structs.replace(cards, digest="0" * 64)
+    database = structs.replace(genuine.databases[0], tables=(other,))
+    monkeypatch.setattr(reading, "facts", lambda *_: structs.replace(genuine, databases=(database,)))
+    with dumped.house() as built:
+        bad = levels.drill(built.context, levels.Asked(order=Order(level="l1"), canary=False))
+        (first, _) = built.catalog.evidence("main", kind="drill")
+    (row,) = bad.drill.sample
+    assert not bad.ok and not row.ok and bad.drill.domains[0].failed == 1
+    assert first.event.body["outcome"] == "failed" and "agent_cards" not in str(first)

@@ -2,14 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from resticwrap import errors
-from resticwrap.model.databases import DumpFacts
+from resticwrap.model.databases import DatabaseFacts, DumpFacts
 from resticwrap.model.dbproof import Loaded
 from resticwrap.model.sources import Query
 from resticwrap.planning import dbproof as planning
@@ -22,6 +22,8 @@ from resticwrap.services.stopwatch import Stopwatch
 
 DUMP = b".sql"
 """How the file of a dump is called; bases of a log and copies of files are called otherwise."""
+Only = Mapping[str, Collection[str]]
+"""Tables by database."""
 NOTED = 20
 NOT_OF_THE_DUMP = (errors.Interrupted, errors.DiskFull, errors.TargetUnreachable)
 """What keeps a dump from being loaded, and says nothing of it."""
@@ -40,6 +42,8 @@ class Proof:
     query: float = 0.0
     said: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    wrong: set[tuple[str, str]] = field(default_factory=set)
+    """Databases and tables that are not what the dump said."""
 
     @property
     def ok(self) -> bool:
@@ -64,6 +68,21 @@ class Proof:
         self.notes += notes[:NOTED]
 
 
+def together(proofs: Sequence[Proof]) -> Loaded | None:
+    """Several of one domain, as they are kept; None where there is none."""
+    if not proofs:
+        return None
+    return Proof(
+        databases=max(one.databases for one in proofs),
+        tables=sum(one.tables for one in proofs),
+        rows=sum(one.rows for one in proofs),
+        queries=sum(one.queries for one in proofs),
+        load=sum(one.load for one in proofs),
+        query=sum(one.query for one in proofs),
+        said=list(dict.fromkeys(said for one in proofs for said in one.said)),
+    ).loaded()
+
+
 def loaded(context: Context, watch: Stopwatch, choice: Choice, back: Path, folder: Path) -> Proof | None:
     """`prove`, with what came back of a snapshot at `back`; None where the domain is no database."""
     engine = context.engines(choice.domain, context.settings.domains[choice.domain])
@@ -71,10 +90,17 @@ def loaded(context: Context, watch: Stopwatch, choice: Choice, back: Path, folde
 
 
 def prove(
-    context: Context, choice: Choice, engine: Engine, folder: Path, watch: Stopwatch, file: Path | None = None
+    context: Context,
+    choice: Choice,
+    engine: Engine,
+    folder: Path,
+    watch: Stopwatch,
+    file: Path | None = None,
+    only: Only | None = None,
 ) -> Proof:
     """Load a dump into a server below `folder`, which is made and removed, compare all of it with what the dump said,
     and ask it the queries of its policy. `file`: where it was restored to already, so that it is read from there.
+    `only`: these tables of these databases, and no query.
 
     Whatever keeps it from being loaded is a failure; raises only what says nothing of the dump.
     """
@@ -84,8 +110,9 @@ def prove(
         with _opened(context, choice, folder, file) as found, ExitStack() as stack:
             with _timed(context, watch, proof):
                 server = stack.enter_context(engine.scratch(folder, found.facts.server))
-                names = _load(context, found, server, proof)
-            _queried(context, choice.domain, server, names, proof, watch)
+                names = _load(context, found, engine, server, proof, only)
+            if only is None:
+                _queried(context, choice.domain, server, names, proof, watch)
     except NOT_OF_THE_DUMP:
         raise
     except errors.ClientMissing as error:
@@ -137,9 +164,12 @@ def facts_in(stream: BinaryIO) -> DumpFacts:
         length = min(length * 2, size)
 
 
-def _load(context: Context, found: reading.Opened, server: Server, proof: Proof) -> dict[str, str]:
-    """Every database of a dump, compared; returns under which name each was loaded."""
+def _load(
+    context: Context, found: reading.Opened, engine: Engine, server: Server, proof: Proof, only: Only | None
+) -> dict[str, str]:
+    """Every database of a dump, or the wanted tables of some, compared; returns under which name each was loaded."""
     said = {one.name: one for one in found.facts.databases}
+    wanted = said.keys() if only is None else only.keys()
     taken = set(server.databases())
     names: dict[str, str] = {}
     for section in found.sections:
@@ -148,26 +178,37 @@ def _load(context: Context, found: reading.Opened, server: Server, proof: Proof)
             proof.notes += server.take_globals(section.body, only_missing=True)
             continue
         database = section.head.name
+        if only is not None and database not in only:
+            continue
         name = planning.loaded_as(database, taken)
         server.create(section.head, name)
-        server.load(name, section.body)
+        server.load(name, section.body if only is None else engine.only(section.body, only[database]))
         taken.add(name)
         names[database] = name
         if database not in said:
             proof.failed("a database came back of which the dump said nothing", f"{database}: the dump said nothing")
             continue
-        wrong = planning.differences(said[database], server.facts(name))
-        for sentence in wrong.failures:
-            proof.failed(sentence)
-        proof.notes += [f"{database}: {note}" for note in wrong.notes[:NOTED]]
-        proof.databases += 1
-        proof.tables += len(said[database].tables)
-        proof.rows += said[database].rows
-    if lost := said.keys() - names.keys():
-        proof.failed(f"{len(lost)} of {len(said)} databases did not come back", *sorted(lost))
+        _compared(said[database], server.facts(name), proof, only[database] if only is not None else None)
+        if only is not None and names.keys() == wanted:
+            break  # what comes after it in the dump need not be read
+    if lost := wanted - names.keys():
+        proof.failed(f"{len(lost)} of {len(wanted)} databases did not come back", *sorted(lost))
     if not said:
         proof.failed("its dump says that it holds no database")
     return names
+
+
+def _compared(said: DatabaseFacts, found: DatabaseFacts, proof: Proof, only: Collection[str] | None) -> None:
+    """Count one database, and what of it is not as the dump said."""
+    wrong = planning.differences(said, found, only)
+    for sentence in wrong.failures:
+        proof.failed(sentence)
+    proof.notes += [f"{said.name}: {note}" for note in wrong.notes[:NOTED]]
+    proof.wrong |= {(said.name, table) for table in wrong.tables}
+    tables = [table for table in said.tables if only is None or table.name in only]
+    proof.databases += 1
+    proof.tables += len(tables)
+    proof.rows += sum(table.rows for table in tables)
 
 
 def _queried(

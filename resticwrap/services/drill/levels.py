@@ -23,11 +23,13 @@ from resticwrap.ports import Trees
 from resticwrap.services import choosing, frost, thaw
 from resticwrap.services.choosing import LOST, Choice, Stock
 from resticwrap.services.context import Context, side_by_side
-from resticwrap.services.databases.proving import Proof, loaded
-from resticwrap.services.drill import canary, frame
+from resticwrap.services.databases import reading
+from resticwrap.services.databases.proving import Proof, loaded, together
+from resticwrap.services.drill import canary, frame, tables
 from resticwrap.services.drill import place as places
 from resticwrap.services.drill.frame import Begun, Order, Rehearsal
 from resticwrap.services.drill.rehearse import Back, Manifests, bring_back
+from resticwrap.services.drill.tables import Table
 from resticwrap.services.looks import Looks, by_original, policy_domains
 
 DRILLS_LOOKED_AT = 30
@@ -56,6 +58,8 @@ class Pick:
     root: bytes
     source_time: Time
     chosen: tuple[Chosen, ...] = ()
+    tables: Mapping[bytes, Table] = field(default_factory=dict)
+    """Of a database: what is chosen are these tables, by name."""
 
     @property
     def whole(self) -> bool:
@@ -63,8 +67,15 @@ class Pick:
 
     @property
     def paths(self) -> tuple[bytes, ...]:
-        """As they stand in the snapshot; none where all of it is wanted."""
+        """As they stand in the snapshot; none where all of it is wanted, or is read."""
+        if self.tables:
+            return ()
         return tuple(b"/".join(part for part in (self.root, one.entry.path) if part) for one in self.chosen)
+
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """What each of the chosen is called in what comes back."""
+        return tuple(one.entry.path for one in self.chosen) if self.tables else self.paths
 
     @property
     def size(self) -> int:
@@ -250,10 +261,18 @@ def _picked(
     repository = context.repositories[asked.order.tier]
     domain = snapshot.domain or ""
     root = choosing.root_of(repository, snapshot)
-    counted = 0
+    counted, of_dump = 0, dict[bytes, Table]()
+    if tables.by_table(context.settings.domains[domain]):
+        of_dump = tables.tables_of(reading.facts(context, Choice(domain, snapshot, root, (), tier=asked.order.tier)))
+        may //= dbproof.LOADED_SIZE
 
     def inside() -> Iterator[Entry]:
         nonlocal counted
+        if of_dump:
+            counted = len(of_dump)
+            dump = next(iter(repository.entries(snapshot.id, snapshot.tree, root)))
+            yield from tables.entries(dump, of_dump)
+            return
         for entry in repository.entries(snapshot.id, snapshot.tree, root):
             context.heed()
             counted += entry.kind == "file"
@@ -263,7 +282,8 @@ def _picked(
     bad = frozenset(path for path, one in drilled.items() if not one.ok)
     chosen = planning.fitting(planning.choose(inside(), wanted, known, seed, room=may, failed=bad), may)
     if not chosen and counted:
-        found.notes.append(f"{domain}: its {counted} files {UNFITTING}: give a larger place with --scratch.")
+        what = "tables" if of_dump else "files"
+        found.notes.append(f"{domain}: its {counted} {what} {UNFITTING}: give a larger place with --scratch.")
         if not any(pick.domain == domain for pick in found.picks):
             found.failures.append(f"{domain}: nothing of it {UNFITTING}.")
         return None
@@ -272,7 +292,8 @@ def _picked(
         chosen = [Chosen(planning.relative(top, root), "longest")]
     elif (missing := min(sum(wanted), counted) - len(chosen)) > 0:
         found.notes.append(f"{domain}: {missing} objects {UNFITTING}: give a larger place with --scratch.")
-    return Pick(domain, snapshot, root, snapshot.time, tuple(chosen))
+    taken = {one.entry.path: of_dump[one.entry.path] for one in chosen if one.entry.path in of_dump}
+    return Pick(domain, snapshot, root, snapshot.time, tuple(chosen), taken)
 
 
 def _drilled(context: Context, domain: str, found: Selection) -> dict[bytes, Drilled]:
@@ -382,10 +403,9 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
     """One domain: its picks one after the other, each in a folder of its own below the scratch place, which goes once
     the watch has stopped."""
     name = picks[0].domain
-    repository = context.repositories[begun.details.tier]
     policy = context.settings.domains[name]
     backs: list[Back] = []
-    proofs: list[Proof] = []
+    proofs: list[tuple[Pick, Proof]] = []
     sample: list[DrilledObject] = []
     drilled: list[Drilled] = []
     proven: list[str] = []
@@ -393,24 +413,10 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
     told = [manifests.names(pick.snapshot) for pick in picks]
     for pick, named in zip(picks, told, strict=True):
         folder = begun.place.folder / f"{name}-{pick.snapshot.original[:8]}"
-        folder.mkdir(mode=0o700)
-        back = bring_back(
-            context,
-            repository,
-            pick.snapshot,
-            _wanted(pick),
-            folder,
-            name,
-            pick.paths,
-        )
+        back, proof = _brought(context, begun, pick, folder)
         backs.append(back)
-        proof = None
-        if pick.whole and back.ok:
-            choice = Choice(name, pick.snapshot, pick.root, (), tier=begun.details.tier)
-            back_at = Path(os.fsdecode(os.path.join(os.fsencode(folder), pick.root)))
-            proof = loaded(context, begun.watch, choice, back_at, begun.place.folder / f"{name}-load")
         if proof is not None:
-            proofs.append(proof)
+            proofs.append((pick, proof))
             notes += [f"{name}: {note}" for note in proof.notes]
         if back.ok and named is not False and back.objects and (proof is None or proof.ok):
             proven.append(pick.snapshot.original)
@@ -418,7 +424,7 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
         now = context.clock.now()
         drilled += [
             Drilled(domain=name, path=one.entry.path, at=now, ok=path not in back.wrong and not back.troubles)
-            for one, path in zip(pick.chosen, pick.paths, strict=True)
+            for one, path in zip(pick.chosen, pick.names, strict=True)
         ]
         notes += _said(name, pick, back)
     newest = max(picks, key=lambda pick: pick.source_time)
@@ -431,15 +437,16 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
         source_time=newest.source_time,
         objects=sum(back.objects for back in backs),
         size=sum(back.size for back in backs),
-        failed=sum(max(back.failed, int(not back.ok)) for back in backs) + sum(not proof.ok for proof in proofs),
+        failed=sum(max(back.failed, int(not back.ok)) for back in backs)
+        + sum(not proof.ok and pick.whole for pick, proof in proofs),
         actual_rpo=max((begun.declared_at - newest.source_time).total_seconds(), 0.0),
         actual_rto=begun.watch.elapsed,
         rpo=policy.rpo.total_seconds(),
         rto=policy.rto.total_seconds(),
         manifest=False if False in told else None if None in told else True,
         whole=all(pick.whole for pick in picks),
-        failures=_failures(backs, proofs),
-        loaded=proofs[0].loaded() if proofs else None,
+        failures=_failures(backs, [proof for _, proof in proofs]),
+        loaded=together([proof for _, proof in proofs]),
     )
     context.watcher.done(name, "ok" if domain.ok else "failed")
     return _Done(
@@ -450,6 +457,22 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
         drilled=tuple(drilled),
         notes=tuple(notes),
     )
+
+
+def _brought(context: Context, begun: Begun, pick: Pick, folder: Path) -> tuple[Back, Proof | None]:
+    """What comes back of a pick: files, tables, or all of a domain, which is loaded as well where it is a database."""
+    tier = begun.details.tier
+    choice = Choice(pick.domain, pick.snapshot, pick.root, (), tier=tier)
+    if pick.tables:
+        return tables.bring_back(context, choice, pick.tables, folder, begun.watch)
+    folder.mkdir(mode=0o700)
+    back = bring_back(
+        context, context.repositories[tier], pick.snapshot, _wanted(pick), folder, pick.domain, pick.paths
+    )
+    if not pick.whole or not back.ok:
+        return back, None
+    at = Path(os.fsdecode(os.path.join(os.fsencode(folder), pick.root)))
+    return back, loaded(context, begun.watch, choice, at, folder.with_name(f"{folder.name}-load"))
 
 
 def _failures(backs: Sequence[Back], proofs: Sequence[Proof]) -> tuple[str, ...]:
@@ -464,11 +487,17 @@ def _wanted(pick: Pick) -> Callable[[Trees], Iterable[Entry]]:
     return lambda _: full
 
 
+def _content_id(pick: Pick, entry: Entry, chunker: str) -> str:
+    if pick.tables:
+        return f"sha256:{pick.tables[entry.path].facts.digest}"
+    return content_id(entry.content, chunker) if entry.kind == "file" else ""
+
+
 def _rows(context: Context, begun: Begun, pick: Pick, back: Back) -> list[DrilledObject]:
     """The objects of a sample; of whole domains those that did not compare."""
     chunker = context.repositories[begun.details.tier].trees().chunker
     rows = []
-    for one, path in zip(pick.chosen, pick.paths, strict=True):
+    for one, path in zip(pick.chosen, pick.names, strict=True):
         wrong = back.wrong.get(path)
         why = wrong.why if wrong else back.troubles[0].message if back.troubles else ""
         rows.append(
@@ -477,7 +506,7 @@ def _rows(context: Context, begun: Begun, pick: Pick, back: Back) -> list[Drille
                 path=show_path(one.entry.path),
                 snapshot=pick.snapshot.original,
                 size=one.entry.size,
-                content_id=content_id(one.entry.content, chunker) if one.entry.kind == "file" else "",
+                content_id=_content_id(pick, one.entry, chunker),
                 reason=one.reason,
                 ok=not why,
                 why=why,
