@@ -47,6 +47,11 @@ def test_a_database(lab: Lab, postgres_server: Postgres) -> None:
     lab.write_policies()
     checks = said(lab, code=0)
     assert [one["verdict"] for one in checks if one["name"] != "secrets"] == ["ok", "warn"]
+    lab.domains["app_db"]["source"] |= {"mode": "wal", "scratch": {}}
+    lab.write_policies()
+    wal = [(one["verdict"], one["detail"]) for one in said(lab, code=1) if one["name"] != "secrets"]
+    assert ("fail", "wal_level is minimal: no log is kept") in wal
+    assert any(verdict == "warn" and "nothing bounds what its slot keeps" in detail for verdict, detail in wal)
     use(lab, postgres_server.url(name, password="wrong-hush"))
     (refused,) = [one for one in said(lab, code=1) if one["name"] != "secrets"]
     assert refused["verdict"] == "fail" and "wrong-hush" not in lab.rw("doctor", code=1).out
