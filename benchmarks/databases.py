@@ -28,7 +28,7 @@ def database(rig: Rig) -> Iterator[Row]:
         name = server.database()
         with server.admin(name) as connection:
             for statement in FILL.format(rows=rows).split(";\n")[:-1]:
-                connection.execute(statement)  # type: ignore[call-overload]
+                connection.execute(statement)
             connection.execute("VACUUM (FREEZE, ANALYZE) cards")
         yield from _speed(rig, server, name, f"a database of {rows * ROW >> 20} MiB")
         yield from _next_day(rig, server, name, rows)

@@ -206,8 +206,8 @@ def test_all_databases_and_their_roles(postgres_server: Postgres, plain: str, tm
             " FROM pg_authid WHERE rolname IN ('O''Neil;', 'reader') ORDER BY 1"
         ).fetchall()
         assert told == [("O'Neil;", True, True, True), ("reader", True, None, True)]
-        (settings,) = connection.execute("SELECT rolconfig FROM pg_roles WHERE rolname = 'O''Neil;'").fetchone() or ()
-        assert settings == ['search_path=a, "b;"']
+        settings = connection.execute("SELECT rolconfig FROM pg_roles WHERE rolname = 'O''Neil;'").fetchone()
+        assert settings == (['search_path=a, "b;"'],)
         connection.execute('DROP ROLE "O\'Neil;", reader')
 
 

@@ -5,10 +5,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from resticwrap import errors, process
-from resticwrap.model.sources import Container, PostgresSource, secret_of
+
+if TYPE_CHECKING:  # the program that makes dumps has no policies, and starts at once without what reads them
+    from resticwrap.model.sources import Container, PostgresSource
 
 PLACES = Path("/usr/lib/postgresql")
 """Where Debian keeps the programs of each version."""
@@ -30,12 +33,13 @@ SHORT = 60.0
 @dataclass(frozen=True)
 class Access:
     """How a server's client programs are run: words before them, the folder that they lie in, their environment.
-    `chosen`: an operator named that folder."""
+    `chosen`: an operator named that folder. `known`: the version of its pg_dump, where that was asked for."""
 
     env: Mapping[str, str] = field(repr=False)
     before: tuple[str, ...] = ()
     binaries: str = ""
     chosen: bool = False
+    known: str = ""
 
     def program(self, name: str) -> tuple[str, ...]:
         return (*self.before, os.path.join(self.binaries, name) if self.binaries else name)
@@ -48,15 +52,18 @@ class Access:
         """The same with the programs of a server's own version, else of the next later one: those of a much later one
         write what this server does not understand. Raises ClientMissing where all are older."""
         found = self if self.chosen or self.before else replace(self, binaries=nearest_binaries(server))
-        if major(found.client()) < major(server):
+        found = replace(found, known=found.client())
+        if major(found.known) < major(server):
             raise errors.ClientMissing(
-                f"pg_dump {found.client()} is too old for a PostgreSQL {server}, which it refuses.",
+                f"pg_dump {found.known} is too old for a PostgreSQL {server}, which it refuses.",
                 hint=f"apt install postgresql-client-{major(server)}   (or name its folder as bin in domains.yaml)",
             )
         return found
 
     def client(self) -> str:
         """The version of its pg_dump. Raises ClientMissing."""
+        if self.known:
+            return self.known
         try:
             said = process.run([*self.program("pg_dump"), "--version"], env=self.env, timeout=SHORT)
         except errors.DeadlineExceeded:
@@ -108,14 +115,14 @@ def major(version: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def env_of(source: PostgresSource, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def env_of(source: "PostgresSource", environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """libpq's variables for a source. A password is in there and nowhere else."""
     environ = os.environ if environ is None else environ
     found = {"PATH": os.defpath, **{name: environ[name] for name in OURS if name in environ}}
     return found | {"LC_ALL": "C.UTF-8"} | _of_source(source)
 
 
-def _of_source(source: PostgresSource) -> dict[str, str]:
+def _of_source(source: "PostgresSource") -> dict[str, str]:
     found = {"PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "resticwrap"}
     if source.url is not None:
         parts = urlsplit(source.url.get_secret_value())
@@ -136,7 +143,7 @@ def _of_source(source: PostgresSource) -> dict[str, str]:
     if source.name:
         found["PGDATABASE"] = source.name
     if source.password is not None:
-        found["PGPASSWORD"] = secret_of(source.password)
+        found["PGPASSWORD"] = source.password.get_secret_value()
     return found
 
 
@@ -149,7 +156,7 @@ def _host(text: str) -> tuple[str, str]:
     return unquote(host), port
 
 
-def access_of(source: PostgresSource, environ: Mapping[str, str] | None = None) -> Access:
+def access_of(source: "PostgresSource", environ: Mapping[str, str] | None = None) -> Access:
     """How a source's server is reached. Raises ClientMissing, and DatabaseUnavailable where its container is not up."""
     environ = os.environ if environ is None else environ
     if source.container is None:
@@ -168,7 +175,7 @@ def access_of(source: PostgresSource, environ: Mapping[str, str] | None = None) 
     return Access(env, before, str(source.bin or ""), chosen=source.bin is not None)
 
 
-def container_of(container: Container, env: Mapping[str, str]) -> str:
+def container_of(container: "Container", env: Mapping[str, str]) -> str:
     """The name or id of a container. Of a service: its first one of those that run, as `docker compose exec` takes it.
 
     Found by the labels that compose sets, so the project's file is not read, whose variables we do not know. Raises

@@ -1,6 +1,8 @@
 """How PostgreSQL is reached, and what its programs mean when they fail."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -115,3 +117,10 @@ def test_programs_of_the_server_s_own_version_are_taken(monkeypatch: pytest.Monk
         version: nearest_binaries(version).removeprefix(str(tmp_path)) for version in ("9.6", "12.1", "15.2", "18")
     }
     assert chosen == {"9.6": "/9.6/bin", "12.1": "/13/bin", "15.2": "/15/bin", "18": ""}
+
+
+def test_what_makes_dumps_starts_at_once() -> None:
+    """Without what reads policies, which takes longer to import than a small database to dump."""
+    code = "import sys, resticwrap.sources.produce, resticwrap.sources.postgres.dump; print('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
