@@ -218,16 +218,13 @@ def _by_real_bytes(context: Context, rules: planning.Rules, facts: planning.Fact
 def suspended(context: Context, held: Sequence[Held]) -> dict[str, str]:
     """By domain, why nothing of it may go until somebody looks."""
     catalog = context.catalog()
-    # A base and its log are not two states of one thing: only bases are held against each other.
-    kept = {one.domain for one in held if one.base}
-    bases = {one.original for one in held if not one.base}
-    runs = (run for run in catalog.writing_runs(context.target_name) if run.domain not in kept or run.snapshot in bases)
+    runs = catalog.writing_runs(context.target_name)
     own = {name: domain.guard for name, domain in context.settings.domains.items() if domain.guard is not None}
     steady = {name for name, domain in context.settings.domains.items() if domain.layer == "raw"}
     sources = {name: domain.source for name, domain in context.settings.domains.items()}
     streams = {name for name, source in sources.items() if isinstance(source, DATABASES)}
     # What lies between two base backups grows with each run and begins anew: only bases are like each other.
-    based = {name for name, source in sources.items() if getattr(source, "mode", "") == "wal"}
+    based = {one.domain for one in held if one.base}
     full = {one.original for one in held if one.type == "full"}
     alike = (run for run in runs if run.domain not in based or run.snapshot in full)
     return guard.suspended(alike, held, context.settings.guard, looked(context), steady, own, streams)
