@@ -56,6 +56,10 @@ class Bench:
         """The name of another database beside it."""
         return f"{self.name}_{word}"
 
+    def table(self, name: str) -> str:
+        """A table as its dump names it."""
+        return f"public.{name}" if self.kind == "postgres" else name
+
     def fill(self) -> None:
         """Two tables with what is awkward, and money that is only moved about."""
         blob = {"postgres": "BYTEA", "mysql": "BLOB", "sqlite": "BLOB"}[self.kind]

@@ -47,8 +47,9 @@ class Asking:
         return [[_value(cell) for cell in line.split("\t")] for line in lines]
 
     def one(self, sql: str) -> str:
-        """The one value of a question that gives one."""
-        return self.rows(sql)[0][0] or ""
+        """The one value of a question that gives one; an empty text where it gives none."""
+        rows = self.rows(sql)
+        return rows[0][0] or "" if rows else ""
 
     def version(self) -> str:
         """Such as `10.11.19`."""

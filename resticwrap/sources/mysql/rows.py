@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from resticwrap import errors
 from resticwrap.model.databases import PutBack
-from resticwrap.planning import rowcsv
+from resticwrap.planning import csvrows
 from resticwrap.planning.dumps_mysql import plain, quoted
 from resticwrap.sources.mysql.asking import Asking, literal
 
@@ -23,21 +23,17 @@ STATEMENT = 256 << 10
 NAMED = 20
 
 
-@dataclass
 class Counted:
-    """CSV on its way, and how many rows of it have gone by."""
+    """The rows of a CSV on their way, its heading first, and how many have gone by. Raises ValueError for no CSV."""
 
-    csv: Iterable[bytes]
-    rows: int = 0
+    def __init__(self, csv: Iterable[bytes]) -> None:
+        self._csv = csv
+        self.rows = 0
 
-    def pieces(self) -> Iterator[Sequence[rowcsv.Field]]:
-        """Its records, names first. Raises LoadFailed where it is no CSV."""
-        try:
-            for number, record in enumerate(rowcsv.read(self.csv)):
-                self.rows = number
-                yield record
-        except ValueError as error:  # of text that is no UTF-8, too
-            raise errors.LoadFailed(f"The rows are no CSV: {error}.") from error
+    def __iter__(self) -> Iterator[csvrows.Fields]:
+        for number, record in enumerate(csvrows.records(self._csv)):
+            self.rows = number
+            yield record
 
 
 @dataclass(frozen=True)
@@ -66,13 +62,13 @@ class Table:
             " ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index"
         ):
             found.setdefault(key or "", []).append(column or "")
-        engine = asking.rows(f"SELECT COALESCE(engine, '') FROM information_schema.tables {where}")
+        engine = asking.one(f"SELECT COALESCE(engine, '') FROM information_schema.tables {where}")
         return cls(
             name,
             {row[0] or "": (row[1] or "").lower() for row in columns},
             tuple(tuple(key) for key in found.values()),
             schema,
-            engine[0][0] or "",
+            engine,
         )
 
     def refuse_unsteady(self, asking: Asking) -> None:
@@ -84,7 +80,7 @@ class Table:
 
     def header(self) -> bytes:
         """The line of names."""
-        return (",".join(_named(name) for name in self.columns) + "\n").encode("utf-8", "surrogateescape")
+        return csvrows.line([name.encode("utf-8", "surrogateescape") for name in self.columns])
 
     def select(self, where: str | None) -> str:
         """The question whose answer, written raw, is the lines of the CSV, in the order of the primary key."""
@@ -98,17 +94,12 @@ class Table:
             + ";\n"
         )
 
-    def counted(self, csv: Iterable[bytes]) -> Counted:
-        return Counted(csv)
-
-    def insert(
-        self, records: Iterator[Sequence[rowcsv.Field]], *, skip_conflicts: bool, dry_run: bool
-    ) -> Iterator[bytes]:
+    def insert(self, records: Iterator[csvrows.Fields], *, skip_conflicts: bool, dry_run: bool) -> Iterator[bytes]:
         """The SQL of one session that puts rows back, and whose answer `told` reads. The rows go into a table of the
         session's own first, which has the same columns and keys: what does not fit fails there."""
-        header = [cell.text for cell in next(records, ())]
+        header = [(cell or b"").decode() for cell in next(records, [])]
         if not header:
-            raise errors.LoadFailed("The rows have no line of names.")
+            raise ValueError("it is empty: its first line names the columns")
         if strange := [name for name in header if name not in self.columns]:
             raise errors.LoadFailed(f"{self.name} has no column {strange[0]}.")
         names = ", ".join(quoted(name) for name in header)
@@ -117,18 +108,28 @@ class Table:
         yield from _statements(
             records, f"INSERT INTO {stage} ({names}) VALUES\n", [self.columns[name] for name in header]
         )
-        taken = self._taken(header)
-        key = next((key for key in self.keys if {*key} <= {*header}), tuple(header[:1]))
-        order = ", ".join(f"s.{quoted(name)}" for name in key)
+        key = next((key for key in self.keys if {*key} <= {*header}), ())
+        taken, same = self._taken(header), self._same(key, header)
+        shown, order = _key_shown(key), ", ".join(f"s.{quoted(column)}" for column in key or header[:1])
         yield (
             "START TRANSACTION;\n"
-            f"SELECT 'conflict', {_key_shown(key)} FROM {stage} s WHERE {taken} ORDER BY {order} LIMIT {NAMED};\n"
-            f"SELECT COUNT(*) INTO @conflicts FROM {stage} s WHERE {taken};\n"
+            f"SELECT 'conflict', {shown} FROM {stage} s WHERE ({taken}) AND NOT ({same})"
+            f" ORDER BY {order} LIMIT {NAMED};\n"
+            f"SELECT COUNT(*) INTO @same FROM {stage} s WHERE {same};\n"
+            f"SELECT COUNT(*) INTO @conflicts FROM {stage} s WHERE ({taken}) AND NOT ({same});\n"
             f"INSERT INTO {table} ({names}) SELECT {names} FROM {stage} s"
             f" WHERE NOT ({taken}) AND (@conflicts = 0 OR {int(skip_conflicts)} = 1);\n"
-            "SELECT 'done', ROW_COUNT(), @conflicts;\n"
+            f"SELECT 'done', {0 if dry_run else 'ROW_COUNT()'}, @conflicts, @same;\n"
             f"{'ROLLBACK' if dry_run else 'COMMIT'};\n"
         ).encode("utf-8", "surrogateescape")
+
+    def _same(self, key: Sequence[str], header: Sequence[str]) -> str:
+        """Whether the table has the staged row `s` already, down to the bytes of each of its columns."""
+        if not key:
+            return "FALSE"
+        on = " AND ".join(f"l.{quoted(column)} = s.{quoted(column)}" for column in key)
+        alike = " AND ".join(f"BINARY l.{quoted(column)} <=> BINARY s.{quoted(column)}" for column in header)
+        return f"EXISTS (SELECT 1 FROM {quoted(self.name)} l WHERE {on} AND {alike})"
 
     def _taken(self, header: Sequence[str]) -> str:
         """Whether the table has a key of the staged row `s`; of keys that the rows say nothing of, it has none."""
@@ -143,28 +144,27 @@ class Table:
     def told(self, answer: bytes, rows: int) -> PutBack:
         """What came of it."""
         lines = [line.split("\t") for line in answer.decode("utf-8", "replace").split("\n")]
-        done = next((line for line in lines if line[0] == "done"), ["done", "0", "0"])
+        done = next((line for line in lines if line[0] == "done"), ["done", "0", "0", "0"])
         return PutBack(
             rows=rows,
             inserted=max(int(done[1]), 0),
             conflicts=tuple(line[1] for line in lines if line[0] == "conflict"),
             conflict_count=int(done[2]),
+            same=int(done[3]),
         )
 
 
 def _key_shown(key: Sequence[str]) -> str:
     """The SQL that names a staged row by its key."""
     parts = [f"CONCAT({literal(plain(name) + '=')}, COALESCE(s.{quoted(name)}, 'NULL'))" for name in key]
-    return f"CONCAT_WS(', ', {', '.join(parts)})"
+    return f"CONCAT_WS(', ', {', '.join(parts)})" if parts else "''"
 
 
-def _statements(records: Iterable[Sequence[rowcsv.Field]], begin: str, kinds: Sequence[str]) -> Iterator[bytes]:
+def _statements(records: Iterable[csvrows.Fields], begin: str, kinds: Sequence[str]) -> Iterator[bytes]:
     values = [_binary_value if kind in BINARY else _text_value for kind in kinds]
     held: list[str] = []
     size = 0
-    for number, record in enumerate(records, 2):
-        if len(record) != len(values):
-            raise errors.LoadFailed(f"Record {number} of the rows has {len(record)} values instead of {len(values)}.")
+    for record in records:
         row = "(" + ",".join(value(cell) for value, cell in zip(values, record, strict=True)) + ")"
         held.append(row)
         size += len(row)
@@ -175,23 +175,19 @@ def _statements(records: Iterable[Sequence[rowcsv.Field]], begin: str, kinds: Se
         yield (begin + ",\n".join(held) + ";\n").encode("utf-8", "surrogateescape")
 
 
-def _text_value(cell: rowcsv.Field) -> str:
-    return "NULL" if cell.null else literal(cell.text)
+def _text_value(cell: bytes | None) -> str:
+    return "NULL" if cell is None else literal(cell.decode())
 
 
-def _binary_value(cell: rowcsv.Field) -> str:
-    if cell.null:
+def _binary_value(cell: bytes | None) -> str:
+    if cell is None:
         return "NULL"
-    digits = cell.text.removeprefix("0x")
+    digits = cell.decode().removeprefix("0x")
     try:
         bytes.fromhex(digits)
     except ValueError:
         raise errors.LoadFailed("A binary value in the rows is not written as hexadecimal digits after 0x.") from None
     return f"x'{digits}'"
-
-
-def _named(name: str) -> str:
-    return name if name.replace("_", "a").isalnum() else rowcsv.quoted(name)
 
 
 def _shown(column: str, kind: str) -> str:

@@ -15,7 +15,7 @@ from resticwrap.sources.mysql.access import Access, failure
 from resticwrap.sources.mysql.asking import Asking, literal
 from resticwrap.sources.mysql.dump import created, dump_command
 from resticwrap.sources.mysql.exchange import Exchanging, definitions_command
-from resticwrap.sources.mysql.rows import Table
+from resticwrap.sources.mysql.rows import Counted, Table
 
 
 class MysqlServer:
@@ -129,8 +129,8 @@ class MysqlServer:
     def put_back(self, name: str, table: str, csv: Iterable[bytes], *, skip_conflicts: bool, dry_run: bool) -> PutBack:
         found = self._table(name, table)
         found.refuse_unsteady(self._asking)
-        counted = found.counted(csv)
-        body = found.insert(counted.pieces(), skip_conflicts=skip_conflicts, dry_run=dry_run)
+        counted = Counted(csv)
+        body = found.insert(iter(counted), skip_conflicts=skip_conflicts, dry_run=dry_run)
         result = self._feeding.fed(self._access.client("--skip-column-names", f"--database={name}"), body)
         if result.code:
             raise failure(

@@ -10,6 +10,7 @@ from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.planning.dumps import PostgresDigest
 from resticwrap.planning.globals import wanted_globals
+from resticwrap.sources.orders import nonce
 from resticwrap.sources.postgres import putback, rows, swap
 from resticwrap.sources.postgres.access import SHORT, Access, conninfo, literal, poured, quoted
 from resticwrap.sources.postgres.heads import creating
@@ -104,7 +105,15 @@ class PostgresServer:
             raise self._why(result, name, lambda said: errors.LoadFailed(f"{name} was not loaded: {said}.", hint=hint))
 
     def value(self, name: str, sql: str) -> str | None:
-        return self._ask(name, sql)
+        word = nonce()  # psql shows NULL as an empty text by itself, and that as much as no row at all
+        result = self._said(name, f"\\pset null {word}\n{sql}\n;\n\\echo {word}\n")
+        if result.code:
+            raise self._why(result, name)
+        text = result.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+        if text == word:
+            raise errors.LoadFailed("The query gives no value.")
+        text = text.removesuffix(f"\n{word}")
+        return None if text == word else text
 
     def facts(self, name: str) -> DatabaseFacts:
         digest = PostgresDigest(name)

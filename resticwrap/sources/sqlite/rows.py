@@ -50,30 +50,35 @@ def put_back(
     """As the port says, in one transaction."""
     table = unquoted(table)
     known = columns_of(connection, table)
-    records = _records(csv)
+    records = rowcsv.read(csv)
     header = [cell.text for cell in next(records, ())]
     if not header:
-        raise errors.LoadFailed("The rows have no line of names.")
+        raise ValueError("it is empty: its first line names the columns")
     if strange := [name for name in header if name not in known]:
         raise errors.LoadFailed(f"{plain(table)} has no column {strange[0]}.")
     marks = ", ".join("?" * len(header))
     names = ", ".join(quoted(name) for name in header)
     sql = f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})"
     shown = [name for name in key if name in header] or header[:1]
-    rows, conflicts = 0, []
+    there = f"SELECT 1 FROM {quoted(table)} WHERE {' AND '.join(f'{quoted(name)} IS ?' for name in header)}"
+    rows, same, conflicts = 0, 0, []
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("BEGIN IMMEDIATE")
     try:
         for rows, record in enumerate(records, 1):
             if len(record) != len(header):
-                raise errors.LoadFailed(f"Row {rows} has {len(record)} values instead of {len(header)}.")
+                raise ValueError(f"row {rows} has {len(record)} fields, and the heading has {len(header)}")
+            values = [_value(cell) for cell in record]
             try:
-                connection.execute(sql, [_value(cell) for cell in record])
+                connection.execute(sql, values)
             except sqlite3.IntegrityError as error:
                 if error.sqlite_errorcode not in TAKEN:
                     raise
-                values = dict(zip(header, record, strict=True))
-                conflicts.append(", ".join(f"{plain(name)}={values[name].text or 'NULL'}" for name in shown))
+                if connection.execute(there, values).fetchone():
+                    same += 1
+                    continue
+                texts = dict(zip(header, record, strict=True))
+                conflicts.append(", ".join(f"{plain(name)}={texts[name].text or 'NULL'}" for name in shown))
         kept = not conflicts or skip_conflicts
         connection.execute("COMMIT" if kept and not dry_run else "ROLLBACK")
     except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError) as error:
@@ -86,17 +91,11 @@ def put_back(
         raise
     return PutBack(
         rows=rows,
-        inserted=rows - len(conflicts) if kept else 0,
+        inserted=rows - same - len(conflicts) if kept and not dry_run else 0,
         conflicts=tuple(conflicts[:NAMED]),
         conflict_count=len(conflicts),
+        same=same,
     )
-
-
-def _records(csv: Iterable[bytes]) -> Iterator[Sequence[rowcsv.Field]]:
-    try:
-        yield from rowcsv.read(csv)
-    except ValueError as error:  # of text that is no UTF-8, too
-        raise errors.LoadFailed(f"The rows are no CSV: {error}.") from error
 
 
 def _named(name: str) -> str:
