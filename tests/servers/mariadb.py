@@ -118,9 +118,22 @@ class Mariadb:
     def databases(self) -> Sequence[str]:
         return [row[0] for row in self.run("SHOW DATABASES")]
 
-    def _client(self, sql: str, *words: str) -> str:
+    def session(self, database: str) -> subprocess.Popen[bytes]:
+        """A client that says at once what comes of what it is told."""
+        return subprocess.Popen(
+            [*self._command(), "--unbuffered", f"--user={self.user}", f"--database={database}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": PLACES, "MYSQL_PWD": self.password},
+        )
+
+    def _command(self) -> list[str]:
         command = ["mariadb", "--no-defaults", f"--socket={self.socket}", "--default-character-set=utf8mb4"]
-        command += ["--batch", "--raw", "--skip-column-names", *words]
+        return [*command, "--batch", "--raw", "--skip-column-names"]
+
+    def _client(self, sql: str, *words: str) -> str:
+        command = [*self._command(), *words]
         env = {"PATH": PLACES, "MYSQL_PWD": "" if "--user=root" in words else self.password}
         done = subprocess.run(command, input=sql.encode(), capture_output=True, env=env, timeout=60)
         if done.returncode:
