@@ -252,6 +252,19 @@ def test_over_the_live_one_and_back(bench: Bench, make_lab: MakeLab) -> None:
     assert [one for one in bench.server.databases() if one.startswith(bench.name)] == [bench.name]
 
 
+def test_rows_out_of_a_snapshot(bench: Bench, make_lab: MakeLab) -> None:
+    """Some rows come out of a snapshot as CSV, and go back in by the commands that people type."""
+    lab = make_lab("local", domains={"shop": bench.domain()})
+    before = sorted(bench.execute(bench.name, "SELECT id, name, note FROM cards"))
+    lab.rw("backup")
+    bench.execute(bench.name, "DELETE FROM cards WHERE id > 2")
+    out = str(lab.folder / "deleted.csv")
+    lab.rw("db", "extract", "shop", "cards", "--where", "id > 1", "--out", out)
+    result = lab.json("db", "put-back", "shop", "cards", "--from", out)["result"]
+    assert (result["rows"], result["inserted"], result["same"], result["conflict_count"]) == (4, 3, 1, 0)
+    assert sorted(bench.execute(bench.name, "SELECT id, name, note FROM cards")) == before
+
+
 def test_what_tells_databases_apart(bench: Bench) -> None:
     """One is not another, nor one that is not there; and how large it is can be told."""
     server, beside = bench.server, bench.other("new")
