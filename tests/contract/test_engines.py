@@ -283,3 +283,14 @@ def test_a_scratch_server(bench: Bench, tmp_path: Path) -> None:
         server.create(DatabaseHead(name="x.db", options=options(bench)), "x.db")
         assert list(server.tables("x.db")) == []
     assert not any(path.is_dir() for path in folder.iterdir())
+
+
+def test_a_drill(bench: Bench, make_lab: MakeLab) -> None:
+    """A dump of each kind is loaded into a server that is thrown away, compared, and asked."""
+    domain = bench.domain()
+    domain["source"] = {**bench.source, "queries": [{"sql": "SELECT COUNT(*) FROM cards", "equals": len(VALUES)}]}
+    lab = make_lab("local", domains={"shop": domain})
+    lab.rw("backup")
+    (one,) = lab.json("drill", "l2", "--no-canary")["drill"]["domains"]
+    found = one["loaded"]
+    assert (found["databases"], found["rows"], found["queries"], found["failures"]) == (1, len(VALUES) + 10, 1, [])

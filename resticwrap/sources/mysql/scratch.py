@@ -16,7 +16,7 @@ from resticwrap.sources.mysql.server import MysqlServer
 SERVERS, INSTALLERS = ("mariadbd", "mysqld"), ("mariadb-install-db", "mysql_install_db")
 THROWN_AWAY = (
     "--skip-networking", "--skip-log-bin", "--loose-performance-schema=OFF", "--innodb-flush-log-at-trx-commit=0",
-    "--loose-innodb-doublewrite=OFF", "--event-scheduler=DISABLED", "--max-allowed-packet=1G", "--skip-name-resolve",
+    "--loose-innodb-doublewrite=OFF", "--event-scheduler=OFF", "--max-allowed-packet=1G", "--skip-name-resolve",
     "--innodb-fast-shutdown=2", "--loose-innodb-log-file-size=64M",
 )  # fmt: skip
 """On no address; nothing that a server need not do that is thrown away; and no event of a dump's runs."""
