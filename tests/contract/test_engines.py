@@ -15,6 +15,8 @@ from tests.servers.postgres import Postgres
 
 ORDERED = ("mysql", "sqlite")
 """Whose rows come in the order of their keys, so that an update and its opposite leave no trace."""
+elsewhere = pytest.mark.parametrize("bench", ORDERED, indirect=True)
+"""Of PostgreSQL these have tests of their own, with all its own in them."""
 
 
 @pytest.fixture(params=["postgres", "mysql", "sqlite"])
@@ -234,6 +236,7 @@ def test_one_moment_while_others_write(bench: Bench, make_lab: MakeLab) -> None:
     assert int(bench.execute(back, "SELECT SUM(balance) FROM accounts")[0][0]) == 1000
 
 
+@elsewhere
 def test_over_the_live_one_and_back(bench: Bench, make_lab: MakeLab) -> None:
     """A restore over what is live can be undone, and once it is accepted nothing else is left."""
     lab = make_lab("local", domains={"shop": bench.domain()})
@@ -252,6 +255,7 @@ def test_over_the_live_one_and_back(bench: Bench, make_lab: MakeLab) -> None:
     assert [one for one in bench.server.databases() if one.startswith(bench.name)] == [bench.name]
 
 
+@elsewhere
 def test_rows_out_of_a_snapshot(bench: Bench, make_lab: MakeLab) -> None:
     """Some rows come out of a snapshot as CSV, and go back in by the commands that people type."""
     lab = make_lab("local", domains={"shop": bench.domain()})
@@ -285,6 +289,7 @@ def test_a_scratch_server(bench: Bench, tmp_path: Path) -> None:
     assert not any(path.is_dir() for path in folder.iterdir())
 
 
+@elsewhere
 def test_a_drill(bench: Bench, make_lab: MakeLab) -> None:
     """A dump of each kind is loaded into a server that is thrown away, compared, and asked."""
     domain = bench.domain()
