@@ -22,7 +22,7 @@ def listed(common: Common) -> None:
 
     def work(house: "House") -> "DbListReport":
         restoring.recover(house.context)
-        return listing.listed(house.context)
+        return listing.listed(house.context, common.domains)
 
     run(common, work, text.db_list, code, whole=True)
 

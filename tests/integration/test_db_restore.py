@@ -143,6 +143,7 @@ def test_copy_and_list(site: Site) -> None:
     assert listed["app_db"]["snapshot"] == done["snapshot"]
     assert [one["command"] for one in listed["test_db"]["kept"]] == [f"rw db accept {done['restored']}"]
     assert listed["gone"]["error"] and not listed["gone"]["version"]
+    assert [row["domain"] for row in site.rw("list", "--domain", "test_db")["rows"]] == ["test_db"]
     assert any(done["restored"] in said for said in site.lab.json("status")["notes"])
     site.rw("undo", done["restored"])
     assert site.cards(site.test) == 0

@@ -1,5 +1,6 @@
 """`rw db list`: every database of the policy, whether its server answers, and what restores have put aside there."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -18,9 +19,10 @@ AT_ONCE = 8
 """So many servers are asked at the same time: one that does not answer takes its while."""
 
 
-def listed(context: Context) -> DbListReport:
-    """What there is. A server that does not answer is told of, and so is a target."""
-    names = [name for name, domain in context.settings.domains.items() if domain.is_database]
+def listed(context: Context, domains: Sequence[str] = ()) -> DbListReport:
+    """What there is, of these domains (none: all). A server that does not answer is told of, and so is a target."""
+    wanted = context.settings.select_domains(domains)
+    names = [name for name, domain in wanted.items() if domain.is_database]
     notes: list[str] = []
     newest: dict[str, Snapshot] = {}
     found = None
@@ -50,20 +52,23 @@ def _spanned(context: Context, row: ListedDatabase, found: Stock) -> ListedDatab
 
 
 def _row(context: Context, domain: str, newest: Snapshot | None) -> ListedDatabase:
-    engine = engine_of(context, domain)
-    server = engine.live()
-    kept = tuple(
-        one for journal in context.database_journals.scan()[0] if journal.domain == domain for one in kept_of(journal)
-    )
+    source = context.settings.domains[domain].source
     row = ListedDatabase(
         domain=domain,
-        engine=engine.engine,
-        place=server.place,
+        engine=source.type,
+        place=source.place,
         snapshot=newest.original if newest else None,
         time=newest.time if newest else None,
-        kept=kept,
+        kept=tuple(
+            one
+            for journal in context.database_journals.scan()[0]
+            if journal.domain == domain
+            for one in kept_of(journal)
+        ),
     )
     try:
+        engine = engine_of(context, domain)
+        server = engine.live()
         version, there = server.version(), server.databases()
         wanted = [name for name in there if engine.name in (None, name) and not dbrestore.of_a_restore(name)]
         sizes = tuple(DatabaseSize(name=name, size=server.size(name)) for name in wanted)
@@ -72,4 +77,4 @@ def _row(context: Context, domain: str, newest: Snapshot | None) -> ListedDataba
     except errors.Failure as error:
         return msgspec.structs.replace(row, error=error.message, hint=error.hint)
     gone = "" if wanted or engine.name is None else f"{server.place} has no database {engine.name}."
-    return msgspec.structs.replace(row, version=version, databases=sizes, error=gone)
+    return msgspec.structs.replace(row, place=server.place, version=version, databases=sizes, error=gone)
