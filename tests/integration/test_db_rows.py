@@ -44,7 +44,7 @@ CREATE TABLE busy (n bigint PRIMARY KEY);
 INSERT INTO agents (name) SELECT 'agent ' || g FROM generate_series(1, 50) g;
 INSERT INTO agent_cards (agent, name, code) SELECT g, 'card ' || g, 'K' || g FROM generate_series(1, 50) g;
 INSERT INTO agent_cards (agent, name, code) VALUES
-  (7, E'\\.\n\\.\r\n"ä", \t', ''), (7, '', ''), (7, NULL, NULL), (7, repeat('long ', 90000000), NULL);
+  (7, E'\\.\n\\.\r\n"ä", \t', ''), (7, '', ''), (7, NULL, NULL), (7, repeat('long ', 30000), NULL);
 INSERT INTO notes SELECT id, 'note of ' || id FROM agent_cards;
 INSERT INTO "Odd Schema"."Tage ""ä"" 1" SELECT '2026-01-01'::date + g, g FROM generate_series(0, 59) g;
 """
@@ -216,7 +216,7 @@ def test_asking(production: Production) -> None:
     assert out.out.startswith("id,agent,name,code,shout\n7,7,card 7,K7,CARD 7\n") and "5 rows" in out.err
     assert ',7,"",""' in out.out and ",7,,,\n" in out.out
     planned = lab.json("db", "extract", "app_db", "agent_cards", "--count", "--dry-run")
-    assert planned["planned"] and planned["rows"] is None and planned["read"] > 500_000
+    assert planned["planned"] and planned["rows"] is None and planned["read"] > 100_000
     file = lab.folder / "there.csv"
     file.write_text("precious")
     refused = lab.json("db", "extract", "app_db", "notes", "--out", str(file), code=2)
