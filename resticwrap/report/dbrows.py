@@ -1,5 +1,6 @@
 """Rows of databases: what was found in a snapshot, and what was put back."""
 
+import shlex
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ def extract(console: "Console", report: ExtractReport, *, zone: tzinfo | None = 
             where = f", {fmt.size(report.size)}, in {report.out}" if report.out not in (None, "-") else ""
             page.say((fmt.plural(report.rows, "row"), STRONG), where, indent=2)
         if report.rows and report.out not in (None, "-"):
-            page.say(f"rw db put-back {report.domain} {report.table} --from {report.out}  puts them back.", indent=2)
+            command = shlex.join(["rw", "db", "put-back", report.domain, report.table, "--from", str(report.out)])
+            page.say(f"{command}  puts them back.", indent=2)
         for note in report.notes:
             page.say(note)
 

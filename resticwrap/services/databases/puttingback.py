@@ -1,5 +1,6 @@
 """`rw db put-back`: rows of a file into a table of the live database, in one transaction: all of them or none."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +73,10 @@ def conflict(rows: Rows, result: PutBack) -> errors.RowsConflict | None:
     """What is wrong where keys are taken."""
     if not result.conflict_count:
         return None
+    words = ["rw", "db", "put-back", rows.domain, rows.table, "--from", str(rows.file)]
     return errors.RowsConflict(
         f"Nothing was put back: of {result.rows:,} rows {result.conflict_count:,} have keys that other rows have now.",
-        hint=f"Look at them; to put back only the others: rw db put-back {rows.domain} {rows.table} "
-        f"--from {rows.file} --skip-conflicts",
+        hint=f"Look at them; to put back only the others: {shlex.join(words)} --skip-conflicts",
     )
 
 

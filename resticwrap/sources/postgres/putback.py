@@ -12,9 +12,9 @@ from resticwrap import errors
 from resticwrap.model.base import Value, from_json
 from resticwrap.model.databases import PutBack
 from resticwrap.model.dbrows import RowKey, RowReference, RowTable
-from resticwrap.planning import csvrows
+from resticwrap.planning import csvrows, dumptables
 from resticwrap.sources.postgres.access import literal, quoted
-from resticwrap.sources.postgres.rows import PLAIN, Psql, as_sql
+from resticwrap.sources.postgres.rows import PLAIN, Psql, as_sql, tables
 
 STAND_IN = "rw_put_back"
 BACK = f"pg_temp.{STAND_IN}"
@@ -22,10 +22,11 @@ ROW = '"rw row"'
 NAMED = 20
 """So many conflicts are told one by one."""
 BATCH = 1 << 18
-DESCRIBE = """SET search_path TO '';
-WITH t AS (SELECT to_regclass({table})::oid AS id)
+DESCRIBE = """SELECT coalesce(to_regclass({table})::oid, 0) AS rw_table \\gset
+SET search_path TO '';
+WITH t AS (SELECT :rw_table::oid AS id)
 SELECT json_build_object(
-'name', (SELECT id::regclass FROM t),
+'name', coalesce((SELECT oid::regclass::text FROM pg_class, t WHERE oid = id), ''),
 'columns', (SELECT coalesce(json_agg(json_build_object('name', attname,
   'generated', coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '') ORDER BY attnum), '[]')
   FROM pg_attribute a, t WHERE attrelid = id AND attnum > 0 AND NOT attisdropped),
@@ -79,6 +80,8 @@ def put_back(
     """The `put_back` of the `Server` port."""
     asked = DESCRIBE.format(table=literal(as_sql(table)))
     about = from_json(RowTable, psql(name, [asked.encode()], None))
+    if not about.name:
+        raise dumptables.unknown(table, tables(psql, name))
     given = csvrows.records(csv)
     columns = _columns(about, next(given, []))
     script = _Script(about, tuple(column for column, _ in columns))
