@@ -46,7 +46,7 @@ def _all(pieces: Iterable[bytes]) -> Iterator[Fields]:
         if found is None or (found[3] == b"\r" and found.end() == len(data) and not ended):
             if ended:
                 if at < len(data):
-                    raise ValueError(f"row {number} is no CSV: a quote is not closed, or stands inside of a field")
+                    raise ValueError(f"row {number}: a quote is not closed, or stands inside of a field")
                 return
             more = _more(source, len(data) - at)
             ended = not more

@@ -64,7 +64,7 @@ class Server(Protocol):
         """Insert rows of such CSV into a table, all in one transaction. A row that is there already, the same in every
         column, is left out. One whose key (of any unique constraint) another row has is a conflict: with
         `skip_conflicts` it is left out too, else nothing is inserted; with `dry_run` nothing is in any case. Raises
-        LoadFailed, with nothing changed, where a row does not fit or points to nothing; ValueError for no CSV."""
+        LoadFailed, with nothing changed, where a row does not fit or points to nothing, or where it is no CSV."""
 
     def exchange(self, live: str, beside: str, kept: str) -> None:
         """Give `live` the name `kept`, and `beside` the name `live`: both or neither, whenever it is cut off. Whoever

@@ -184,13 +184,13 @@ def test_rows_that_do_not_fit(production: Production) -> None:
     """A file that is none, a column that is not there, a value that is none: each is told, and nothing changes."""
     before, file = production.all(), production.lab.folder / "bad.csv"
     for content, said in (
-        ("", "it is empty"),
+        ("", "have no line of names"),
         ("id,agent,nickname\n", "has no column nickname"),
         ("id,id\n", "names a column twice"),
         ("id,agent\n900,1\nnine,1\n", 'invalid input syntax for type integer: "nine" (COPY public.agent_cards, line 2'),
         ("id,agent\n900,\n", 'null value in column "agent"'),
-        ("id,agent\n900,1,2\n", "row 2 has 3 fields, and the heading has 2"),
-        ('id,agent\n900,"1\n', "row 2 is no CSV"),
+        ("id,agent\n900,1,2\n", "no CSV: row 2 has 3 fields, and the heading has 2"),
+        ('id,agent\n900,"1\n', "row 2: a quote"),
     ):
         file.write_text(content)
         error = production.back("agent_cards", file, code=1)["error"]

@@ -43,14 +43,9 @@ def put_back(context: Context, rows: Rows, *, skip_conflicts: bool = False, dry_
     table = dumptables.named(rows.table, server.tables(database))
 
     def work() -> PutBack:
-        try:
-            return server.put_back(
-                database, table, pieces(context, rows.file), skip_conflicts=skip_conflicts, dry_run=dry_run
-            )
-        except ValueError as error:
-            raise errors.LoadFailed(
-                f"{rows.file} is not such a file: {error}.", hint="rw db extract writes them: CSV with a heading."
-            ) from error
+        return server.put_back(
+            database, table, pieces(context, rows.file), skip_conflicts=skip_conflicts, dry_run=dry_run
+        )
 
     job = msgspec.structs.replace(
         context.new_job("restore"), details={"mode": "put-back", "table": table, "domains": [rows.domain]}

@@ -22,6 +22,7 @@ ROW = '"rw row"'
 NAMED = 20
 """So many conflicts are told one by one."""
 BATCH = 1 << 18
+WRITTEN = "rw db extract writes such files: CSV with a heading."
 DESCRIBE = """SELECT coalesce(to_regclass({table})::oid, 0) AS rw_table \\gset
 SET search_path TO '';
 WITH t AS (SELECT :rw_table::oid AS id)
@@ -82,7 +83,7 @@ def put_back(
     about = from_json(RowTable, psql(name, [asked.encode()], None))
     if not about.name:
         raise dumptables.unknown(table, tables(psql, name))
-    given = csvrows.records(csv)
+    given = _records(csv)
     columns = _columns(about, next(given, []))
     script = _Script(about, tuple(column for column, _ in columns))
     lines = (csvrows.copy_line([row[at] for _, at in columns]) for row in given)
@@ -131,12 +132,19 @@ def _line(reading: int) -> bytes:
     return line
 
 
+def _records(csv: Iterable[bytes]) -> Iterator[csvrows.Fields]:
+    try:
+        yield from csvrows.records(csv)
+    except ValueError as error:
+        raise errors.LoadFailed(f"The rows are no CSV: {error}.", hint=WRITTEN) from error
+
+
 def _columns(about: RowTable, heading: csvrows.Fields) -> list[tuple[str, int]]:
     """The columns that are filled, and where in a row of the file they stand."""
     named = [(one or b"").decode("utf-8", "replace") for one in heading]
     known = {column.name: column for column in about.columns}
     if not named:
-        raise ValueError("it is empty: its first line names the columns")
+        raise errors.LoadFailed("The rows have no line of names.", hint=WRITTEN)
     if strange := [one for one in named if one not in known]:
         raise errors.LoadFailed(
             f"{about.name} has no column {', '.join(strange)}.",

@@ -77,9 +77,9 @@ def test_what_people_save() -> None:
     ("data", "said"),
     [
         (b"a,b\n1\n", "row 2 has 1 fields, and the heading has 2"),
-        (b'a\n"1\n', "row 2 is no CSV"),
-        (b'a\n1"2\n', "row 2 is no CSV"),
-        (b'a\n"1"2\n', "row 2 is no CSV"),
+        (b'a\n"1\n', "row 2: a quote"),
+        (b'a\n1"2\n', "row 2: a quote"),
+        (b'a\n"1"2\n', "row 2: a quote"),
     ],
 )
 def test_what_is_none(data: bytes, said: str) -> None:
