@@ -23,6 +23,7 @@ from resticwrap.services.drill.frame import Order
 from resticwrap.services.stopwatch import Stopwatch
 from tests.broken import wait_for
 from tests.conftest import MakeLab
+from tests.contract.engines import mysql, sqlite
 from tests.handmade import cheap_age
 from tests.lab import Lab
 from tests.servers.postgres import Postgres
@@ -283,3 +284,25 @@ def test_a_few_tables(dumped: Lab, scratch: Path, monkeypatch: pytest.MonkeyPatc
     (row,) = bad.drill.sample
     assert not bad.ok and not row.ok and bad.drill.domains[0].failed == 1
     assert first.event.body["outcome"] == "failed" and "agent_cards" not in str(first)
+
+
+@pytest.mark.parametrize("kind", ["mysql", "sqlite"])
+def test_the_other_kinds(
+    kind: str, make_lab: MakeLab, tmp_path: Path, scratch: Path, request: pytest.FixtureRequest
+) -> None:
+    """MySQL and SQLite go the same way: loaded, compared, asked; an L1 loads tables of the one, and takes the file of
+    the other."""
+    made = sqlite(tmp_path) if kind == "sqlite" else mysql(request.getfixturevalue("mariadb_server"))
+    with made as bench:
+        bench.fill()
+        count = int(bench.execute(bench.name, "SELECT count(*) FROM cards")[0][0])
+        lab = make_lab("local", domains={"app_db": bench.domain()})
+        lab.rw("backup")
+        for wanted, code in ((count, 0), (count + 1, 20))[: 2 if kind == "sqlite" else 1]:  # MariaDB's takes its time
+            queries(lab, {"sql": "SELECT count(*) FROM cards", "equals": wanted})
+            report = lab.json("drill", "l2", "--no-canary", "--scratch", str(scratch), code=code)
+            (one,) = report["drill"]["domains"]
+            assert one["loaded"]["rows"] > count and len(one["failures"]) == bool(code), report
+        report = lab.json("drill", "l1", "--no-canary", "--scratch", str(scratch))
+        assert [one["ok"] for one in report["drill"]["sample"]].count(True) >= 2 and os.listdir(scratch) == []
+        assert (report["drill"]["domains"][0]["loaded"] is None) == (kind == "sqlite")
