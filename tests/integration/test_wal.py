@@ -81,6 +81,9 @@ def test_a_drill_of_a_log(scene: Scene, tmp_path: Path) -> None:
         (one,) = report["drill"]["domains"]
         assert one["loaded"]["queries"] == 1 and one["loaded"]["rows"] == 3, report
         assert [*scratch.iterdir()] == [] and not (scene.lab.state / "moments").exists()
+    with scene.lab.house() as built:
+        known = built.catalog.snapshots("main", "hot").values()
+        assert len(known) == 2 and all(one.proven_at is not None for one in known)  # the base as well
 
 
 def test_a_base_alone_comes_back(scene: Scene) -> None:

@@ -420,6 +420,8 @@ def _domain(context: Context, begun: Begun, picks: Sequence[Pick], manifests: Ma
             notes += [f"{name}: {note}" for note in proof.notes]
         if back.ok and named is not False and back.objects and (proof is None or proof.ok):
             proven.append(pick.snapshot.original)
+            if proof is not None and pick.snapshot.tags is not None and pick.snapshot.tags.base:
+                proven.append(pick.snapshot.tags.base)  # a log was loaded from its base on
         sample += _rows(context, begun, pick, back)
         now = context.clock.now()
         drilled += [
