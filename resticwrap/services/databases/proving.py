@@ -121,6 +121,8 @@ def prove(
         proof.failed(f"could not be loaded ({error.kind})", error.message)
     except ValueError as error:
         proof.failed("its dump is not whole", str(error))
+    except OSError as error:
+        proof.failed("could not be loaded (the disk does not take or give it)", str(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return proof
