@@ -94,7 +94,7 @@ def of_machine(house: "House", domains: tuple[str, ...]) -> "list[Question]":
 
         named = [*secretcheck.named_by(read), *([house.password.file] if house.password.file else [])]
         files = {**secretcheck.beside(read.folder, named), **secretcheck.files_of(wanted)}
-        return secretcheck.check(files, gitindex.tracker)
+        return [*secretcheck.check(files, gitindex.tracker), *secretcheck.elsewhere(read.domains)]
 
     def kept() -> "Iterable[Check]":
         waiting = [written.job_id for written in house.state.kept(house.target_name)]

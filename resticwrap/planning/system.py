@@ -121,10 +121,11 @@ def next_steps(
     password: Path,
     named: Path | None,
     databases: Mapping[str, Server] = MappingProxyType({}),
+    secrets: Mapping[str, Path] = MappingProxyType({}),
 ) -> tuple[str, ...]:
     """What is left to a person once all is back: commands, in order. An empty machine has no folders to move into;
-    what belongs into the place itself, such as the state that the new installation has, stays where it is. A database
-    is loaded once its server is up, which only a person can say."""
+    what belongs into the place itself, such as the state that the new installation has, stays where it is. Files of
+    secrets go among what else is in their folder, which another domain or the application brings. A database is loaded once its server is up, which only a person can say."""
     loads = [
         f". {shlex.quote(str(environment))} && rw db restore {name} --snapshot {server.snapshot[:16]} "
         f"{'--replace' if server.name is None else f'--into {shlex.quote(server.name)}'}"
@@ -137,10 +138,16 @@ def next_steps(
         for name, root in roots.items()
         if not overlap(place, {name: root})
     ]
+    copies = [
+        f"mkdir -p {shlex.quote(str(root))} && "
+        f"cp -a {shlex.quote(str(place / 'system' / name))}/. {shlex.quote(str(root))}"
+        for name, root in secrets.items()
+    ]
     secret = [f"install -D -m 600 {shlex.quote(str(password))} {shlex.quote(str(named))}"] if named else []
     return (
         f". {shlex.quote(str(environment))} && rw status",
         *moves,
+        *copies,
         *loads,
         f"mkdir -p /etc/resticwrap && cp -a {shlex.quote(str(policies))} /etc/resticwrap/policies",
         *secret,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import Check
-from resticwrap.model.sources import SecretsSource
+from resticwrap.model.sources import FilesSource, SecretsSource
 from resticwrap.services.doctor import ok
 from resticwrap.services.outside_facts import SECRET
 from resticwrap.settings import Settings
+from resticwrap.settings.crosscheck import excluded
 from resticwrap.settings.used import named
 
 Tracker = Callable[[Path], Path | None]
@@ -29,6 +30,22 @@ def files_of(domains: Mapping[str, Domain]) -> dict[Path, str]:
         if isinstance(domain.source, SecretsSource)
         for file in domain.source.files
     }
+
+
+def elsewhere(domains: Mapping[str, Domain]) -> list[Check]:
+    """A warning for each file of secrets that a domain of files backs up too: there it ages and is listed as any."""
+    return [
+        Check(
+            name="secrets",
+            verdict="warn",
+            detail=f"{path} ({what}) is in the backups of domain {name} as well",
+            hint=f"excludes: [{path}] for {name} in domains.yaml",
+        )
+        for path, what in files_of(domains).items()
+        for name, domain in domains.items()
+        if isinstance(domain.source, FilesSource) and path.is_relative_to(domain.source.root)
+        if not excluded(path, domain.source.root, domain.excludes)
+    ]
 
 
 def named_by(read: Settings) -> list[Path]:

@@ -522,11 +522,12 @@ class _System:
             next=planning.next_steps(
                 self.place.root,
                 self.place.environment,
-                roots_of(files),
+                roots_of({name: domain for name, domain in files.items() if not domain.is_secret}),
                 self.place.policies,
                 self.place.password,
                 original.password_file,
                 databases,
+                roots_of({name: domain for name, domain in files.items() if domain.is_secret}),
             ),
         )
 

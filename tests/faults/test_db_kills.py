@@ -344,7 +344,8 @@ def wrapped(site: Site, how: str, server: Postgres) -> None:
         site.lab.write_policies()
     script = LOADING[how].format(server=server.pid) if how else ""
     (folder / "psql").write_text(
-        f"#!/bin/sh\ncase \"$*\" in *rw_restore_*' -f '*|*rw_restore_*' -c '*) ;; *rw_restore_*) {script or ':'};; esac\n"
+        "#!/bin/sh\n"
+        f"case \"$*\" in *rw_restore_*' -f '*|*rw_restore_*' -c '*) ;; *rw_restore_*) {script or ':'};; esac\n"
         f'exec {server.binaries}/psql "$@"\n'
     )
     (folder / "psql").chmod(0o755)

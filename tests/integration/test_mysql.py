@@ -138,7 +138,8 @@ class Dying(MysqlServer):
         self._after = after
 
     def _script(self, sql: str) -> None:
-        kept, left = [], self._after
+        kept: list[str] = []
+        left = self._after
         for one in statements(sql):
             if changes(one):
                 if not left:

@@ -296,7 +296,7 @@ def test_an_exchange_that_is_cut_off(path: Path, beside: Path, monkeypatch: pyte
         assert not [file for file in path.parent.iterdir() if file.name.startswith(".rw-")]
         if whole:
             break
-    assert whole and ["app.db", "new.db"] in outcomes and len(outcomes) > 8
+    assert outcomes[-1] == ["app.db", "old.db"] and ["app.db", "new.db"] in outcomes and len(outcomes) > 8
 
 
 def test_a_name_is_no_way_out(path: Path) -> None:

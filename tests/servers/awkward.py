@@ -73,7 +73,7 @@ ODD = ("\\.", "\n\\.\n", "-- rw dump 1 postgres 0", "COPY x FROM stdin;", "\t\\N
 def fill(connection: psycopg.Connection[Any], *, large: int = 3 << 20) -> None:
     """Make it in an empty database, with one text of `large` bytes. The connection is a superuser's."""
     for name in CONTRIB:
-        connection.execute(f'CREATE EXTENSION "{name}"')  # type: ignore[call-overload]
+        connection.execute(f'CREATE EXTENSION "{name}"')
     connection.execute(SCHEMA)
     connection.execute(ROWS)
     with connection.cursor() as cursor:

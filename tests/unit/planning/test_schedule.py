@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resticwrap.clock import CLOCK_SLACK
-from resticwrap.model.policy import PruneRule, ScheduledJob
+from resticwrap.model.policy import PruneRule, ScheduledJob, ScheduleFile
 from resticwrap.model.unattended import ScheduledRun
 from resticwrap.planning import cron
 from resticwrap.planning import schedule as planning
+from resticwrap.settings import crosscheck
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -169,6 +170,8 @@ def test_the_moments_to_come() -> None:
         (job(every="4m"), "backup --type incremental --target main --policies /p --json"),
         (job(kind="copy", every="1d", domains=["a", "b"]),
          "tier run --target main --policies /p --json --domain a --domain b"),
+        (crosscheck.resolved(ScheduleFile(jobs={"a": job(every="4m", **{"except": ["b"]})}), ["a", "b", "c"]).jobs["a"],
+         "backup --type incremental --target main --policies /p --json --domain a --domain c"),
         (job(kind="drill", level="l2", every="1d"), "drill l2 --scheduled --target main --policies /p --json"),
     ],
 )  # fmt: skip

@@ -25,3 +25,14 @@ def test_databases_are_loaded_once_their_server_is_up() -> None:
         own == "rw db restore app_db --snapshot 0a0a0a0a0a0a0a0a --into 'my app'   # once postgresql://db/my app is up"
     )
     assert all_of_it == "rw db restore all_of_it --snapshot 0b0b0b0b0b0b0b0b --replace   # once postgres in db/* is up"
+
+
+def test_secrets_go_among_the_other_files_of_their_folder() -> None:
+    """After the folder itself, which another domain may bring."""
+    place, app = Path("/srv/new"), Path("/srv/my app")
+    steps = next_steps(
+        place, place / "env", {"app": app}, place / "policies", place / "pw", None, secrets={"config": app}
+    )
+    move, copy = steps[1:3]
+    assert move.endswith("mv -T /srv/new/system/app '/srv/my app'")
+    assert copy == "mkdir -p '/srv/my app' && cp -a /srv/new/system/config/. '/srv/my app'"

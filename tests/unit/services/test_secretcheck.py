@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from resticwrap.model.policy import Domain
 from resticwrap.services import secretcheck
 
 
@@ -69,3 +70,19 @@ def test_files_beside_the_policies(secret: Path) -> None:
         (policies / name).write_text("")
     found = secretcheck.beside(policies, [secret.parent / "password"])
     assert set(found) == {secret, policies / ".env.prod", secret.parent / "password"}
+
+
+def test_a_secret_in_a_domain_of_files() -> None:
+    """It is told where no pattern keeps it out."""
+
+    def domain(source: dict[str, object], *excludes: str) -> Domain:
+        return Domain.model_validate(
+            {"layer": "serving", "priority": "P0", "source": source, "excludes": list(excludes)}
+        )
+
+    config = domain({"type": "secrets", "root": "/srv/app", "files": [".env", "conf/key"]})
+    found = secretcheck.elsewhere({"config": config, "app": domain({"root": "/srv/app"}, ".env"),
+                                   "other": domain({"root": "/srv/other"})})  # fmt: skip
+    ((detail, hint),) = [(one.detail, one.hint) for one in found]
+    assert detail == "/srv/app/conf/key (of domain config) is in the backups of domain app as well"
+    assert hint == "excludes: [/srv/app/conf/key] for app in domains.yaml"
