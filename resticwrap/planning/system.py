@@ -125,7 +125,8 @@ def next_steps(
 ) -> tuple[str, ...]:
     """What is left to a person once all is back: commands, in order. An empty machine has no folders to move into;
     what belongs into the place itself, such as the state that the new installation has, stays where it is. Files of
-    secrets go among what else is in their folder, which another domain or the application brings. A database is loaded once its server is up, which only a person can say."""
+    secrets go among what else is in their folder, which another domain or the application brings. A database is loaded
+    once its server is up, which only a person can say."""
     loads = [
         f". {shlex.quote(str(environment))} && rw db restore {name} --snapshot {server.snapshot[:16]} "
         f"{'--replace' if server.name is None else f'--into {shlex.quote(server.name)}'}"

@@ -251,7 +251,6 @@ def pieces(context: Context, choices: Sequence[Choice], *, force: bool) -> tuple
     Raises RestoreRefused where another domain of the policy lives at or below such a place, and without `force` where
     owners could not be brought back.
     """
-    roots = {name: os.path.realpath(os.fsencode(root)) for name, root in roots_of(context.settings.domains).items()}
     found: list[Piece] = []
     notes: list[str] = []
     for choice in choices:
@@ -279,9 +278,19 @@ def pieces(context: Context, choices: Sequence[Choice], *, force: bool) -> tuple
                     tier=choice.tier,
                 )
             )
-            if (refusal := decide.nested(found[-1], roots)) is not None:
+            if (refusal := decide.nested(found[-1], _others(context, choice.domain))) is not None:
                 raise refusal
     return found, tuple(notes)
+
+
+def _others(context: Context, domain: str) -> dict[str, bytes]:
+    """Where other domains live: of secrets each file, wherever below its folder it is."""
+    domains = {name: one for name, one in context.settings.domains.items() if name != domain}
+    found = roots_of({name: one for name, one in domains.items() if not one.is_secret})
+    for name, one in domains.items():
+        if isinstance(one.source, SecretsSource):
+            found |= {f"{name}: {file}": one.source.root / file for file in one.source.files}
+    return {name: os.path.realpath(os.fsencode(path)) for name, path in found.items()}
 
 
 def _paths(context: Context, choice: Choice) -> Sequence[bytes]:

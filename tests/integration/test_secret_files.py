@@ -149,6 +149,15 @@ def test_each_file_comes_back_alone(lab: Lab) -> None:
     assert (root / ".env.prod").read_text() == "spoilt" and len(one["kept"]) == 1
 
 
+def test_no_other_domain_takes_them_along(lab: Lab) -> None:
+    """A folder with one of them in it is not exchanged: what is in it now would be put away."""
+    lab.domains["conf"] = {"layer": "serving", "priority": "P1", "source": {"root": str(root_of(lab) / "conf")}}
+    lab.write_policies()
+    lab.rw("backup")
+    error = refused(lab, "restore", "--in-place", "--domain", "conf", code=1, kind="RestoreRefused")
+    assert "holds another domain" in error["message"] and "config: conf/db.key" in error["message"]
+
+
 def test_they_come_back_beside_with_their_modes(lab: Lab, tmp_path: Path) -> None:
     backup(lab)
     lab.rw("restore", "--domain", "config", "--to", str(tmp_path / "out"))
