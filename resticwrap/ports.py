@@ -582,9 +582,15 @@ class Catalog(Protocol):
         """One job by its id, or by an unambiguous beginning of at least 6 characters."""
 
     def jobs(
-        self, target: str, *, kind: str | None = None, until: Time | None = None, limit: int = 100
+        self,
+        target: str,
+        *,
+        kind: str | None = None,
+        type: SnapshotType | None = None,
+        until: Time | None = None,
+        limit: int = 100,
     ) -> Sequence[Job]:
-        """Newest first."""
+        """Newest first. `type` is that of backups: with it, only those that have ended."""
 
     def history(
         self,

@@ -42,7 +42,7 @@ from resticwrap.model.aging import KnownRun
 from resticwrap.model.base import Time, from_json
 from resticwrap.model.job import Job
 from resticwrap.model.reports import HistoryDay, HistoryRow
-from resticwrap.model.snapshot import Snapshot
+from resticwrap.model.snapshot import Snapshot, SnapshotType
 from resticwrap.ports import DomainSums, KnownLook, KnownSnapshot
 
 SHORTEST_PREFIX = 6
@@ -113,11 +113,22 @@ class SqlCatalog(AgingTables, MachineTables, ProofTables, TallyTables, Unattende
         return self.job(ids[0]) if ids else None
 
     def jobs(
-        self, target: str, *, kind: str | None = None, until: Time | None = None, limit: int = 100
+        self,
+        target: str,
+        *,
+        kind: str | None = None,
+        type: SnapshotType | None = None,
+        until: Time | None = None,
+        limit: int = 100,
     ) -> Sequence[Job]:
         query = select(jobs.c.record).where(jobs.c.target == target, jobs.c.started_at <= _until(until))
         if kind is not None:
             query = query.where(jobs.c.kind == kind)
+        if type is not None:
+            ends = job_ends.c
+            newest = select(ends.job).where(ends.target == target, ends.type == type, ends.started_at <= _until(until))
+            newest = newest.where(ends.kind == kind) if kind is not None else newest
+            query = query.where(jobs.c.id.in_(newest.order_by(ends.started_at.desc()).limit(limit)))
         return self._records(query.order_by(jobs.c.started_at.desc(), jobs.c.id.desc()).limit(limit))
 
     def _records(self, query: Select[str]) -> list[Job]:

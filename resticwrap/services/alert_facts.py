@@ -25,6 +25,7 @@ from resticwrap.services.drill.history import due
 from resticwrap.settings import Settings
 
 JOBS_LOOKED_AT: Mapping[str, int] = {"backup": 40, "forget": 20}
+FULLS = 40
 OTHERS = 3
 """So many of every other kind."""
 ROWS = 400
@@ -64,7 +65,8 @@ def gather(records: Records, rules: AlertRules, pulse: Pulse | None, now: Time) 
     first = min((at for at in catalog.first_looks(target).values() if at <= until), default=None)
     running = [job for job in status.open_jobs(records, catalog) if job.started_at <= until]
     wanted = _wanted(records, pulse, now)
-    begun = {name: at for name, job in wanted.items() if (at := _began(job, jobs, running)) is not None}
+    rows = _rows(settings, catalog, target, until)
+    begun = _begun(wanted, [*_fulls(wanted, catalog, target, until), *running], jobs, rows)
     beat = pulse.heartbeat() if pulse is not None else None
     return planning.Facts(
         target=target,
@@ -78,7 +80,7 @@ def gather(records: Records, rules: AlertRules, pulse: Pulse | None, now: Time) 
         bucket=records.state.bucket_look(target),
         jobs=jobs,
         running=running,
-        rows=_rows(settings, catalog, target, until),
+        rows=rows,
         files={name: one.files for name, one in sums["hot"].items()},
         may_be_empty=frozenset(name for name, domain in settings.domains.items() if domain.allow_empty),
         guards={name: domain.guard or settings.guard for name, domain in settings.domains.items()},
@@ -156,10 +158,36 @@ def _looked(forgets: Iterable[Job]) -> dict[str, Time]:
     return found
 
 
-def _began(wanted: ScheduledJob, jobs: Mapping[str, Sequence[Job]], running: Sequence[Job]) -> Time | None:
-    """When a job like this one of the schedule began last, whoever began it."""
-    like = [job for job in (*jobs.get(wanted.kind, ()), *running) if _like(job, wanted)]
-    return max((job.started_at for job in like), default=None)
+def _fulls(wanted: Mapping[str, ScheduledJob], catalog: Catalog, target: str, until: Time) -> Sequence[Job]:
+    """The newest fulls: hundreds of incrementals may have begun since."""
+    if not any(job.type == "full" for job in wanted.values()):
+        return ()
+    return catalog.jobs(target, kind="backup", type="full", until=until, limit=FULLS)
+
+
+def _begun(
+    wanted: Mapping[str, ScheduledJob],
+    more: Sequence[Job],
+    jobs: Mapping[str, Sequence[Job]],
+    rows: Mapping[str, Sequence[HistoryRow]],
+) -> dict[str, Time]:
+    """When a job like each of the schedule began last, whoever began it. A backup of certain domains is found by what
+    it saw of them too."""
+    found = {}
+    for name, one in wanted.items():
+        like = [job.started_at for job in (*jobs.get(one.kind, ()), *more) if _like(job, one)]
+        if one.kind == "backup":
+            seen = [_newest(rows.get(domain, ()), one.type) for domain in one.domains]
+            known = [at for at in seen if at is not None]
+            if known and (one.excepted or len(known) == len(seen)):
+                like.append(max(known) if one.excepted else min(known))
+        if like:
+            found[name] = max(like)
+    return found
+
+
+def _newest(rows: Sequence[HistoryRow], type: str | None) -> Time | None:
+    return next((row.time for row in rows if row.type == type), None)
 
 
 def _like(job: Job, wanted: ScheduledJob) -> bool:

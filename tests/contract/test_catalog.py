@@ -98,6 +98,8 @@ def test_jobs_are_listed_newest_first(catalog: SqlCatalog) -> None:
     catalog.close_job(closed(a_job("elsewhere", target="local")))
     assert [job.id for job in catalog.jobs("oss", limit=3)] == ["check-1", "job-4", "job-3"]
     assert [job.id for job in catalog.jobs("oss", kind="backup", limit=2)] == ["job-4", "job-3"]
+    assert [job.id for job in catalog.jobs("oss", kind="backup", type="full", limit=2)] == ["job-4", "job-3"]
+    assert catalog.jobs("oss", type="incremental") == []
 
 
 def test_history_is_of_backups_newest_first(catalog: SqlCatalog) -> None:

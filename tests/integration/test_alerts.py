@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from resticwrap.clock import FixedClock
 from resticwrap.model.alerts import AlertBook, AlertsCheck
 from resticwrap.model.unattended import RunOutcome, ScheduledRun
 from resticwrap.report.alerts import daily_text
+from resticwrap.services import alert_facts
 from resticwrap.services.alerting import Alerting
 from resticwrap.services.attendants import AlertAttendant, PingAttendant
 from tests.contract.channels import FakeChannels, FakePings
@@ -115,6 +117,33 @@ def test_from_failing_backups_to_a_message_and_back(lab: Lab, receiver: Receiver
     kept = "".join(path.read_text(errors="replace") for path in lab.state.rglob("*.json"))
     assert SECRET not in kept + "".join(said) + lab.rw("policy", "show", "--json").out
     assert SECRET not in lab.rw("alerts", "test", "-v").err
+
+
+def test_a_rhythm_is_kept_among_many_jobs_of_another(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs by the day is not late because hundreds of incrementals have begun since; left out of one of them, it
+    is late all the same."""
+    monkeypatch.setattr(alert_facts, "JOBS_LOOKED_AT", {"backup": 2})
+    policy(lab)
+    lab.fill()
+    begun = datetime.now(UTC)
+    moment = begun + MINUTE
+    daily = {"target": "main", "cron": f"{moment.minute} {moment.hour} * * *"}
+    schedule(
+        lab,
+        nightly={"kind": "backup", "type": "full", **daily},
+        weekly={"kind": "backup", "type": "full", "domains": ["exams"], **daily},
+        dump={"kind": "backup", "type": "incremental", "domains": ["profiles"], **daily},
+        others={"kind": "backup", "type": "incremental", "except": ["exams"], **daily},
+    )
+    lab.rw("backup", "--domain", "exams")
+    lab.rw("backup", "--type", "full")
+    lab.rw("backup", "--domain", "profiles")
+    for _ in range(3):
+        lab.rw("backup", "--domain", "exams")
+    late = {one for one in Watch(lab).holds(20 * MINUTE) if one.startswith("scheduler/")}
+    assert late == set()
+    late = {one for one in Watch(lab).holds(DAY + 20 * MINUTE) if one.startswith("scheduler/")}
+    assert late == {"scheduler/nightly", "scheduler/weekly", "scheduler/dump", "scheduler/others"}
 
 
 def test_what_each_rule_fires_at(lab: Lab) -> None:
