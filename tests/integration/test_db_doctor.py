@@ -1,5 +1,6 @@
 """What `rw doctor` says of databases, and of files of secrets in a repository of git."""
 
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.conftest import MakeLab
 from tests.lab import PASSWORD, Lab
+from tests.servers.mariadb import Mariadb
 from tests.servers.postgres import Postgres
 
 
@@ -56,6 +58,29 @@ def test_a_database(lab: Lab, postgres_server: Postgres) -> None:
     (refused,) = [one for one in said(lab, code=1) if one["name"] != "secrets"]
     assert refused["verdict"] == "fail" and "wrong-hush" not in lab.rw("doctor", code=1).out
     assert postgres_server.password not in str(refused)
+
+
+def test_other_makers(make_lab: MakeLab, mariadb_server: Mariadb, tmp_path: Path) -> None:
+    """What a user of MariaDB lacks is named; a SQLite file is just there."""
+    name = mariadb_server.database("CREATE TABLE t (a INT)")
+    mariadb_server.run(
+        f"CREATE USER lean@localhost IDENTIFIED BY 'lean'; GRANT SELECT, TRIGGER ON {name}.* TO lean@localhost"
+    )
+    sqlite3.connect(tmp_path / "desk.sqlite").close()
+    (tmp_path / "desk.sqlite").touch()
+    shop = {"type": "mysql", "url": mariadb_server.url(name, user="lean", password="lean", socket=True)}
+    desk = {"type": "sqlite", "path": str(tmp_path / "desk.sqlite")}
+    like = {"layer": "serving", "priority": "P0"}
+    lab = make_lab("local", domains={"shop": {**like, "source": shop}, "desk": {**like, "source": desk}})
+    checks = [one for one in lab.json("doctor", code=1)["checks"] if one["name"].startswith("database: ")]
+    failed = [one for one in checks if one["verdict"] != "ok"]
+    assert [one["detail"] for one in failed] == [f"{name}: its user lacks EVENT, LOCK TABLES, SHOW VIEW"]
+    assert failed[0]["hint"].startswith(f"GRANT EVENT, LOCK TABLES, SHOW VIEW ON `{name}`.*")
+    assert {one["name"] for one in checks} == {"database: shop", "database: desk"}
+    mariadb_server.run(f"GRANT EVENT, LOCK TABLES, SHOW VIEW ON {name}.* TO lean@localhost")
+    assert all(one["verdict"] == "ok" for one in lab.json("doctor")["checks"] if one["name"] == "database: shop")
+    mariadb_server.run("DROP USER lean@localhost")
+    mariadb_server.drop(name)
 
 
 def test_a_file_of_secrets_in_a_repository(make_lab: MakeLab, tmp_path: Path) -> None:
