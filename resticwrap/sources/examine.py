@@ -28,7 +28,7 @@ AND (NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
 """Asked in the database: rows that a policy hides make pg_dump fail as well. NULL where all may be read."""
 MYSQL_LACKING = """
 SELECT GROUP_CONCAT(wanted.p ORDER BY wanted.p SEPARATOR ', ') FROM (
-  SELECT 'SELECT' p UNION SELECT 'SHOW VIEW' UNION SELECT 'TRIGGER' UNION SELECT 'EVENT' UNION SELECT 'LOCK TABLES'
+  SELECT 'SELECT' p UNION SELECT 'SHOW VIEW' UNION SELECT 'TRIGGER' UNION SELECT 'EVENT'
 ) wanted WHERE wanted.p NOT IN (
   SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = {me}
   UNION SELECT privilege_type FROM information_schema.schema_privileges
