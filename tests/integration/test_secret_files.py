@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,21 @@ def test_each_file_comes_back_alone(lab: Lab) -> None:
     one = lab.json("restore", "conf", "--in-place", "--domain", "config", "--at", restored["domains"][0]["time"])
     assert (root / "conf/db.key").read_text() == f"{HUSH} in conf/db.key"
     assert (root / ".env.prod").read_text() == "spoilt" and len(one["kept"]) == 1
+
+
+def test_everything_in_place_is_all_but_databases(lab: Lab, tmp_path: Path) -> None:
+    """These are put back by commands of their own, and a note says which."""
+    with sqlite3.connect(tmp_path / "desk.sqlite") as connection:
+        connection.execute("CREATE TABLE t (a)")
+    source = {"type": "sqlite", "path": str(tmp_path / "desk.sqlite")}
+    lab.domains["desk"] = {"layer": "serving", "priority": "P1", "source": source}
+    lab.write_policies()
+    lab.rw("backup")
+    (root_of(lab) / ".env.prod").write_text("spoilt")
+    run = lab.rw("restore", "--in-place", "--json")
+    assert [one["domain"] for one in run.json["domains"]] == ["config"]
+    assert "desk is left out: it is a database. rw db restore desk" in run.err
+    assert (root_of(lab) / ".env.prod").read_text() == f"{HUSH} in .env.prod"
 
 
 def test_no_other_domain_takes_them_along(lab: Lab) -> None:
