@@ -473,7 +473,7 @@ def test_phases_of_an_in_place_restore_are_documented() -> None:
 
 STATE_FOLDERS = {
     "schedule/", "spool/", "journals/", "locks/", "leases/", "secrets/", "evidence/", "kits/", "bucket/", "_canary/",
-    "audit/", "alerts/", "logs/", "progress/", "scratch/", "staging/", "wal/",
+    "audit/", "alerts/", "logs/", "progress/", "moments/", "scratch/", "staging/", "wal/",
 }  # fmt: skip
 
 
