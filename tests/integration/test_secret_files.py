@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from resticwrap.host.sealing import AgeSealing
 from resticwrap.services import kit as service
 from tests.broken import refused
 from tests.conftest import MakeLab
+from tests.handmade import cheap_age
 from tests.integration.test_json_contract import ELSEWHERE, fits
 from tests.lab import Lab
 
@@ -185,17 +187,21 @@ def test_they_come_back_beside_with_their_modes(lab: Lab, tmp_path: Path) -> Non
     assert json.dumps(HUSH) not in (found / "conf/db.key").read_text()
 
 
-def test_they_are_in_the_kit_where_the_policy_wants_it(lab: Lab, tmp_path: Path) -> None:
+def test_they_are_in_the_kit_where_the_policy_wants_it(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sealed; told by name alone; out of it with their modes. A kit is old once one of them has changed."""
     lab.domains["config"]["source"]["in_kit"] = True
     lab.write_policies()
     backup(lab)
+    monkeypatch.setattr(AgeSealing, "seal", lambda _, plain, passphrase: cheap_age(plain, passphrase))
     phrase = tmp_path / "phrase"
     phrase.write_text("eleven purple goats in a rowboat")
     kit, words = tmp_path / "main.kit", ("--passphrase-file", str(phrase))
-    report = lab.json("kit", "export", "--out", str(kit), *words)
-    assert report["secrets"] == ["config/.env.prod", "config/conf/db.key"]
-    assert "rw kit secrets main.kit --to FOLDER" in Path(report["page"]).read_text()
+    with lab.house() as built:
+        report = service.export(built.context, kit, phrase.read_text())
+    assert report.secrets == ("config/.env.prod", "config/conf/db.key")
+    assert "rw kit secrets main.kit --to FOLDER" in Path(report.page).read_text()
     shown = lab.rw("kit", "show", str(kit), *words)
     assert "config/conf/db.key" in shown.out and HUSH not in shown.out
     assert HUSH.encode() not in kit.read_bytes()
