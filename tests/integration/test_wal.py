@@ -48,6 +48,9 @@ def test_exactly_what_stood_at_a_moment(scene: Scene) -> None:
     assert scene.rows() == [1, 2, 3, 4, 5, 6, 7, 8]
     for number in (4, 5):
         assert scene.rows("--at", scene.last[number].isoformat()) == list(range(1, number + 1))
+    words = ("db", "extract", "app_db", "ticks", "--where", "n > 2", "--count")
+    assert scene.lab.json(*words, "--at", scene.last[4].isoformat())["rows"] == 2
+    assert not list((scene.lab.state / "scratch").iterdir())
 
 
 def test_what_cannot_be_reached_is_said(scene: Scene) -> None:

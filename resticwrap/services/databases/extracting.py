@@ -110,7 +110,7 @@ class _Run:
 
     def extract(self, job: Job, out: Out, folder: Path) -> ExtractReport:
         """Load, ask, write, and close the record."""
-        with self._opened() as (found, database):
+        with self._opened(folder) as (found, database):
             said = next(one for one in found.facts.databases if one.name == database)
             refuse_full(folder, said, self._question.tables)
             with self._engine.scratch(folder, found.facts.server) as server:
@@ -137,9 +137,9 @@ class _Run:
                 rows.close()
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[reading.Opened, str]]:
+    def _opened(self, within: Path | None = None) -> Iterator[tuple[reading.Opened, str]]:
         try:
-            with reading.opened(self._context, self._choice) as found:
+            with reading.opened(self._context, self._choice, within) as found:
                 yield found, database_of(found.facts, self._question.database)
         except ValueError as error:
             snapshot = self._choice.snapshot.original[:8]
