@@ -1,9 +1,10 @@
 """Rows out of a snapshot and back into the live database: a real PostgreSQL, written while all of it happens."""
 
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,25 @@ def test_asking(production: Production) -> None:
     lab.rw("db", "extract", "app_db", "notes", "--out", str(file), "--force")
     assert len(file.read_text().splitlines()) == 1 + len(dumped["notes"])
     assert [path.name for path in lab.folder.glob(".there*")] == [] == list((lab.state / "scratch").iterdir())
+
+
+def test_rows_of_a_file(make_lab: MakeLab, tmp_path: Path) -> None:
+    """The same commands take rows out of a snapshot of SQLite and put them back."""
+    path = tmp_path / "app.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE cards (id INTEGER PRIMARY KEY, name TEXT)")
+        connection.execute("INSERT INTO cards VALUES (1, 'a'), (2, ''), (3, NULL)")
+        connection.commit()
+        source = {"type": "sqlite", "path": str(path)}
+        lab = make_lab("local", domains={"app_db": {"layer": "serving", "priority": "P0", "source": source}})
+        lab.rw("backup")
+        connection.execute("DELETE FROM cards WHERE id > 1")
+        connection.commit()
+        file = lab.folder / "rows.csv"
+        assert lab.json("db", "extract", "app_db", "cards", "--where", "id > 1", "--out", str(file))["rows"] == 2
+        assert file.read_text() == 'id,name\n2,""\n3,\n'
+        assert lab.json("db", "put-back", "app_db", "cards", "--from", str(file))["result"]["inserted"] == 2
+        assert connection.execute("SELECT * FROM cards").fetchall() == [(1, "a"), (2, ""), (3, None)]
 
 
 @pytest.mark.parametrize("table", ["public.days", "public.parent", "public.texts", 'Frage "1" (a)'])
