@@ -90,14 +90,17 @@ def pick(
     logs = [one for one in own if one.tags is not None and one.tags.base]
     if not logs:
         return None
-    facts = {}
+    late: set[str] = set()
     for one in sorted(logs, key=lambda one: (one.time, one.id)):
+        base = one.tags.base if one.tags else ""
         reader = trees(one)
-        if one.time < at - CLOCK_SLACK or reader is None:
+        if one.time < at - CLOCK_SLACK or base in late or reader is None:
             continue
-        facts[one.original] = found = log_facts(reader, one, domain)
+        found = log_facts(reader, one, domain)
         if planning.reaches(found, at):
             return Pick(one, at)
+        if found.base.ended > at:
+            late.add(base)  # so are all others that go on from it
     return _furthest(own, domain, at, trees)
 
 
