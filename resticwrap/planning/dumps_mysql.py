@@ -117,6 +117,8 @@ class MysqlDump:
         elif line.startswith(b"--"):
             self.complete = self.complete or line.startswith(DONE)
             return line
+        elif line == b"\n":
+            return line  # there are more of them where rows follow
         elif line.startswith(SANDBOX):
             return b""  # other clients take it for a command that they do not know
         elif line.startswith(ALTER):

@@ -273,7 +273,7 @@ def test_an_exchange_that_is_cut_off(path: Path, beside: Path, monkeypatch: pyte
     """After any step the next look finds both names or neither, and each with what belongs to it."""
     old, new = everything(path), everything(beside)
     first, second = path.read_bytes(), beside.read_bytes()
-    outcomes = []
+    outcomes, whole = [], False
     for after in range(100):
         for file in path.parent.iterdir():
             file.unlink()
