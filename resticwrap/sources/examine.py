@@ -1,6 +1,7 @@
 """What `rw doctor` asks of a database: whether it answers, may be read whole, and can be loaded in drills."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from resticwrap import errors
 from resticwrap.model.base import Value, from_json
@@ -10,6 +11,7 @@ from resticwrap.model.sources import MysqlSource, PostgresSource
 from resticwrap.services.database_ports import Engine, Server
 from resticwrap.services.doctor import ok
 
+Verdict = Literal["ok", "warn", "fail"]
 POSTGRES_UNREADABLE = """
 SELECT CASE WHEN count(*) > 0
   THEN count(*) || ' of its tables and sequences, the first is ' || min(format('%I.%I', n.nspname, c.relname)) END
@@ -36,18 +38,23 @@ SELECT GROUP_CONCAT(wanted.p ORDER BY wanted.p SEPARATOR ', ') FROM (
     me="CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))"
 )
 """What a whole dump takes and this user was not granted, neither everywhere nor for this database."""
-REPLICATES = """
-SELECT json_build_object('may', (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user),
+LOG_KEPT = """
+SELECT json_build_object('level', current_setting('wal_level'), 'bound', current_setting('max_slot_wal_keep_size'),
+ 'slot', (SELECT coalesce(wal_status, 'lost') FROM pg_replication_slots WHERE slot_name = {slot}),
+ 'may', (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user),
  'elsewhere', (SELECT min(spcname) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')))
 """
-"""What it takes to keep a log, besides what the log itself is asked: of any database of the server."""
+"""What it takes to keep a log: asked of any database of the server."""
 FIRST = 20
 """Of a whole server so many databases are asked."""
 
 
-class Replicates(Value, frozen=True):
-    """Whether our user may fetch the log, and what lies outside of the server's data."""
+class LogKept(Value, frozen=True):
+    """How a server stands to keeping its log. `slot`: its status; None where there is none yet."""
 
+    level: str = ""
+    bound: str = ""
+    slot: str | None = None
     may: bool = False
     elsewhere: str | None = None
 
@@ -88,16 +95,37 @@ def _readable(name: str, policy: Domain, engine: Engine, server: Server) -> Iter
 
 
 def _log(name: str, source: PostgresSource, server: Server) -> Iterator[Check]:
-    """What keeps bases and the log from being fetched."""
-    found = from_json(Replicates, server.value(source.name or "postgres", REPLICATES) or "{}")
-    wrong = []
+    """What keeps the log from being kept, or lets it fill the server's disk."""
+    from resticwrap.sources.postgres.access import literal
+
+    asked = server.value(source.name or "postgres", LOG_KEPT.format(slot=literal(source.wal.slot)))
+    found = from_json(LogKept, asked or "{}")
+
+    def wrong(verdict: Verdict, detail: str, hint: str) -> Check:
+        return Check(name=f"database: {name}", verdict=verdict, detail=detail, hint=hint)
+
+    if found.level == "minimal":
+        yield wrong(
+            "fail", "wal_level is minimal: no log is kept", "ALTER SYSTEM SET wal_level = replica   (and restart)"
+        )
     if not found.may:
-        wrong.append(("its user may not replicate, which fetching the log is", "ALTER ROLE … REPLICATION"))
+        yield wrong("fail", "its user may not replicate, which fetching the log is", "ALTER ROLE … REPLICATION")
     if found.elsewhere:
-        why = f"tablespace {found.elsewhere} lies elsewhere, and a base is one stream"
-        wrong.append((why, "Take `mode: dump` for it."))
-    for why, hint in wrong:
-        yield Check(name=f"database: {name}", verdict="fail", detail=why, hint=hint)
+        yield wrong(
+            "fail",
+            f"tablespace {found.elsewhere} lies elsewhere, and a base is one stream",
+            "Take `mode: dump` for it.",
+        )
+    if found.slot == "lost":
+        yield wrong(
+            "warn", f"slot {source.wal.slot} has lost what was not fetched", "The next backup begins a new base."
+        )
+    if found.bound == "-1":
+        yield wrong(
+            "warn",
+            "nothing bounds what its slot keeps: the disk of the server fills up where no backup fetches it",
+            "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'   (and pg_reload_conf())",
+        )
 
 
 def _client(policy: Domain, version: str) -> str:

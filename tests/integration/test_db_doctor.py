@@ -28,11 +28,7 @@ def lab(make_lab: MakeLab, postgres_server: Postgres) -> Iterator[Lab]:
 
 
 def said(lab: Lab, *, code: int) -> list[dict[str, Any]]:
-    return [
-        one
-        for one in lab.json("doctor", code=code)["checks"]
-        if one["name"] in ("database: app_db", "log: app_db", "secrets")
-    ]
+    return [one for one in lab.json("doctor", code=code)["checks"] if one["name"] in ("database: app_db", "secrets")]
 
 
 def use(lab: Lab, url: str) -> None:
@@ -56,7 +52,7 @@ def test_a_database(lab: Lab, postgres_server: Postgres) -> None:
     lab.domains["app_db"]["source"] |= {"mode": "wal", "scratch": {}}
     lab.write_policies()
     details = [one["detail"] for one in said(lab, code=1)]
-    assert "wal_level is minimal, so no log can be kept" in details and not any("replicate" in one for one in details)
+    assert "wal_level is minimal: no log is kept" in details and not any("replicate" in one for one in details)
     use(lab, postgres_server.url(name))
     assert "its user may not replicate, which fetching the log is" in [one["detail"] for one in said(lab, code=1)]
     use(lab, postgres_server.url(name, password="wrong-hush"))
