@@ -50,10 +50,6 @@ class Scene:
             row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
 
-    @property
-    def version(self) -> str:
-        return str(self.ask("SHOW server_version")).split()[0]
-
     def drop_slot(self) -> None:
         """As if the server had given it up; one that is not there is no error."""
         with self.server.admin() as connection:

@@ -120,14 +120,10 @@ def databases(house: "House", domains: tuple[str, ...]) -> "Iterable[Question]":
     """A question for each domain that is a database, so that one which does not answer keeps no other out."""
 
     def asked(name: str, domain: "Domain") -> "Iterable[Check]":
-        from resticwrap.services import doctor
         from resticwrap.sources import examine
 
-        engine, archive = house.context.engines(name, domain), house.context.archives(name, domain)
-        if engine is not None:
-            yield from examine.examined(name, domain, engine)
-        if archive is not None:
-            yield from doctor.kept_log(name, archive.server(), archive.slot)
+        engine = house.context.engines(name, domain)
+        return examine.examined(name, domain, engine) if engine is not None else ()
 
     for name, domain in house.settings.select_domains(domains).items():
         if domain.is_database:

@@ -11,8 +11,7 @@ from resticwrap.model.kit import KitState
 from resticwrap.model.policy import Domain, roots_of
 from resticwrap.model.reports import Check, DoctorReport, LockInfo
 from resticwrap.model.swap import Journal
-from resticwrap.model.wal import ServerState
-from resticwrap.planning import dbrestore, inplace, wal
+from resticwrap.planning import dbrestore, inplace
 from resticwrap.services.repositories import abandoned
 
 CLOCK_LIMIT = 600.0
@@ -219,20 +218,3 @@ def kept_manifests(jobs: Sequence[str]) -> list[Check]:
             hint="rw backup   (the next job writes them)",
         )
     ]
-
-
-def kept_log(domain: str, server: ServerState, slot: str) -> list[Check]:
-    """The log of a database server: whether it can be kept, whether its slot has what was not fetched, and whether that
-    has a bound."""
-    name = f"log: {domain}"
-    if server.level == "minimal":
-        hint = "ALTER SYSTEM SET wal_level = replica; and restart the server"
-        return [Check(name=name, verdict="fail", detail="wal_level is minimal, so no log can be kept", hint=hint)]
-    if server.slot == "lost":
-        why = f"slot {slot} has lost what was not fetched; the next backup makes a new base"
-        return [Check(name=name, verdict="warn", detail=why, hint=f"rw backup --domain {domain}")]
-    if said := wal.unbounded(server, slot):
-        hint = "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf();"
-        return [Check(name=name, verdict="warn", detail=said[0], hint=hint)]
-    begins = "" if server.slot else "; the first backup makes it"
-    return [ok(name, f"slot {slot} keeps at most {server.keep_size} of the log of {server.server}{begins}")]

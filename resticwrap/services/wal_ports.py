@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from resticwrap.model.base import Time
-from resticwrap.model.wal import ArchiveState, BaseFacts, ServerState
+from resticwrap.model.wal import ArchiveState, BaseFacts
 from resticwrap.services.database_ports import Server
 
 
@@ -35,13 +35,6 @@ class Archive(Protocol):
 
     def why_base_now(self) -> str:
         """The same, and the server is asked. Raises DatabaseUnavailable and kin."""
-
-    def server(self) -> ServerState:
-        """How the server stands. Raises DatabaseUnavailable and kin."""
-
-    @property
-    def slot(self) -> str:
-        """The name of its replication slot."""
 
     def receive(self) -> None:
         """Fetch the log without an end. Raises Interrupted where somebody wishes to stop, Locked where another does

@@ -158,12 +158,12 @@ def test_a_missing_segment_stores_nothing(scene: Scene) -> None:
 def test_the_slot_has_a_bound_or_a_warning(scene: Scene) -> None:
     """A slot without one fills the disk of the server while nobody fetches."""
     assert "max_slot_wal_keep_size" in scene.lab.json("backup")["warnings"][0]
-    assert doctors(scene.lab)[0] == "warn"
+    assert unbounded(scene.lab)
     scene.ask("ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'")
     scene.ask("SELECT pg_reload_conf()")
     try:
         assert scene.lab.json("backup", "--type", "full")["warnings"] == []
-        assert doctors(scene.lab) == ("ok", f"slot {scene.slot} keeps at most 1GB of the log of {scene.version}")
+        assert not unbounded(scene.lab)
     finally:
         scene.ask("ALTER SYSTEM RESET max_slot_wal_keep_size")
         scene.ask("SELECT pg_reload_conf()")
@@ -210,7 +210,7 @@ def test_a_receiver_all_the_time(scene: Scene) -> None:
     assert scene.rows("--at", scene.last[2].isoformat()) == [1, 2]
 
 
-def doctors(lab: Lab) -> tuple[str, str]:
-    """What the doctor says of the log."""
-    (check,) = (one for one in lab.json("doctor", code=None)["checks"] if one["name"] == "log: app_db")
-    return check["verdict"], check["detail"]
+def unbounded(lab: Lab) -> bool:
+    """Whether the doctor warns of the slot."""
+    checks = lab.json("doctor", code=None)["checks"]
+    return any(one["verdict"] == "warn" and "nothing bounds" in one["detail"] for one in checks)
