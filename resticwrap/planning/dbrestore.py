@@ -145,16 +145,23 @@ def same_version(one: str, other: str) -> bool:
     return one.partition(".")[0] == other.partition(".")[0]
 
 
-def unlike(domain: str, done: Sequence[RestoredDatabase], *, force: bool) -> errors.Failure | None:
+def again(journal: DbJournal) -> str:
+    """The command that loads what a restore loads, into a new database."""
+    if journal.until is not None:
+        return f"rw db restore {journal.source} --at {journal.until.isoformat()}"
+    return f"rw db restore {journal.source} --snapshot {journal.snapshot[:8]}"
+
+
+def unlike(command: str, done: Sequence[RestoredDatabase], *, force: bool) -> errors.Failure | None:
     """What did not compare gets no name that is used, whoever wants it. What compared but is told to be otherwise does
     with somebody's word: definitions are written in other words by another version, and an old state answers queries
-    otherwise."""
+    otherwise. `command`: loads the same into a new database."""
     for one in done:
         if one.wrong:
             return errors.VerifyFailed(
                 f"{one.database} was not loaded as it was dumped ({len(one.wrong)} wrong, first {one.wrong[0]}), "
                 "so nothing was exchanged.",
-                hint=f"rw db restore {domain} --only {one.database}   (a new database, to look into)",
+                hint=f"{command} --only {one.database}   (a new database, to look into)",
             )
     if force:
         return None
@@ -164,7 +171,7 @@ def unlike(domain: str, done: Sequence[RestoredDatabase], *, force: bool) -> err
         if what:
             return errors.VerifyFailed(
                 f"{one.database} {what}, so nothing was exchanged.",
-                hint=f"rw db restore {domain} --only {one.database} loads it into a new database to look into; "
+                hint=f"{command} --only {one.database} loads it into a new database to look into; "
                 "if that is right, --force exchanges it all the same.",
             )
     return None

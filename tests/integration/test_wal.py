@@ -53,6 +53,18 @@ def test_exactly_what_stood_at_a_moment(scene: Scene) -> None:
     assert not list((scene.lab.state / "scratch").iterdir())
 
 
+def test_what_came_back_to_a_moment_is_dropped_after_an_undo(scene: Scene) -> None:
+    """The snapshot holds more than what stood at that moment: what was restored is held against the moment."""
+    scene.write(1)
+    scene.backup()
+    scene.write(2, 3)
+    scene.backup()
+    words = ("restore", "app_db", "--at", scene.last[2].isoformat(), "--only", scene.name)
+    done = scene.lab.json("db", *words, "--replace")
+    scene.lab.json("db", "undo", done["restored"])
+    scene.lab.json("db", "accept", done["restored"])
+
+
 def test_what_cannot_be_reached_is_said(scene: Scene) -> None:
     """Before the first base: refused, with the first moment that there is. After the end: all of it, and a note."""
     before = datetime.now(UTC) - timedelta(hours=1)

@@ -18,7 +18,7 @@ def copy(
         raise errors.UsageError(
             f"{source} is {one.engine} and {to} is {other.engine}: the one does not load the other."
         )
-    if source == to or _same(one, other):
+    if source == to or _same(one, other, only):
         raise errors.UsageError(
             f"{to} is the very database that {source} is a backup of.", hint=f"rw db restore {source} --replace"
         )
@@ -26,11 +26,11 @@ def copy(
     return (preview if dry_run else restore)(context, wish, into, force=force)
 
 
-def _same(one: Engine, other: Engine) -> bool:
+def _same(one: Engine, other: Engine, only: str | None) -> bool:
     """Whether what would be gone over is the live database of the one that is copied, by whatever address."""
     here, there = one.live(), other.live()
     name = other.name or one.name or next(iter(there.databases()), "")
-    if one.name not in (None, name):
+    if (one.name or only) not in (None, name):
         return False
     if here.place == there.place:
         return True

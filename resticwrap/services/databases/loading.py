@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import msgspec
 
 from resticwrap import errors
+from resticwrap.model.base import Time
 from resticwrap.model.databases import DatabaseFacts
 from resticwrap.model.dbreports import RestoredDatabase
 from resticwrap.model.dbswap import DbJournal, DbPiece
@@ -140,10 +142,11 @@ class DomainDatabases(DbWork):
     def unsaved(self, journal: DbJournal, piece: DbPiece, name: str, server: Server) -> str:
         old = journal.phase == "kept"
         domain, snapshot = (journal.domain, journal.safety) if old else (journal.source, journal.snapshot)
+        until = None if old else journal.until
         if not snapshot:
             return "is in no snapshot"
         try:
-            said = self._facts_of(domain, snapshot)[piece.live if old else piece.database]
+            said = self._facts_of(domain, snapshot, until)[piece.live if old else piece.database]
         except errors.Interrupted:
             raise
         except (errors.Failure, KeyError) as error:
@@ -152,9 +155,9 @@ class DomainDatabases(DbWork):
         wrong = decide.compared(piece.database, name, said, server.facts(name)).wrong
         return f"has what snapshot {snapshot[:8]} has not ({wrong[0]})" if wrong else ""
 
-    def _facts_of(self, domain: str, snapshot: str) -> Mapping[str, DatabaseFacts]:
+    def _facts_of(self, domain: str, snapshot: str, until: Time | None) -> Mapping[str, DatabaseFacts]:
         (choice,) = choose(self._context, Wish((domain,), snapshot=snapshot))
-        with reading.opened(self._context, choice) as found:
+        with reading.opened(self._context, replace(choice, until=until)) as found:
             return {one.name: one for one in found.facts.databases}
 
 

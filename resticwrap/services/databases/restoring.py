@@ -158,6 +158,7 @@ def _planned(
     journal = DbJournal(
         job=job.id, target=context.target_name, domain=domain, place=server.place, source=choice.domain,
         snapshot=choice.snapshot.original, phase="loading", started_at=now, changed_at=now, pieces=pieces,
+        until=choice.until,
     )  # fmt: skip
     needed = _needed(server, facts, pieces)
     note = decide.room(needed, server.room(), server.place)

@@ -61,7 +61,7 @@ class Swapper:
                 record.to("loading", safety=self._work.safety(record.journal))
             done = self._work.load(record.journal, server)
             if over:
-                _refuse(decide.unlike(journal.domain, done, force=force))
+                _refuse(decide.unlike(decide.again(journal), done, force=force))
             pieces = decide.meanwhile(record.pieces, server.databases(), over=over)
             over = any(piece.kept for piece in pieces)
             record.to("exchanging" if over else "naming", pieces=pieces)

@@ -90,6 +90,14 @@ def test_unlike(change: dict[str, object], refused: bool, forced: bool) -> None:
     assert (dbrestore.unlike("d", [one], force=True) is not None) == forced
 
 
+def test_again() -> None:
+    """Who is told to look loads what did not compare: of the domain that was copied, and of that snapshot or moment."""
+    copied = journal("loading", source="prod")
+    assert dbrestore.again(copied) == "rw db restore prod --snapshot aa"
+    copied = msgspec.structs.replace(copied, until=NOW)
+    assert dbrestore.again(copied) == "rw db restore prod --at 2026-03-01T02:00:00+00:00"
+
+
 def test_meanwhile() -> None:
     """A live database that has gone leaves nothing to keep; one that has come is nobody's to move."""
     piece = DbPiece(database="a", live="a", beside="b", kept="k")
