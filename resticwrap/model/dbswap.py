@@ -33,8 +33,8 @@ class DbJournal(Value, frozen=True):
     """The record of one restore, `journals/databases/<job>.json` in the state directory.
 
     `domain` is whose server it works on, `place` where that was, `source` whose `snapshot` (by its original id) is
-    loaded, and `until` the moment at which the replay of a log stopped (None: at its end). `safety` is the snapshot of what was live; empty where there is none that has all of it. `reason`: why it
-    did not end well.
+    loaded, and `until` the moment at which the replay of a log stopped (None: at its end). `safety` is the snapshot of
+    what was live; empty where there is none that has all of it. `reason`: why it did not end well.
     """
 
     job: str

@@ -190,15 +190,16 @@ def test_a_hot_journal(tmp_path: Path) -> None:
 
 
 def test_a_broken_file(labbed: Lab, path: Path) -> None:
-    """It is no snapshot, and the run says what is wrong."""
+    """It is no snapshot, and the run says which file is wrong: that one, not the copy of it, which is gone."""
     content = bytearray(path.read_bytes())
     content[4096 * 2 : 4096 * 3] = b"\xab" * 4096
     path.write_bytes(content)
     (run,) = labbed.json("backup", code=1)["job"]["domains"]
-    assert run["error"]["kind"] == "DumpFailed" and "damaged" in run["error"]["message"]
+    assert run["error"]["kind"] == "DumpFailed" and f"{path} is damaged" in run["error"]["message"]
     path.write_bytes(b"this is no database at all" * 100)
     (run,) = labbed.json("backup", code=1)["job"]["domains"]
-    assert run["error"]["kind"] == "DumpFailed"
+    assert run["error"]["kind"] == "DumpFailed" and f"{path} is damaged" in run["error"]["message"]
+    assert run["error"]["hint"] == f"sqlite3 {path} .recover"
     assert labbed.json("snapshots") == []
     assert list((labbed.state / "staging").iterdir()) == []
 

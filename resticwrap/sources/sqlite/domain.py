@@ -82,7 +82,7 @@ class SqliteDomain:
             copied = folder / self._path.name
             try:
                 files.copy(self._path, copied, self._cancel)
-                files.refuse_broken(copied)
+                files.refuse_broken(copied, self._path)
                 with files.opened(copied, more="&immutable=1") as connection:
                     found = files.facts(connection, self._path.name)
                 facts = DumpFacts(engine="sqlite", server=self.live().version(), databases=(found,))

@@ -29,6 +29,7 @@ PATIENCE = 120.0
 """Seconds that the first lock of a copy may take."""
 SOME = 1000
 LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def quoted(name: str) -> str:
@@ -56,7 +57,7 @@ def failure(error: sqlite3.Error, path: Path) -> errors.Failure:
         )  # fmt: skip
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return errors.DiskFull(f"There is no room left for {path}.", hint=f"df -h {path.parent}")
-    if code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+    if code & 0xFF in BROKEN:
         return errors.DumpFailed(f"{path} is damaged, or no SQLite database.", hint=f"sqlite3 {path} .recover")
     return errors.DatabaseUnavailable(f"{path} cannot be used: {error}.")
 
@@ -104,16 +105,25 @@ def copy(source: Path, to: Path, cancel: Cancel) -> None:
     """
     with _reading(source) as reader, opened(to, "rwc") as writer:
         writer.execute("PRAGMA synchronous = OFF")
-        steps = _Steps(cancel)
-        if _logged(reader):
-            _hold(reader, cancel)
-            reader.backup(writer, pages=PAGES, progress=steps.at_one_go, sleep=0)
-            return
         try:
-            reader.backup(writer, pages=PAGES, progress=steps.between_writers, sleep=PAUSE)
-        except _TooManyWriters:
-            _hold(reader, cancel)
-            reader.backup(writer, pages=PAGES, progress=steps.at_one_go, sleep=0)
+            _copied(reader, writer, cancel)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in BROKEN:
+                raise
+            raise failure(error, source) from error  # what was made just now is not
+
+
+def _copied(reader: sqlite3.Connection, writer: sqlite3.Connection, cancel: Cancel) -> None:
+    steps = _Steps(cancel)
+    if _logged(reader):
+        _hold(reader, cancel)
+        reader.backup(writer, pages=PAGES, progress=steps.at_one_go, sleep=0)
+        return
+    try:
+        reader.backup(writer, pages=PAGES, progress=steps.between_writers, sleep=PAUSE)
+    except _TooManyWriters:
+        _hold(reader, cancel)
+        reader.backup(writer, pages=PAGES, progress=steps.at_one_go, sleep=0)
 
 
 class _TooManyWriters(Exception):
@@ -171,13 +181,17 @@ def _logged(connection: sqlite3.Connection) -> bool:
     return str(connection.execute("PRAGMA journal_mode").fetchone()[0]).lower() == "wal"
 
 
-def refuse_broken(path: Path) -> None:
-    """Raises DumpFailed where a database does not hold together; of a file that nobody else has."""
-    with opened(path, more="&immutable=1") as connection:
-        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
+def refuse_broken(path: Path, of: Path | None = None) -> None:
+    """Raises DumpFailed where a database does not hold together; of a file that nobody else has, such as a copy `of`
+    another."""
+    try:
+        with closing(_connected(path, "ro", "&immutable=1")) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
+    except sqlite3.Error as error:
+        raise failure(error, of or path) from error
     if found != ["ok"]:
         raise errors.DumpFailed(
-            f"The database is damaged: {found[0]}.", hint="PRAGMA integrity_check says all; restore the last snapshot."
+            f"{of or path} is damaged: {found[0]}.", hint="PRAGMA integrity_check says all; restore the last snapshot."
         )
 
 
