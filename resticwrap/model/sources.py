@@ -114,6 +114,19 @@ class Scratch(Frozen):
     image: str | None = Field(default=None, description="for a container; that of the live one where not given")
     bin: AbsolutePath | None = Field(default=None, description="the folder of the server's programs")
 
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> "Scratch":
+        if self.by == "local" and self.image is not None:
+            raise ValueError("image is for a container, not for by: local")
+        if self.by == "container" and self.bin is not None:
+            raise ValueError("bin is for programs of this machine, not for by: container")
+        return self
+
+    @property
+    def contained(self) -> bool:
+        """Whether a container is asked for."""
+        return self.by == "container" or self.image is not None
+
 
 class WalRule(Frozen):
     """How the write-ahead log is kept, for restores to a moment."""
@@ -225,6 +238,10 @@ class PostgresSource(ServerSource):
             raise ValueError("mode: wal needs a url: the log is received on this machine, not in the container")
         if self.mode == "wal" and self.exclude_data:
             raise ValueError("exclude_data is for mode: dump: a base backup holds all of the cluster")
+        if self.mode == "wal" and self.scratch.contained:
+            raise ValueError("mode: wal is recovered by programs of this machine: no container for scratch")
+        if self.mode == "dump" and "wal" in self.model_fields_set:
+            raise ValueError("wal is for mode: wal")
         return self
 
 
@@ -234,6 +251,12 @@ class MysqlSource(ServerSource):
     schemes: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
 
     type: Literal["mysql"]
+
+    @model_validator(mode="after")
+    def _loaded_here(self) -> "MysqlSource":
+        if self.scratch.contained:
+            raise ValueError("MySQL is loaded by programs of this machine: no container for scratch")
+        return self
 
 
 class SqliteSource(Frozen):

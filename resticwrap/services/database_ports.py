@@ -94,3 +94,7 @@ class Engine(Protocol):
     def scratch(self, folder: Path, version: str) -> AbstractContextManager[Server]:
         """An empty server for a dump of that version, with its data below `folder`: on no address that others reach,
         and gone after the block with all it held. Raises ClientMissing where there is no program for one."""
+
+    def scratch_by(self, version: str) -> str:
+        """What such a server is made by, for people: a folder, a program, an image; empty where it takes none. Raises
+        ClientMissing where there is none."""

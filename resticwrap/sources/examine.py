@@ -7,7 +7,7 @@ from resticwrap import errors
 from resticwrap.model.base import Value, from_json
 from resticwrap.model.policy import Domain
 from resticwrap.model.reports import Check
-from resticwrap.model.sources import MysqlSource, PostgresSource
+from resticwrap.model.sources import PostgresSource
 from resticwrap.services.database_ports import Engine, Server
 from resticwrap.services.doctor import ok
 
@@ -70,7 +70,7 @@ def examined(name: str, policy: Domain, engine: Engine) -> Iterator[Check]:
     if isinstance(policy.source, PostgresSource) and policy.source.mode == "wal":
         yield from _log(name, policy.source, server)
     try:
-        programs = _programs(policy, version)
+        programs = engine.scratch_by(version)
     except errors.ClientMissing as error:
         yield Check(
             name=f"database: {name}", verdict="warn", detail=f"drills cannot load it: {error.message}", hint=error.hint
@@ -135,18 +135,3 @@ def _client(policy: Domain, version: str) -> str:
     from resticwrap.sources.postgres.access import access_of
 
     return f", and pg_dump {access_of(policy.source).of_version(version).client()} dumps it"
-
-
-def _programs(policy: Domain, version: str) -> str:
-    """Where a scratch server comes from, as far as that can be told without one. Raises ClientMissing."""
-    source = policy.source
-    if isinstance(source, PostgresSource) and source.scratch.by != "container":
-        from resticwrap.sources.postgres.scratch import server_binaries
-
-        folder = server_binaries(version, source.scratch.bin)
-        if not (folder / "initdb").exists():
-            raise errors.ClientMissing(f"There is no initdb in {folder}.", hint="Look at scratch.bin in domains.yaml.")
-        return str(folder)
-    if isinstance(source, PostgresSource | MysqlSource) and source.scratch.by == "container":
-        return f"a container of {source.scratch.image or 'the image of the live one'}"
-    return ""

@@ -3,13 +3,11 @@
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
-from resticwrap import process
+from resticwrap import pipes, process
 from resticwrap.cancel import Cancel
 
-PIECE = 1 << 20
 GRACE = 0.5
 """Seconds that a client gets when it is stopped: while it reads it heeds no SIGINT, and it has nothing to save."""
 LONG = 12 * 3600.0
@@ -24,20 +22,23 @@ class Feeding:
     secrets: tuple[str, ...] = field(repr=False)
     cancel: Cancel
 
-    def asked(self, argv: Sequence[str], text: bytes, timeout: float) -> process.Result:
+    def asked(self, argv: Sequence[str], text: bytes, timeout: float, *, stdout: int | None = None) -> process.Result:
         """Run a client on a short text."""
         fd = os.memfd_create("resticwrap-sql")
         try:
             os.write(fd, text)
             os.lseek(fd, 0, os.SEEK_SET)
-            return self._run(argv, timeout, stdin=fd)
+            return self._run(argv, timeout, stdin=fd, stdout=stdout)
         finally:
             os.close(fd)
 
-    def fed(self, argv: Sequence[str], body: Iterable[bytes]) -> process.Result:
+    def fed(
+        self, argv: Sequence[str], body: Iterable[bytes], timeout: float = LONG, *, stdout: int | None = None
+    ) -> process.Result:
         """Run a client that reads `body`. What goes wrong while that is made stops the client before it has seen the
-        end, and is raised."""
+        end, and is raised. `stdout` is closed as soon as the client has it, so that it ends with the client."""
         reading, writing = os.pipe()
+        ours = [stdout] if stdout is not None else []
         trouble: list[BaseException] = []
         stop = Cancel()
 
@@ -60,51 +61,31 @@ class Feeding:
         feeder = threading.Thread(target=feed, name="feed", daemon=True)
         feeder.start()
         try:
-            return self._run(argv, LONG, stdin=reading, on_tick=stop.check)
+            return self._run(
+                argv, timeout, stdin=reading, stdout=stdout, on_tick=stop.check,
+                on_start=lambda _: os.close(ours.pop()) if ours else None,
+            )  # fmt: skip
         except BaseException:
             if trouble:
                 raise trouble[0] from None
             raise
         finally:
             ended.set()
-            with suppress(OSError):
-                os.close(reading)
+            for descriptor in (reading, *ours):
+                os.close(descriptor)
             feeder.join()
 
     def streamed(
         self, argv: Sequence[str], text: bytes, failed: Callable[[process.Result], BaseException]
     ) -> Iterator[bytes]:
         """What a client writes that reads a short text. Raises what `failed` makes of an exit code, after all of it."""
-        reading, writing = os.pipe()
-        asking = os.memfd_create("resticwrap-sql")
-        os.write(asking, text)
-        os.lseek(asking, 0, os.SEEK_SET)
-        results: list[process.Result] = []
-        trouble: list[BaseException] = []
 
-        def work() -> None:
-            try:
-                results.append(self._run(argv, LONG, stdin=asking, stdout=writing))
-            except BaseException as error:  # noqa: BLE001 - raised again below, where it is waited for
-                trouble.append(error)
-            finally:
-                os.close(writing)
+        def work(writing: int) -> None:
+            result = self.asked(argv, text, LONG, stdout=writing)
+            if result.code:
+                raise failed(result)
 
-        thread = threading.Thread(target=work, name="stream", daemon=True)
-        thread.start()
-        ended = False
-        try:
-            while piece := os.read(reading, PIECE):
-                yield piece
-            ended = True
-        finally:
-            os.close(reading)  # where nobody wants the rest, the client ends of it
-            thread.join()
-            os.close(asking)
-        if ended and trouble:
-            raise trouble[0]
-        if ended and results[0].code:
-            raise failed(results[0])
+        return pipes.read(work)
 
     def _run(
         self,
@@ -114,6 +95,7 @@ class Feeding:
         stdin: int,
         stdout: int | None = None,
         on_tick: Callable[[], None] | None = None,
+        on_start: Callable[[int], None] | None = None,
     ) -> process.Result:
         return process.run(
             argv,
@@ -125,4 +107,5 @@ class Feeding:
             cancel=self.cancel,
             grace=GRACE,
             on_tick=on_tick,
+            on_start=on_start,
         )

@@ -49,6 +49,9 @@ def test_a_database(lab: Lab, postgres_server: Postgres) -> None:
     lab.write_policies()
     checks = said(lab, code=0)
     assert [one["verdict"] for one in checks if one["name"] != "secrets"] == ["ok", "warn"]
+    lab.domains["app_db"]["source"]["scratch"] |= {"image": "postgres:15"}
+    lab.write_policies()
+    assert said(lab, code=0)[-1]["detail"] == "drills load it by a container of postgres:15"
     lab.domains["app_db"]["source"] |= {"mode": "wal", "scratch": {}}
     lab.write_policies()
     details = [one["detail"] for one in said(lab, code=1)]
@@ -78,6 +81,7 @@ def test_other_makers(make_lab: MakeLab, mariadb_server: Mariadb, tmp_path: Path
     assert [one["detail"] for one in failed] == [f"{name}: its user lacks EVENT, SHOW VIEW"]
     assert failed[0]["hint"].startswith(f"GRANT EVENT, SHOW VIEW ON `{name}`.*")
     assert {one["name"] for one in checks} == {"database: shop", "database: desk"}
+    assert [one["detail"] for one in checks if "drills" in one["detail"]] == ["drills load it by /usr/sbin/mariadbd"]
     mariadb_server.run(f"GRANT EVENT, SHOW VIEW ON {name}.* TO lean@localhost")
     assert all(one["verdict"] == "ok" for one in lab.json("doctor")["checks"] if one["name"] == "database: shop")
     mariadb_server.run("DROP USER lean@localhost")

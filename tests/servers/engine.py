@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 IMAGE = "resticwrap:test"
 DEV_S3_IMAGE = "resticwrap-dev-s3:test"
+BASE = os.environ.get("BASE_IMAGE", "debian:trixie-slim")
 _INHERITED = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "BASE_IMAGE")
 _BUILD_SECONDS = 600
 _DEV_S3 = """\
@@ -82,12 +83,12 @@ def require() -> None:
 @cache
 def build() -> None:
     """Build the images, or find them built. One process builds at a time. Raises ServerFailed."""
-    with _alone(), tempfile.TemporaryDirectory(prefix="rw-build-") as name:
+    with alone(), tempfile.TemporaryDirectory(prefix="rw-build-") as name:
         folder = Path(name)
         (folder / "dev-s3").mkdir()
         (folder / "dev-s3" / "Dockerfile").write_text(_DEV_S3)
         shutil.copy(weed_binary(), folder / "dev-s3" / "weed")
-        args = {"BASE": os.environ.get("BASE_IMAGE", "debian:trixie-slim")}
+        args = {"BASE": BASE}
         with_context = {"services": {"dev-s3": {"build": {"context": str(folder / "dev-s3"), "args": args}}}}
         (folder / "dev-s3.json").write_text(json.dumps(with_context))
         (folder / "pip.conf").write_text(pip_configuration())
@@ -124,7 +125,7 @@ def pip_configuration() -> str:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """Several processes of one suite need the same images."""
     with (Path(tempfile.gettempdir()) / f"rw-images-{os.getuid()}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -135,3 +136,6 @@ if __name__ == "__main__":
     if lacking():
         sys.exit(f"{lacking()}: make engine")
     build()
+    from tests.servers import postgres_container
+
+    postgres_container.build()

@@ -56,11 +56,11 @@ class Contained:
 
 def build() -> None:
     """Build the image, or find it built. Raises ServerFailed."""
-    if engine.docker("image", "inspect", IMAGE, check=False).returncode == 0:
-        return
-    with tempfile.TemporaryDirectory(prefix="rw-build-") as folder:
+    with engine.alone(), tempfile.TemporaryDirectory(prefix="rw-build-") as folder:
+        if engine.docker("image", "inspect", IMAGE, check=False).returncode == 0:
+            return
         (Path(folder) / "Dockerfile").write_text(_DOCKERFILE)
-        engine.docker("build", "--quiet", "-t", IMAGE, folder, timeout=600)
+        engine.docker("build", "--quiet", "--build-arg", f"BASE={engine.BASE}", "-t", IMAGE, folder, timeout=600)
 
 
 @contextmanager
@@ -88,7 +88,3 @@ def start_contained(project: Path) -> Iterator[Contained]:
         yield made
     finally:
         engine.docker("rm", "-f", made.name, check=False)
-
-
-if __name__ == "__main__":
-    build()

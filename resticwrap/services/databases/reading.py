@@ -1,7 +1,6 @@
 """A dump as it comes out of a snapshot: piece by piece, never whole on disk."""
 
 import os
-import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from resticwrap import errors
+from resticwrap import errors, pipes
 from resticwrap.model.base import from_json
 from resticwrap.model.databases import DatabaseHead, DumpFacts
 from resticwrap.planning import dumps
@@ -33,29 +32,7 @@ def pieces(context: Context, choice: Choice, path: bytes = b"") -> Iterator[byte
 
 def poured(repository: Repository, snapshot: str, path: bytes) -> Generator[bytes, None, None]:
     """The same of any repository."""
-    reading, writing = os.pipe()
-    trouble: list[BaseException] = []
-
-    def dump() -> None:
-        try:
-            repository.dump(snapshot, path, writing)
-        except BaseException as error:  # noqa: BLE001 - raised again below, where it is waited for
-            trouble.append(error)
-        finally:
-            os.close(writing)
-
-    thread = threading.Thread(target=dump, name="dump", daemon=True)
-    thread.start()
-    ended = False
-    try:
-        while piece := os.read(reading, PIECE):
-            yield piece
-        ended = True
-    finally:
-        os.close(reading)  # where nobody wants the rest, restic ends of it
-        thread.join()
-    if ended and trouble:
-        raise trouble[0]
+    return pipes.read(lambda writing: repository.dump(snapshot, path, writing))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A domain that is a MySQL or MariaDB database."""
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import MysqlSource
 from resticwrap.planning import dumps_mysql
 from resticwrap.ports import BackupResult, Look, Material
+from resticwrap.sources import dumped
 from resticwrap.sources.mysql.access import Access, access_of
 from resticwrap.sources.mysql.asking import Asking, literal
-from resticwrap.sources.mysql.scratch import scratch_server
+from resticwrap.sources.mysql.scratch import scratch_server, server_program
 from resticwrap.sources.mysql.server import MysqlServer
-from resticwrap.sources.orders import named, told
 
 
 class MysqlDomain:
@@ -43,6 +43,9 @@ class MysqlDomain:
     def live(self) -> MysqlServer:
         return MysqlServer(self._access, self._source.place, self._cancel)
 
+    def scratch_by(self, version: str) -> str:  # noqa: ARG002 - whichever is installed
+        return server_program(self._source.scratch.bin)
+
     @contextmanager
     def scratch(self, folder: Path, version: str) -> Iterator[MysqlServer]:  # noqa: ARG002 - whichever is installed
         clients = "" if self._source.container else str(self._source.bin or "")
@@ -50,7 +53,7 @@ class MysqlDomain:
             yield server
 
     def look(self) -> Look:
-        return Look(cwd=b"/", name=f"{self._domain}.sql".encode(), identity=())
+        return dumped.look(self._domain)
 
     def empty(self, path: bytes) -> bool:  # noqa: ARG002
         return False
@@ -64,8 +67,7 @@ class MysqlDomain:
         )
         return BackupResult(complete=True, snapshot=None, files=1, size=size, would_read=(1, size))
 
-    @contextmanager
-    def material(self, job: str, type: SnapshotType) -> Iterator[Material]:  # noqa: ARG002
+    def material(self, job: str, type: SnapshotType) -> AbstractContextManager[Material]:  # noqa: ARG002
         order = DumpOrder(
             engine="mysql",
             domain=self._domain,
@@ -77,11 +79,4 @@ class MysqlDomain:
             arguments=self._access.arguments,
             place=self._source.place,
         )
-        with told(order) as (command, fds, said):
-
-            def settle() -> None:
-                heard = said()
-                if not heard.ok:
-                    raise named(heard, self._domain)
-
-            yield Material(cwd=b"/", name=self.look().name, command=command, fds=fds, settle=settle)
+        return dumped.material(order)

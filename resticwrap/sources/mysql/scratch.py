@@ -33,7 +33,7 @@ def scratch_server(folder: Path, given: Path | None, clients: str, cancel: Cance
     Raises ClientMissing where no server is installed.
     """
     env = {"PATH": os.pathsep.join(PLACES), "LC_ALL": "C.UTF-8"}
-    program = _found(SERVERS, given)
+    program = server_program(given)
     data, sockets = folder / "data", Path(tempfile.mkdtemp(prefix="rw-my-"))  # a socket's path may have 107 bytes
     user = ["--user=root"] if os.geteuid() == 0 else []
     log = folder / "server.log"
@@ -75,6 +75,11 @@ def _install(
     if made.code:
         last = made.stderr.strip().splitlines()[-1:] or ["it gave no reason"]
         raise errors.LoadFailed(f"The scratch server could not be made: {last[0]}.")
+
+
+def server_program(given: Path | None) -> str:
+    """The server that is started here. Raises ClientMissing."""
+    return _found(SERVERS, given)
 
 
 def _found(names: tuple[str, ...], given: Path | None) -> str:

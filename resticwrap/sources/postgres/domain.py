@@ -1,7 +1,7 @@
 """A domain that is a PostgreSQL database."""
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import PostgresSource
 from resticwrap.planning import dumptables
 from resticwrap.ports import BackupResult, Look, Material
-from resticwrap.sources.orders import named, told
+from resticwrap.sources import dumped
 from resticwrap.sources.postgres.access import Access, access_of, container_of
 from resticwrap.sources.postgres.contained import contained_server, docker_env, image_of
 from resticwrap.sources.postgres.scratch import scratch_server, server_binaries
 from resticwrap.sources.postgres.server import MAINTENANCE, PostgresServer
+from resticwrap.sources.postgres.walrecovery import same_version
 
 
 class PostgresDomain:
@@ -52,6 +53,12 @@ class PostgresDomain:
             with contained_server(image, folder, self._cancel) as server:
                 yield server
 
+    def scratch_by(self, version: str) -> str:
+        if self._source.mode == "wal":
+            return str(same_version(version, self._source.scratch.bin))
+        image = self._image(version)
+        return f"a container of {image}" if image else str(server_binaries(version, self._source.scratch.bin))
+
     def _image(self, version: str) -> str | None:
         """The image of a scratch server; None where programs of this machine are to be it."""
         rule, container = self._source.scratch, self._source.container
@@ -69,7 +76,7 @@ class PostgresDomain:
         return image_of(container_of(container, docker_env()), docker_env())
 
     def look(self) -> Look:
-        return Look(cwd=b"/", name=f"{self._domain}.sql".encode(), identity=())
+        return dumped.look(self._domain)
 
     def empty(self, path: bytes) -> bool:  # noqa: ARG002
         return False
@@ -80,8 +87,7 @@ class PostgresDomain:
         size = int(self.live().value(self._source.name or MAINTENANCE, sql) or 0)
         return BackupResult(complete=True, snapshot=None, files=1, size=size, would_read=(1, size))
 
-    @contextmanager
-    def material(self, job: str, type: SnapshotType) -> Iterator[Material]:  # noqa: ARG002
+    def material(self, job: str, type: SnapshotType) -> AbstractContextManager[Material]:  # noqa: ARG002
         order = DumpOrder(
             engine="postgres",
             domain=self._domain,
@@ -92,11 +98,4 @@ class PostgresDomain:
             databases=(self._source.name,) if self._source.name else (),
             exclude_data=self._source.exclude_data,
         )
-        with told(order) as (command, fds, said):
-
-            def settle() -> None:
-                heard = said()
-                if not heard.ok:
-                    raise named(heard, self._domain)
-
-            yield Material(cwd=b"/", name=self.look().name, command=command, fds=fds, settle=settle)
+        return dumped.material(order)

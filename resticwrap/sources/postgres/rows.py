@@ -2,10 +2,9 @@
 
 import os
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from resticwrap import errors
+from resticwrap import errors, pipes
 from resticwrap.model.base import from_json
 from resticwrap.planning import dumptables
 from resticwrap.sources.postgres.access import quoted
@@ -24,7 +23,6 @@ HINTS = {
 }
 """By SQLSTATE (PostgreSQL's documentation, "PostgreSQL Error Codes")."""
 MORE = re.compile(r"^(?:DETAIL|CONTEXT):  (.*)$", re.M)
-PIECE = 1 << 20
 TABLES = """SELECT coalesce(json_agg(format('%I.%I', nspname, relname) ORDER BY nspname, relname), '[]')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
 WHERE relkind IN ('r', 'p') AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '^pg_(toast|temp)'"""
@@ -45,27 +43,7 @@ def rows(psql: Psql, name: str, table: str, where: str | None) -> Iterator[bytes
     # A comment at the end of what the operator wrote ends with its line.
     condition = f" WHERE {where}\n" if where else ""
     sql = f"{PLAIN}COPY (SELECT * FROM {as_sql(table)}{condition}) TO STDOUT (FORMAT csv, HEADER);\n"
-    reading, writing = os.pipe()
-    trouble: list[BaseException] = []
-
-    def ask() -> None:
-        try:
-            psql(name, [sql.encode()], writing)
-        except BaseException as error:  # noqa: BLE001 - raised again below, where it is waited for
-            trouble.append(error)
-
-    asker = threading.Thread(target=ask, name="rows", daemon=True)
-    asker.start()
-    ended = False
-    try:
-        while piece := os.read(reading, PIECE):
-            yield piece
-        ended = True
-    finally:
-        os.close(reading)  # where nobody wants the rest, psql ends of it
-        asker.join()
-    if ended and trouble:
-        raise trouble[0]
+    return pipes.read(lambda writing: psql(name, [sql.encode()], os.dup(writing)))
 
 
 def refused(words: str, said: str) -> errors.Failure:

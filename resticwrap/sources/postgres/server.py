@@ -1,7 +1,6 @@
 """A PostgreSQL server that is asked and loaded, by psql."""
 
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.planning.dumps import PostgresDigest
 from resticwrap.planning.globals import wanted_globals
+from resticwrap.sources.feeding import Feeding
 from resticwrap.sources.orders import nonce
 from resticwrap.sources.postgres import putback, rows, swap
 from resticwrap.sources.postgres.access import SHORT, Access, conninfo, literal, poured, quoted
@@ -32,6 +32,7 @@ class PostgresServer:
     def __init__(self, access: Access, place: str, cancel: Cancel, *, spaces: Path | None = None) -> None:
         """`spaces`: a folder of this machine and of the server's, below which tablespaces may be made."""
         self._access, self._place, self._cancel, self._spaces = access, place, cancel, spaces
+        self._feeding = Feeding(access.env, access.secrets, cancel)
 
     @property
     def access(self) -> Access:
@@ -81,7 +82,7 @@ class PostgresServer:
         if not sql:
             return notes
         argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-d", conninfo(MAINTENANCE), "-f", "-"]
-        result = self._fed(argv, [sql.encode("utf-8", "surrogateescape")], timeout=ASK)
+        result = self._feeding.fed(argv, [sql.encode("utf-8", "surrogateescape")], ASK)
         if result.code:
             raise self._why(result, MAINTENANCE)
         return (*notes, *complaints(result.stderr))
@@ -99,7 +100,7 @@ class PostgresServer:
 
     def load(self, name: str, body: Iterable[bytes]) -> None:
         argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-v", "ON_ERROR_STOP=1", "-d", conninfo(name)]
-        result = self._fed(argv, body)
+        result = self._feeding.fed(argv, body)
         if result.code:
             hint = LACKING if state_of(result.stderr)[0] in LACKS else ""
             raise self._why(result, name, lambda said: errors.LoadFailed(f"{name} was not loaded: {said}.", hint=hint))
@@ -146,7 +147,7 @@ class PostgresServer:
 
     def _said(self, database: str, sql: str) -> process.Result:
         argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-v", "ON_ERROR_STOP=1", "-d", conninfo(database)]
-        return self._fed([*argv, "-f", "-"], [sql.encode("utf-8", "surrogateescape")], timeout=ASK)
+        return self._feeding.fed([*argv, "-f", "-"], [sql.encode("utf-8", "surrogateescape")], ASK)
 
     def _why(self, result: process.Result, name: str, otherwise: Otherwise | None = None) -> errors.Failure:
         """The error behind a psql on this database that failed."""
@@ -154,52 +155,9 @@ class PostgresServer:
         return explained(self._access, result.code, result.stderr, self._place, name, otherwise)
 
     def _script(self, database: str, body: Iterable[bytes], stdout: int | None) -> bytes:
-        """Run a script and return what it printed, unless `stdout` takes that: it is closed here, and so ends with
-        psql."""
+        """Run a script and return what it printed, unless `stdout` takes that, as `Feeding.fed` says."""
         argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-v", "ON_ERROR_STOP=1", "-d", conninfo(database)]
-        result = self._fed([*argv, "-f", "-"], body, stdout=stdout)
+        result = self._feeding.fed([*argv, "-f", "-"], body, stdout=stdout)
         if result.code:
             raise self._why(result, database, lambda words: rows.refused(words, result.stderr))
         return result.stdout
-
-    def _fed(
-        self, argv: Sequence[str], body: Iterable[bytes], timeout: float = 12 * 3600, stdout: int | None = None
-    ) -> process.Result:
-        """Run a client that reads `body`. What goes wrong while that is made is raised, not what the client makes of
-        it. `stdout` is closed as soon as the client has it."""
-        reading, writing = os.pipe()
-        ours = [stdout] if stdout is not None else []
-        trouble: list[BaseException] = []
-
-        def feed() -> None:
-            try:
-                with open(writing, "wb", buffering=0) as pipe:
-                    for piece in body:
-                        rest = memoryview(piece)
-                        while rest:
-                            rest = rest[pipe.write(rest) or 0 :]
-            except BrokenPipeError:
-                pass
-            except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that waits
-                trouble.append(error)  # the client meets the end of what it reads, and ends
-
-        feeder = threading.Thread(target=feed, daemon=True)
-        try:
-            feeder.start()
-            result = process.run(
-                argv,
-                env=self._access.env,
-                timeout=timeout,
-                stdin=reading,
-                stdout=stdout,
-                on_start=lambda _: os.close(ours.pop()) if ours else None,
-                secrets=self._access.secrets,
-                cancel=self._cancel,
-            )
-        finally:
-            for descriptor in (reading, *ours):
-                os.close(descriptor)
-            feeder.join()
-        if trouble:
-            raise trouble[0]
-        return result

@@ -4,12 +4,11 @@ import os
 import shlex
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resticwrap import errors, process
+from resticwrap import errors, pipes, process
 from resticwrap.cancel import Cancel
 from resticwrap.model.base import Time
 from resticwrap.model.databases import DumpOrder
@@ -132,30 +131,12 @@ def same_version(version: str, given: Path | None) -> Path:
 
 def dump(order: DumpOrder, cancel: Cancel) -> Iterator[bytes]:
     """What the program that makes dumps writes. Raises what it says, at the latest after the last piece."""
-    reading, writing = os.pipe()
-    trouble: list[BaseException] = []
 
-    def work() -> None:
-        try:
-            with told(order) as (command, fds, said):
-                process.run(command, env=ENV, timeout=24 * 3600, stdout=writing, pass_fds=fds, cancel=cancel)
-                heard = said()
-                if not heard.ok:
-                    raise named(heard, order.domain)
-        except BaseException as error:  # noqa: BLE001 - raised again below, where it is waited for
-            trouble.append(error)
-        finally:
-            os.close(writing)
+    def work(writing: int) -> None:
+        with told(order) as (command, fds, said):
+            process.run(command, env=ENV, timeout=24 * 3600, stdout=writing, pass_fds=fds, cancel=cancel)
+            heard = said()
+            if not heard.ok:
+                raise named(heard, order.domain)
 
-    thread = threading.Thread(target=work, name="dump", daemon=True)
-    thread.start()
-    ended = False
-    try:
-        while piece := os.read(reading, process.LARGE_PIPE):
-            yield piece
-        ended = True
-    finally:
-        os.close(reading)
-        thread.join()
-    if ended and trouble:
-        raise trouble[0]
+    return pipes.read(work)

@@ -46,6 +46,9 @@ class SqliteDomain:
     def live(self) -> SqliteServer:
         return SqliteServer(self._path.parent, self._cancel, self._path)
 
+    def scratch_by(self, version: str) -> str:  # noqa: ARG002
+        return ""
+
     @contextmanager
     def scratch(self, folder: Path, version: str) -> Iterator[SqliteServer]:  # noqa: ARG002 - it reads older ones
         place = folder / "files"
