@@ -274,7 +274,9 @@ def test_awkward_tables(awkward_dump: tuple[PostgresDomain, str, bytes], table: 
     assert filled == {table, *heirs.get(table, ())}
     if table == "public.parent":
         return  # a heir's rows are not its own
-    server.value(name, f"BEGIN; SET CONSTRAINTS ALL DEFERRED; DELETE FROM public.other; DELETE FROM {table}; COMMIT")
+    server.value(
+        name, f"BEGIN; SET CONSTRAINTS ALL DEFERRED; DELETE FROM public.other; DELETE FROM {table}; COMMIT; SELECT 1"
+    )
     pieces = [there[at : at + 1000] for at in range(0, len(there), 1000)]
     done = server.put_back(name, table, pieces, skip_conflicts=False, dry_run=False)
     assert (done.inserted, done.conflict_count) == (done.rows, 0) and done.rows > 5
