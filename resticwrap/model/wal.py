@@ -60,7 +60,8 @@ class Origin(Value, frozen=True):
 
 
 class ServerState(Value, frozen=True):
-    """A server as it is asked before a base or a fetch. `slot`: its `wal_status`; empty where there is none."""
+    """A server as it is asked before a base or a fetch. `slot`: its `wal_status`; empty where there is none. `kept`:
+    from where on the slot keeps the log, `flushed`: where it ends (both empty: not known)."""
 
     system: str
     timeline: int
@@ -75,6 +76,8 @@ class ServerState(Value, frozen=True):
     tablespaces: tuple[str, ...]
     settings: dict[str, str]
     now: Time
+    kept: str = ""
+    flushed: str = ""
 
 
 class BaseOrder(Value, frozen=True):

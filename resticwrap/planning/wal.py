@@ -70,6 +70,33 @@ def missing(names: Collection[str], base: BaseFacts, reached: str) -> str:
     return ""
 
 
+def hole(names: Iterable[str], base: BaseFacts, kept: str = "") -> str:
+    """Why what was received does not lead from a base to where it goes on; empty: it does. `kept`: from where on the
+    server keeps its log for us. A file that is being written is fetched again from its beginning."""
+    first, of_this = number(base.start) // base.segment, f"{base.timeline:08X}"
+    there = {name for name in names if name.startswith(of_this) and is_segment(name.removesuffix(PARTIAL))}
+    if not there:
+        return "nothing is here any more of the log that was received"
+    last = max(there, key=lambda name: (name.removesuffix(PARTIAL), name))
+    goes_on = _index(last.removesuffix(PARTIAL), base.segment) + (0 if last.endswith(PARTIAL) else 1)
+    for index in range(first, goes_on):
+        if (name := segment_of(base.timeline, index * base.segment, base.segment)) not in there:
+            return f"segment {name} of the log is missing here"
+    if kept and number(kept) // base.segment > goes_on:
+        return f"the server keeps its log for us from {kept} on, and what was received ends before that"
+    return ""
+
+
+def _index(name: str, size: int) -> int:
+    return int(name[8:16], 16) * ((1 << 32) // size) + int(name[16:24], 16)
+
+
+def torn(sizes: Mapping[str, int], segment: int) -> list[str]:
+    """Files that were being written when there was no room: pg_receivewal goes on with none that is neither empty nor
+    as long as a segment."""
+    return [name for name, size in sizes.items() if name.endswith(PARTIAL) and size not in (0, segment)]
+
+
 def before(names: Iterable[str], bases: Sequence[BaseFacts]) -> list[str]:
     """The segments that none of these bases needs."""
     if not bases:
@@ -98,6 +125,14 @@ def broken(origin: Origin | None, server: ServerState, slot: str) -> str:
         return f"the server has no replication slot {slot}"
     if server.slot == "lost":
         return f"the server has removed log that slot {slot} had to keep: its max_slot_wal_keep_size was reached"
+    return ""
+
+
+def gone_back(server: ServerState, reached: Iterable[str]) -> str:
+    """Why a server is not the one any more whose log was received as far as this; empty: it is. One that was put back
+    from a copy of its files writes other things into the same segments."""
+    if server.flushed and any(number(server.flushed) < number(one) for one in reached):
+        return f"the server stands at {server.flushed}, before what was received of it: it was put back"
     return ""
 
 

@@ -1,6 +1,7 @@
 """A log that is kept over all that breaks: SIGKILL at every step, a server that stops, files that are renamed."""
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from resticwrap import errors
 from resticwrap.model.wal import BaseFacts, LogFacts
 from resticwrap.sources.postgres import walfiles
 from resticwrap.sources.postgres.walfiles import LogFiles
@@ -102,12 +104,12 @@ def names(*numbers: int, partial: int = 0) -> list[str]:
     return [f"{1:08X}{0:08X}{n:08X}" for n in numbers] + ([f"{1:08X}{0:08X}{partial:08X}.partial"] if partial else [])
 
 
-def facts(reached: str) -> LogFacts:
+def facts(reached: str, snapshot: str = "b" * 64) -> LogFacts:
     base = BaseFacts(
         system="1", timeline=1, start="0/2000028", end="0/2000100", began=NOW, ended=NOW, server="15.1", segment=SIZE,
         user="u",
     )  # fmt: skip
-    return LogFacts(base=base, snapshot="b" * 64, reached=reached, until=NOW)
+    return LogFacts(base=base, snapshot=snapshot, reached=reached, until=NOW)
 
 
 @contextmanager
@@ -145,3 +147,27 @@ def test_files_that_get_their_names_while_they_are_staged(tmp_path: Path, monkey
     staged = sorted(os.listdir(tmp_path / "main" / "app_db.wal"))
     assert staged == [*names(2, 3, 4, 5, 6, partial=7), "base.json"]
     assert os.stat(tmp_path / "main" / "app_db.wal" / staged[0]).st_nlink == 2
+
+
+def test_a_gap_is_not_staged(tmp_path: Path) -> None:
+    files = LogFiles(tmp_path, "main", "app_db")
+    for name in names(2, 4, partial=5):
+        (files.received / name).write_bytes(b"")
+    with pytest.raises(errors.DumpFailed, match="is missing"):
+        files.stage(facts("0/5000100"))
+    assert not (tmp_path / "main" / "app_db.wal" / "base.json").exists()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_nothing_of_another_base_stays_staged(tmp_path: Path, killed: bool) -> None:
+    """The segments of another server have the same names, and other bytes."""
+    files = LogFiles(tmp_path, "main", "app_db")
+    staged = tmp_path / "main" / "app_db.wal"
+    for content in (b"old", b"new"):
+        shutil.rmtree(files.received)
+        for name in names(2, 3, partial=4):
+            (files.received / name).write_bytes(content)
+        files.stage(facts("0/4000100", content.hex()))
+        if killed:
+            (staged / "base.json").unlink()
+    assert {(staged / name).read_bytes() for name in names(2, 3, partial=4)} == {b"new"}

@@ -1,7 +1,8 @@
 """A cluster to a moment: rows written one by one while bases and logs are taken, and those that stood come back."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -153,18 +154,49 @@ def test_another_server_begins_a_new_base(scene: Scene) -> None:
     assert scene.backup()["type"] == "incremental"
 
 
-def test_a_missing_segment_stores_nothing(scene: Scene) -> None:
-    """A log with a gap would not replay: that is an error, and no snapshot."""
+def lose_all(folder: Path) -> None:
+    """As on a machine where the state directory came back without what was received."""
+    shutil.rmtree(folder)
+
+
+def lose_a_segment(folder: Path) -> None:
+    (folder / sorted(os.listdir(folder))[1]).unlink()
+
+
+def lose_the_end(folder: Path) -> None:
+    for name in sorted(os.listdir(folder))[-3:]:
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize("lose", [lose_all, lose_a_segment, lose_the_end])
+def test_a_log_with_a_hole_begins_a_new_base(scene: Scene, lose: Callable[[Path], None]) -> None:
+    """By itself, at the next job: a log with a gap would not replay, and nobody is asked to do anything about it."""
     scene.write(1)
     scene.backup()
-    scene.write(2, 3, switch=True)
+    scene.write(2, 3, 4, switch=True)
     scene.backup()
-    for folder in (received(scene.lab), scene.lab.state / "wal" / "app_db" / "main" / "app_db.wal"):
-        (folder / scene.staged[1]).unlink(missing_ok=True)
-    before = len(scene.lab.json("snapshots"))
-    run = scene.backup(code=1)
-    assert run["error"]["kind"] == "DumpFailed" and "is missing" in run["error"]["message"]
-    assert len(scene.lab.json("snapshots")) == before
+    scene.backup()  # each fetch tells the server how far the one before it got
+    lose(received(scene.lab))
+    scene.write(5, switch=True)
+    scene.ask("CHECKPOINT")  # the server removes what was fetched
+    run = scene.backup()
+    assert (run["type"], run["outcome"]) == ("full", "ok")
+    scene.write(6)
+    assert scene.backup()["type"] == "incremental"
+    assert scene.rows() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_full_disk_leaves_half_a_segment(scene: Scene) -> None:
+    """pg_receivewal refuses to go on with it, so it is fetched again."""
+    scene.write(1)
+    scene.backup()
+    scene.write(2)
+    scene.backup()
+    (partial,) = received(scene.lab).glob("*.partial")
+    os.truncate(partial, 3 * 8192)
+    scene.write(3)
+    assert scene.backup()["type"] == "incremental"
+    assert scene.rows() == [1, 2, 3]
 
 
 def test_the_slot_has_a_bound_or_a_warning(scene: Scene) -> None:

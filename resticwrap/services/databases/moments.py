@@ -105,7 +105,7 @@ def pick(
 
 
 def _furthest(own: Sequence[Snapshot], domain: str, at: Time, trees: Callable[[Snapshot], Trees | None]) -> Pick:
-    best: tuple[Time, Snapshot] | None = None
+    best: tuple[Time, Snapshot, bool] | None = None
     first: Time | None = None
     # The newest of each base gets furthest; a base alone gets to its own end.
     newest: dict[str, Snapshot] = {}
@@ -114,14 +114,15 @@ def _furthest(own: Sequence[Snapshot], domain: str, at: Time, trees: Callable[[S
     for one in newest.values():
         if (reader := trees(one)) is None:
             continue
-        if one.tags is not None and one.tags.base:
+        is_log = bool(one.tags is not None and one.tags.base)
+        if is_log:
             said = log_facts(reader, one, domain)
             began, until = said.base.ended, said.until
         else:
             began = until = base_facts(reader, one, domain).ended
         first = began if first is None else min(first, began)
         if began <= at and (best is None or until > best[0]):
-            best = (until, one)
+            best = (until, one, is_log)
     if best is None:
         if first is not None:
             first = first.replace(microsecond=0) + SECOND  # what is shown must be one that can be asked for
@@ -130,7 +131,12 @@ def _furthest(own: Sequence[Snapshot], domain: str, at: Time, trees: Callable[[S
             f"Nothing of {domain} reaches back to {at:%Y-%m-%d %H:%M:%S %Z}.{since}",
             hint=f"rw db restore {domain} --at {first.isoformat()}" if first else "rw snapshots",
         )
-    return Pick(best[1], None, (f"{domain}: its log ends at {best[0]:%Y-%m-%d %H:%M:%S %Z}, before the time asked.",))
+    until, snapshot, is_log = best
+    if is_log and at < until:
+        return Pick(snapshot, at)  # its server's clock is ahead of ours
+    # A log holds a little more than it promises, and that may be of after the moment.
+    notes = (f"{domain}: its log ends at {until:%Y-%m-%d %H:%M:%S %Z}, before the time asked.",)
+    return Pick(snapshot, until if is_log else None, notes)
 
 
 def span(snapshots: Sequence[Snapshot], domain: str, trees: Callable[[Snapshot], Trees | None]) -> Span | None:

@@ -46,6 +46,9 @@ SELECT json_build_object(
     'standby', pg_is_in_recovery(),
     'slot', coalesce((SELECT coalesce(wal_status, 'lost') FROM pg_replication_slots
         WHERE slot_name = {slot} AND slot_type = 'physical'), ''),
+    'kept', coalesce((SELECT restart_lsn::text FROM pg_replication_slots
+        WHERE slot_name = {slot} AND slot_type = 'physical'), ''),
+    'flushed', CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_current_wal_flush_lsn()::text END,
     'keep_size', current_setting('max_slot_wal_keep_size', true),
     'level', current_setting('wal_level'),
     'tablespaces', (SELECT coalesce(json_agg(spcname), '[]') FROM pg_tablespace
@@ -110,10 +113,22 @@ class WalDomain(PostgresDomain):
 
     def why_base(self) -> str:
         bases, max_age = self._files.bases(), self._source.wal.max_age
-        return planning.why_base(bases, self._files.origin(), max_age, SystemClock().now())
+        return planning.why_base(bases, self._files.origin(), max_age, SystemClock().now()) or self._hole()
 
     def why_base_now(self) -> str:
-        return self.why_base() or planning.broken(self._files.origin(), self.server(), self.slot)
+        return self.why_base() or self._broken(self.server())
+
+    def _broken(self, server: ServerState) -> str:
+        """Why nothing can be added to what was received here; empty: it can."""
+        return (
+            planning.broken(self._files.origin(), server, self.slot)
+            or planning.gone_back(server, self._files.reached())
+            or self._hole(server.kept)
+        )
+
+    def _hole(self, kept: str = "") -> str:
+        """What is received meanwhile is listed after `kept` was asked, and looked at twice: files are renamed."""
+        return self._files.hole(kept) and self._files.hole(kept)
 
     def server(self) -> ServerState:
         return from_json(ServerState, self._said(SERVER.replace("{slot}", literal(self.slot))))
@@ -190,7 +205,7 @@ class WalDomain(PostgresDomain):
     def _begun(self, server: ServerState) -> Origin:
         """The log that is received here; begun anew, with its slot, where it cannot be gone on with."""
         origin = self._files.origin()
-        if origin is not None and not planning.broken(origin, server, self.slot):
+        if origin is not None and not self._broken(server):
             return origin
         # Not beside a receiver: it would write on into a folder that is gone.
         with self._locks.hold(self._receiving), self._locks.hold(self._changing, wait=WAIT):
@@ -234,18 +249,24 @@ class WalDomain(PostgresDomain):
             "-w",
             *more,
         ]
-        until = time.monotonic() + WAIT
+        until, mended = time.monotonic() + WAIT, False
         while True:
             result = process.run(command, env=access.env, timeout=timeout, secrets=access.secrets, cancel=self._cancel)
             if result.code == 0:
                 return
+            if not mended and (mended := self._files.mend(self._segment())):
+                continue
             if time.monotonic() > until or not self._taken():
                 break
             time.sleep(POLL * 5)
+        said = result.stderr.strip().splitlines()[:1]  # the cause; what follows is that it ended
         raise explained(
-            access, result.code, result.stderr, self._source.place, self._database,
+            access, result.code, "".join(said), self._source.place, self._database,
             lambda why: errors.DumpFailed(f"The log was not fetched: {why}."),
         )  # fmt: skip
+
+    def _segment(self) -> int:
+        return int(self._said("SELECT pg_size_bytes(current_setting('wal_segment_size'))"))
 
     def _taken(self) -> bool:
         slot = literal(self.slot)
@@ -267,7 +288,7 @@ class WalDomain(PostgresDomain):
 
     def receive(self) -> None:
         with self._locks.hold(self._receiving):
-            if why := planning.broken(self._files.origin(), self.server(), self.slot):
+            if why := self._broken(self.server()):
                 raise errors.DumpFailed(f"{self._domain}: {why}.", hint="rw backup --type full begins its log")
             self._received("--synchronous", "--status-interval=1", timeout=10 * 365 * 86400)
 

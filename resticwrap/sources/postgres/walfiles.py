@@ -63,6 +63,7 @@ class LogFiles:
     def stage(self, facts: LogFacts) -> None:
         """Make ready all that belongs beside a base. Raises DumpFailed where a part of the log is missing."""
         place = _made(self._own / self._name)
+        self._clear_of(place, facts)
         for attempt in range(TRIES):
             try:
                 self._sync(place, facts)
@@ -77,6 +78,48 @@ class LogFiles:
                 hint="rw backup --type full   (a new base backup begins after the gap)",
             )
         _write(place / planning.BASE_JSON, to_json(facts))
+
+    def _clear_of(self, place: Path, facts: LogFacts) -> None:
+        """Whether what is staged is of the same server, its segments do not say: their names only count."""
+        staged = _read(LogFacts, place / planning.BASE_JSON)
+        if staged is not None and staged.snapshot == facts.snapshot:
+            return
+        (place / planning.BASE_JSON).unlink(missing_ok=True)  # first: after a crash it must not speak for the rest
+        for name in os.listdir(place):
+            (place / name).unlink()
+
+    def reached(self) -> list[str]:
+        """How far the log here went, as far as that was written down."""
+        staged = _read(LogFacts, self._own / self._name / planning.BASE_JSON)
+        bases = self._current()
+        mine = staged is not None and any(one.snapshot == staged.snapshot for one in bases)
+        return [*(one.facts.end for one in bases), *([staged.reached] if staged is not None and mine else [])]
+
+    def hole(self, kept: str = "") -> str:
+        """See `planning.hole`; of the base that the log goes on from."""
+        bases = self._current()
+        if not bases:
+            return ""
+        try:
+            names = os.listdir(self._folder / RECEIVED)
+        except FileNotFoundError:
+            names = []
+        return planning.hole(names, bases[0].facts, kept)
+
+    def _current(self) -> list[KeptBase]:
+        """The bases of the log that is received now."""
+        origin = self.origin()
+        return [one for one in self.bases() if origin is not None and one.origin == origin.id]
+
+    def mend(self, segment: int) -> bool:
+        """Remove what a full disk left half made, so that it is fetched again; whether there was any."""
+        found = {}
+        for entry in os.scandir(self.received):
+            with suppress(FileNotFoundError):
+                found[entry.name] = entry.stat().st_size
+        for name in (torn := planning.torn(found, segment)):
+            (self.received / name).unlink(missing_ok=True)
+        return bool(torn)
 
     def _sync(self, place: Path, facts: LogFacts) -> None:
         whole, partial = planning.wanted(os.listdir(self.received), facts.base)

@@ -102,6 +102,33 @@ def test_when_a_log_cannot_be_gone_on_with(change: dict[str, object], why: str) 
     assert wal.broken(None, SERVER, "slot")
 
 
+def test_where_a_log_has_a_hole() -> None:
+    """From the base's start (segment 2) to where it goes on; what the server gave up must be here."""
+    names = [f"{1:08X}{0:08X}{n:08X}" for n in range(8)]
+    partial = f"{names[4]}.partial"
+
+    def hole(*there: str, kept: str = "") -> str:
+        return wal.hole(there, BASE, kept)
+
+    assert hole(*names[1:4], partial, "00000001.history", kept="0/4000000") == ""
+    assert hole(names[0]) == hole(names[1] + ".partial") == ""  # what is older than the base goes on to it
+    assert names[2] in hole(partial) and names[3] in hole(names[2], partial)
+    assert names[2] in hole(f"{names[2]}.partial", names[3]) and hole() and hole("00000002" + names[2][8:])
+    assert hole(*names[1:4], kept="0/4000028") == "" and "0/5000028" in hole(*names[1:4], kept="0/5000028")
+    assert hole(*names[1:4], partial, kept="0/4FFFFFF") == "" and hole(*names[1:4], partial, kept="0/5000000")
+
+
+def test_what_a_full_disk_leaves() -> None:
+    sizes = {"1.partial": 0, "2.partial": 16 * MIB, "3.partial": 8192, "4": 8192}
+    assert wal.torn(sizes, 16 * MIB) == ["3.partial"]
+
+
+def test_a_server_that_was_put_back() -> None:
+    at = msgspec.structs.replace(SERVER, flushed="0/3000000")
+    assert wal.gone_back(at, ["0/2000000", "0/3000000"]) == "" and wal.gone_back(SERVER, ["0/3000001"]) == ""
+    assert "put back" in wal.gone_back(at, ["0/2000000", "0/3000001"])
+
+
 def test_which_moments_a_log_reaches() -> None:
     log = LogFacts(base=BASE, snapshot="a", reached="0/3", until=NOW + timedelta(hours=1))
     moments = [NOW - timedelta(seconds=1), NOW, NOW + timedelta(minutes=59), NOW + timedelta(hours=1)]
