@@ -54,14 +54,20 @@ def test_exactly_what_stood_at_a_moment(scene: Scene) -> None:
     assert not list((scene.lab.state / "scratch").iterdir())
 
 
-def test_what_came_back_to_a_moment_is_dropped_after_an_undo(scene: Scene) -> None:
-    """The snapshot holds more than what stood at that moment: what was restored is held against the moment."""
+def test_what_is_put_aside_is_nobodys(scene: Scene) -> None:
+    """A drill of the whole server loads no copy that a restore keeps, and misses none. What was restored to a moment,
+    of a snapshot that holds more, is held against that moment before it is dropped."""
+    url = scene.server.url("", user=scene.server.user).rstrip("/")
+    scene.lab.domains["app_db"]["source"] |= {"url": url, "all": True}
+    scene.lab.write_policies()
     scene.write(1)
     scene.backup()
     scene.write(2, 3)
     scene.backup()
     words = ("restore", "app_db", "--at", scene.last[2].isoformat(), "--only", scene.name)
     done = scene.lab.json("db", *words, "--replace")
+    scene.backup()
+    scene.lab.rw("drill", "l2")
     scene.lab.json("db", "undo", done["restored"])
     scene.lab.json("db", "accept", done["restored"])
 

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from resticwrap import errors, process
 from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DatabaseFacts, DatabaseHead, DumpFacts, DumpOrder
+from resticwrap.planning.dbrestore import of_a_restore
 from resticwrap.planning.dumps import Marks
 from resticwrap.planning.dumps_mysql import MysqlDump, quoted
+from resticwrap.planning.exchange_mysql import OURS
 from resticwrap.sources.mysql.access import DUMP, Access, failure, poured
 from resticwrap.sources.mysql.asking import Asking, literal
 from resticwrap.sources.orders import Sink, nonce
@@ -27,7 +29,7 @@ def made(order: DumpOrder, sink: Sink) -> DumpFacts:
     write = sink.write
     asking = Asking(access, order.place, Cancel())
     marks = Marks("mysql", nonce())
-    names = order.databases or tuple(asking.databases())
+    names = order.databases or tuple(name for name in asking.databases() if not _ours(name))
     write(marks.first)
     if accounts := list(accounts_of(asking, order.databases)):
         write(marks.line("globals"))
@@ -113,6 +115,11 @@ def refuse_unsteady(asking: Asking, name: str, excluded: Sequence[str]) -> None:
             f"{name} has tables that cannot be read as of one moment: {table} ({engine}){more}.",
             hint=f"ALTER TABLE {quoted(table or '')} ENGINE=InnoDB;   (or name it in exclude_data in domains.yaml)",
         )
+
+
+def _ours(name: str) -> bool:
+    """Whether a database is a copy that a restore works on, or stands in for what it exchanges."""
+    return name == OURS or of_a_restore(name)
 
 
 def accounts_of(asking: Asking, databases: Sequence[str]) -> Iterator[str]:

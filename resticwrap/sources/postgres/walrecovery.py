@@ -15,6 +15,7 @@ from resticwrap.model.databases import DumpOrder
 from resticwrap.model.sources import PostgresSource
 from resticwrap.model.wal import BaseFacts
 from resticwrap.planning import wal as planning
+from resticwrap.planning.dbrestore import of_a_restore
 from resticwrap.services.wal_ports import Recovered
 from resticwrap.sources.orders import named, told
 from resticwrap.sources.postgres.access import PLACES, SHORT, Access
@@ -68,7 +69,7 @@ def recovered(
             access = Access({**ENV, "PGHOST": str(sockets), "PGUSER": base.user}, (), str(binaries), chosen=True)
             server = PostgresServer(access, f"a scratch server of {base.server}", cancel)
             until_up(access, alive, said, cancel)
-            names = [source.name] if source.name else server.databases()
+            names = [source.name] if source.name else [name for name in server.databases() if not of_a_restore(name)]
             order = DumpOrder(
                 engine="postgres",
                 domain=base.system,
