@@ -84,14 +84,14 @@ def plan(target: str, rules: Rules, facts: Facts, now: Time, tiers: Collection[s
 
 
 def _needed(found: Sequence[Verdict], held: Sequence[Held]) -> dict[Key, str]:
-    """By tier and id of each base backup the log that is kept there and needs it. Where a tier has a log and not its
+    """By tier and id of each base backup, whichever machine made it, the log that is kept there and needs it. Where a tier has a log and not its
     base, the base is needed wherever it is."""
-    bases = {(one.host, one.domain, one.original): one for one in held if not one.base}
+    bases = {(one.domain, one.original): one for one in held if not one.base}
     logs = {(tier, _id(one, tier)): one for one in held if one.base for tier in TIERS if _id(one, tier)}
     needed: dict[Key, str] = {}
     for verdict in found:
         log = logs.get((verdict.tier, verdict.id))
-        base = bases.get((log.host, log.domain, log.base)) if log else None
+        base = bases.get((log.domain, log.base)) if log else None
         if not verdict.keep or log is None or base is None:
             continue
         places = [verdict.tier] if _id(base, verdict.tier) else [tier for tier in TIERS if _id(base, tier)]

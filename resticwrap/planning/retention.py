@@ -53,12 +53,13 @@ def counted(held: Iterable[Held], now: Time) -> list[Held]:
 def founded(held: Sequence[Held]) -> list[Held]:
     """The same, and a snapshot of a log counts for no more than its base: without one that is complete it stands for
     nothing, and nothing may be removed for its sake."""
-    whole = {(one.host, one.domain, one.original): one.complete for one in held}
+    # Whichever machine made it: one that takes another's place goes on from its bases.
+    whole = {(one.domain, one.original): one.complete for one in held}
 
     def judged(one: Held) -> Held:
         if not one.base or not one.complete:
             return one
-        base = whole.get((one.host, one.domain, one.base), False)
+        base = whole.get((one.domain, one.base), False)
         return one if base else msgspec.structs.replace(one, complete=base)
 
     return [judged(one) for one in held]

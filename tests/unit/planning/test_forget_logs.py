@@ -69,6 +69,15 @@ def test_a_log_without_its_base_counts_for_nothing() -> None:
     assert [one.complete for one in unknown] == [None, None]
 
 
+def test_a_log_of_a_machine_that_took_the_place_of_another() -> None:
+    """It goes on from the base that the other one made, which stays for it, and counts."""
+    old = [cold(held(ago, name, type="full", host="before")) for ago, name in ((50, "b1"), (40, "b0"))]
+    snapshots = founded([*old, log(3, "w1", "b1"), log(0, "w2", "b1")])
+    assert all(one.complete for one in snapshots)
+    done = made(snapshots)
+    assert ("hot", "b1") not in gone(done) and why(done, "b1").startswith("the base of log w1")
+
+
 @pytest.mark.parametrize("pinned", ["b1", "w1"])
 def test_a_pin_of_one_keeps_the_other(pinned: str) -> None:
     pins = {pinned: ("pinned (manual, p): audit",)}
