@@ -84,8 +84,8 @@ def plan(target: str, rules: Rules, facts: Facts, now: Time, tiers: Collection[s
 
 
 def _needed(found: Sequence[Verdict], held: Sequence[Held]) -> dict[Key, str]:
-    """By tier and id of each base backup, whichever machine made it, the log that is kept there and needs it. Where a tier has a log and not its
-    base, the base is needed wherever it is."""
+    """By tier and id of each base backup, whichever machine made it, the log that is kept there and needs it. Where a
+    tier has a log and not its base, the base is needed wherever it is."""
     bases = {(one.domain, one.original): one for one in held if not one.base}
     logs = {(tier, _id(one, tier)): one for one in held if one.base for tier in TIERS if _id(one, tier)}
     needed: dict[Key, str] = {}

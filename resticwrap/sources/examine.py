@@ -41,6 +41,8 @@ SELECT GROUP_CONCAT(wanted.p ORDER BY wanted.p SEPARATOR ', ') FROM (
 LOG_KEPT = """
 SELECT json_build_object('level', current_setting('wal_level'), 'bound', current_setting('max_slot_wal_keep_size'),
  'slot', (SELECT coalesce(wal_status, 'lost') FROM pg_replication_slots WHERE slot_name = {slot}),
+ 'kept', (SELECT pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) FROM pg_replication_slots
+  WHERE slot_name = {slot} AND NOT pg_is_in_recovery()),
  'may', (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user),
  'elsewhere', (SELECT min(spcname) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')))
 """
@@ -50,11 +52,13 @@ FIRST = 20
 
 
 class LogKept(Value, frozen=True):
-    """How a server stands to keeping its log. `slot`: its status; None where there is none yet."""
+    """How a server stands to keeping its log. `slot`: its status; None where there is none yet. `kept`: how much of the
+    log it keeps that was not fetched, in words."""
 
     level: str = ""
     bound: str = ""
     slot: str | None = None
+    kept: str | None = None
     may: bool = False
     elsewhere: str | None = None
 
@@ -120,6 +124,15 @@ def _log(name: str, source: PostgresSource, server: Server) -> Iterator[Check]:
         yield wrong(
             "warn", f"slot {source.wal.slot} has lost what was not fetched", "The next backup begins a new base."
         )
+    if found.slot == "unreserved":
+        yield wrong(
+            "warn",
+            f"slot {source.wal.slot} keeps {found.kept} that were not fetched, beyond max_slot_wal_keep_size: the "
+            "server removes them next",
+            f"rw backup   (at once; then look why no backup fetched them, or set more than {found.bound})",
+        )
+    elif found.kept is not None:
+        yield ok(f"database: {name}", f"slot {source.wal.slot} keeps {found.kept} of the server's log for us")
     if found.bound == "-1":
         yield wrong(
             "warn",

@@ -263,4 +263,5 @@ def test_a_receiver_all_the_time(scene: Scene) -> None:
 def unbounded(lab: Lab) -> bool:
     """Whether the doctor warns of the slot."""
     checks = lab.json("doctor", code=None)["checks"]
+    assert any("of the server's log for us" in one["detail"] for one in checks)
     return any(one["verdict"] == "warn" and "nothing bounds" in one["detail"] for one in checks)

@@ -140,16 +140,25 @@ def _furthest(own: Sequence[Snapshot], domain: str, at: Time, trees: Callable[[S
 
 
 def span(snapshots: Sequence[Snapshot], domain: str, trees: Callable[[Snapshot], Trees | None]) -> Span | None:
-    """Between which instants a domain can be restored, by its complete snapshots; None where no log of it is kept."""
-    own = sorted((one for one in snapshots if one.domain == domain), key=lambda one: (one.time, one.id))
-    logs = [one for one in own if one.tags is not None and one.tags.base]
-    if not logs:
+    """From which instant on a domain can be restored at any, by its complete snapshots, up to the newest; None where no
+    log of it is kept. What lies before a gap does not count: between two logs there is nothing."""
+    newest: dict[str, Snapshot] = {}
+    for one in sorted(snapshots, key=lambda one: (one.time, one.id)):
+        if one.domain == domain and one.tags is not None and one.tags.base:
+            newest[one.tags.base] = one
+    found: list[Span] = []
+    for one in newest.values():
+        if (reader := trees(one)) is not None:
+            said = log_facts(reader, one, domain)
+            found.append(Span(since=said.base.ended, until=said.until))
+    if not found:
         return None
-    ends = [(one, reader) for one in (logs[0], logs[-1]) if (reader := trees(one)) is not None]
-    if len(ends) != 2:
-        return None
-    first, last = (log_facts(reader, one, domain) for one, reader in ends)
-    return Span(since=first.base.ended, until=last.until)
+    found.sort(key=lambda one: one.until, reverse=True)
+    since = found[0].since
+    for older in found[1:]:
+        if older.until >= since:
+            since = min(since, older.since)
+    return Span(since=since, until=found[0].until)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ SAID = {
     "w1": to_json(LogFacts(base=base(1), snapshot="b1", reached="0/3", until=at(2))),
     "w2": to_json(LogFacts(base=base(1), snapshot="b1", reached="0/4", until=at(3))),
     "b2": wal.closing(base(5)),
+    "w3": to_json(LogFacts(base=base(5), snapshot="b2", reached="0/5", until=at(6))),
+    "w4": to_json(LogFacts(base=base(5.5), snapshot="b3", reached="0/6", until=at(7))),
 }
 
 
@@ -90,3 +92,16 @@ def test_a_server_whose_clock_is_ahead() -> None:
 def test_before_the_first_base() -> None:
     with pytest.raises(errors.NotFound, match="first moment"):
         moments.pick(ALL, "exams", at(0.9), lambda _: True, lambda _: cast("Any", Trees(SAID)))
+
+
+def test_a_span_has_no_gap() -> None:
+    """Logs of two bases that overlap are one; what lies before a lost slot does not count."""
+
+    def span(*logs: Snapshot) -> tuple[datetime, datetime] | None:
+        found = moments.span([*ALL, *logs], "exams", lambda _: cast("Any", Trees(SAID)))
+        return (found.since, found.until) if found else None
+
+    assert span() == (at(1), at(3))
+    assert span(one("w3", 6, "b2")) == (at(5), at(6))
+    assert span(one("w3", 6, "b2"), one("w4", 7, "b3")) == (at(5), at(7))
+    assert moments.span(ALL, "other", lambda _: None) is None
