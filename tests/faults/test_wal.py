@@ -4,15 +4,20 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from resticwrap import errors
+from resticwrap.cancel import Cancel
+from resticwrap.clock import SystemClock
+from resticwrap.host.locks import FlockLocks
+from resticwrap.model.sources import PostgresSource
 from resticwrap.model.wal import BaseFacts, LogFacts
 from resticwrap.sources.postgres import walfiles
+from resticwrap.sources.postgres.wal import WalDomain
 from resticwrap.sources.postgres.walfiles import LogFiles
 from tests.conftest import MakeLab
 from tests.faults.machine import running, stage
@@ -171,3 +176,24 @@ def test_nothing_of_another_base_stays_staged(tmp_path: Path, killed: bool) -> N
         if killed:
             (staged / "base.json").unlink()
     assert {(staged / name).read_bytes() for name in names(2, 3, partial=4)} == {b"new"}
+
+
+def test_a_fetch_of_another_job_that_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full and an incremental may begin at one moment: who waits for the other's fetch goes on by itself once that
+    has ended, for it need not have got as far."""
+    source = PostgresSource.model_validate({"type": "postgres", "mode": "wal", "url": "postgresql://u@localhost/d"})
+    domain = WalDomain("app_db", source, tmp_path, "main", Cancel())
+    done: list[str] = []
+    with ExitStack() as other:
+        other.enter_context(FlockLocks(tmp_path, SystemClock(), lambda: None).hold("wal app_db"))
+
+        def said(sql: str) -> str:
+            done.append("asked")
+            if len(done) == 3:
+                other.close()
+            return "0/2000000"
+
+        monkeypatch.setattr(domain, "_said", said)
+        monkeypatch.setattr(domain, "_received", lambda *words: done.extend(words))
+        domain._receive_to("0/3000000")
+    assert done == ["asked", "asked", "asked", "--endpos", "0/2FFFFFF"]

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -29,7 +29,7 @@ from resticwrap.sources.postgres.trouble import explained
 from resticwrap.sources.postgres.walfiles import LogFiles
 
 WAIT = 60.0
-"""Seconds that a fetch may take to begin, and that somebody else's may lag."""
+"""Seconds that a fetch may take to begin, and that somebody else's may stand still."""
 FETCH = 3600.0
 POLL = 0.1
 WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
@@ -227,12 +227,7 @@ class WalDomain(PostgresDomain):
         shall stop at any instant before it meets a commit at which to stop."""
         lines = [line for line in self._said(MARK).splitlines() if line]
         until, reached = from_json(_Until, lines[0]).until, from_json(_Reached, lines[-1]).reached
-        try:
-            with self._locks.hold(self._receiving):
-                # It stops after it has gone beyond the end that it is given.
-                self._received("--endpos", planning.lsn(planning.number(reached) - 1))
-        except errors.Locked:
-            self._await(reached)
+        self._receive_to(reached)
         return reached, until
 
     def _received(self, *more: str, timeout: float = FETCH) -> None:
@@ -272,18 +267,26 @@ class WalDomain(PostgresDomain):
         slot = literal(self.slot)
         return self._said(f"SELECT active FROM pg_replication_slots WHERE slot_name = {slot}") == "t"
 
-    def _await(self, reached: str) -> None:
-        """Until whoever receives all the time has got as far."""
-        slot = literal(self.slot)
-        sql = f"SELECT restart_lsn >= '{reached}' FROM pg_replication_slots WHERE slot_name = {slot}"
-        until = time.monotonic() + WAIT
-        while self._said(sql) != "t":
-            self._cancel.check()
+    def _receive_to(self, reached: str) -> None:
+        """Fetch that far, or wait until whoever receives has got there. Another job's fetch may end before that, and
+        then it is our turn."""
+        seen, until = "", time.monotonic() + WAIT
+        while True:
+            with suppress(errors.Locked), self._locks.hold(self._receiving):
+                # It stops after it has gone beyond the end that it is given.
+                self._received("--endpos", planning.lsn(planning.number(reached) - 1))
+                return
+            kept = self._said(f"SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = {literal(self.slot)}")
+            if kept and planning.number(kept) >= planning.number(reached):
+                return
+            if kept != seen:
+                seen, until = kept, time.monotonic() + WAIT
             if time.monotonic() > until:
                 raise errors.DumpFailed(
-                    f"The receiver of {self._domain} has not got as far as the server within {WAIT:.0f} seconds.",
+                    f"The receiver of {self._domain} has not got any further for {WAIT:.0f} seconds.",
                     hint=f"Is it at work? Stop it and start it again: rw db receive {self._domain}",
                 )
+            self._cancel.check()
             time.sleep(POLL)
 
     def receive(self) -> None:
