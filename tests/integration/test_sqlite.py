@@ -300,6 +300,79 @@ def test_an_exchange_that_is_cut_off(path: Path, beside: Path, monkeypatch: pyte
     assert outcomes[-1] == ["app.db", "old.db"] and ["app.db", "new.db"] in outcomes and len(outcomes) > 8
 
 
+def exchanged(path: Path) -> None:
+    SqliteServer(path.parent, Cancel(), path).exchange("app.db", "new.db", "old.db")
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_nobody_writes_between_the_copy_and_the_exchange(
+    path: Path, beside: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a program writes is in what is kept, or in what is live, or was never taken."""
+    made(path, "", mode)
+    refused = []
+
+    def write(*_: Path) -> None:
+        code = f"import sqlite3; sqlite3.connect({str(path)!r}, timeout=0).execute('DELETE FROM plain')"
+        refused.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr)
+
+    monkeypatch.setattr(exchange, "_like", write)
+    before = everything(path)
+    exchanged(path)
+    assert len(refused) == 1 and "database is locked" in refused[0]
+    assert everything(path.with_name("old.db")) == before
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_is_written_after_a_crash_stays(
+    path: Path, beside: Path, mode: str, *, committed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start ends the exchange, and writes nothing over what a program has written since."""
+    made(path, "", mode)
+    old = everything(path)
+    # What is flushed second is the folder with the marker, the last before anything is written.
+    place, name = ("exchange._finish" if committed else "files.flush").split(".")
+    count = iter(range(9))
+
+    def die(*_: object) -> None:
+        if committed or next(count) == 1:
+            raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"resticwrap.sources.sqlite.{place}.{name}", die)
+        with pytest.raises(Cut):
+            exchanged(path)
+    made(path, "INSERT INTO plain (id, name) VALUES (9, 'since')", mode)
+    there = list(SqliteServer(path.parent, Cancel(), path).databases())
+    assert there == (["app.db", "old.db"] if committed else ["app.db", "new.db"])
+    assert asked(path, "SELECT name FROM plain WHERE id = 9") == [("since",)]
+    assert asked(path, "SELECT count(*) FROM plain") == [(1 if committed else 5,)]
+    assert not committed or everything(path.with_name("old.db")) == old
+    assert not [file for file in path.parent.iterdir() if file.name.startswith(".rw-")]
+
+
+def test_an_empty_database_takes_a_place(path: Path, beside: Path) -> None:
+    """One without any table does as well, and what was live is kept."""
+    beside.unlink()
+    beside.touch()
+    old = everything(path)
+    exchanged(path)
+    assert asked(path, "SELECT * FROM sqlite_schema") == [] and everything(path.with_name("old.db")) == old
+
+
+def test_what_is_no_database_is_not_written_over(path: Path, beside: Path) -> None:
+    """A broken one may be all that is left; an empty file is nothing."""
+    path.write_bytes(b"broken")
+    server = SqliteServer(path.parent, Cancel(), path)
+    with pytest.raises(errors.LoadFailed):
+        server.exchange("app.db", "new.db", "")
+    assert path.read_bytes() == b"broken" and beside.exists()
+    path.write_bytes(b"")
+    server.exchange("app.db", "new.db", "")
+    assert server.databases() == ["app.db"]
+
+
 def test_a_name_is_no_way_out(path: Path) -> None:
     """Databases are files of that one folder."""
     server = SqliteServer(path.parent, Cancel(), path)
@@ -317,6 +390,21 @@ def test_types_stay(path: Path) -> None:
     made(path, "DELETE FROM loose")
     server.put_back("app.db", "loose", iter([csv]), skip_conflicts=False, dry_run=False)
     assert asked(path, "SELECT a, typeof(a) FROM loose ORDER BY rowid") == before
+
+
+def test_a_table_that_replaces(path: Path) -> None:
+    """What a table says of conflicts of its own makes no put-back lose a row that is there, nor keep half of it."""
+    made(path, "CREATE TABLE r (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, a); INSERT INTO r VALUES (1, 'live')")
+    made(path, "CREATE TABLE s (id INTEGER PRIMARY KEY, a)")
+    stop = "WHEN new.a = 'no' BEGIN SELECT RAISE(ROLLBACK, 'no'); END"
+    made(path, f"CREATE TRIGGER stop BEFORE INSERT ON s {stop}")
+    server = SqliteServer(path.parent, Cancel(), path)
+    back = server.put_back("app.db", "r", [b'id,a\n1,"old"\n2,"two"\n'], skip_conflicts=True, dry_run=False)
+    assert (back.inserted, back.conflict_count) == (1, 1)
+    assert asked(path, "SELECT * FROM r") == [(1, "live"), (2, "two")]
+    with pytest.raises(errors.LoadFailed, match="does not fit"):
+        server.put_back("app.db", "s", [b'id,a\n1,"a"\n2,"no"\n3,"b"\n'], skip_conflicts=False, dry_run=False)
+    assert asked(path, "SELECT * FROM s") == []
 
 
 def test_facts_stand_beside(labbed: Lab) -> None:

@@ -11,6 +11,7 @@ from resticwrap.model.databases import DatabaseFacts, DatabaseHead, PutBack
 from resticwrap.planning.dumps_mysql import MysqlDump, identifier, plain, unquoted
 from resticwrap.planning.dumps_mysql import quoted as quoted_name
 from resticwrap.planning.exchange_mysql import Swap
+from resticwrap.sources.feeding import LONG
 from resticwrap.sources.mysql.access import Access, failure
 from resticwrap.sources.mysql.asking import Asking, literal
 from resticwrap.sources.mysql.dump import created, dump_command
@@ -154,7 +155,9 @@ class MysqlServer:
         return Table.of(self._asking, name, unquoted(table))
 
     def _script(self, sql: str) -> None:
-        result = self._feeding.fed(self._access.client("--skip-column-names"), [sql.encode("utf-8", "surrogateescape")])
+        # Of a file, not of a pipe: of a killed rw the client would take half a statement for the last one.
+        text = sql.encode("utf-8", "surrogateescape")
+        result = self._feeding.asked(self._access.client("--skip-column-names"), text, LONG)
         if result.code:
             raise failure(result.stderr, self._place, lambda said: errors.LoadFailed(f"{self._place} says: {said}."))
 

@@ -5,13 +5,16 @@ one, and what SQLite keeps beside a file goes by its name. So the content is wri
 live file, in one transaction: connections that are open see it, a writer in the middle is waited for, and a crash is
 undone by SQLite's own journal.
 
-A marker says that it has begun. From then on there is one way, to the end: `beside` holds the new content until then,
-so the same steps may be taken again. Before it is written, nothing is another than it was.
+What was live is copied within that transaction, when nobody else can write any more: nothing comes in between the copy
+and the new content. A marker then says what is done, with the version of the live file's schema, which every such
+transaction makes another one (`sqlite3_backup_step` in SQLite's source). By that a later start sees whether it was
+committed, and never writes over what came after: it goes on to the end, or back.
 """
 
 import fcntl
 import os
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +25,8 @@ from resticwrap.cancel import Cancel
 from resticwrap.sources.sqlite import files
 
 MARKER, STAGE = ".rw-exchange-", ".rw-kept-"
+STEP = 64
+"""Pages at a time: what SQLite holds in memory, so that nothing is on the disk before what was there is copied."""
 
 
 class Marked(msgspec.Struct):
@@ -30,17 +35,16 @@ class Marked(msgspec.Struct):
     live: str
     beside: str
     kept: str
+    version: int
+    """Of the schema of `live`, before."""
 
 
 def exchange(folder: Path, live: str, beside: str, kept: str, cancel: Cancel) -> None:
     """As the port says."""
     if kept and (folder / kept).exists():
         raise errors.LoadFailed(f"There is a database {kept} already.")
-    if not (folder / live).exists():
-        for end in files.BESIDE:  # of a file that is gone: SQLite would apply it to this one
-            (folder / f"{live}{end}").unlink(missing_ok=True)
-        (folder / beside).rename(folder / live)
-        files.flush(folder)
+    if not kept or not (folder / live).exists():
+        _name(folder, live, beside)
         return
     _refuse_unlike(folder / live, folder / beside)
     with _held(folder, live) as marker:
@@ -48,13 +52,28 @@ def exchange(folder: Path, live: str, beside: str, kept: str, cancel: Cancel) ->
             raise errors.Locked(f"{folder / live} is being exchanged by another rw.")
         stage = folder / f"{STAGE}{kept}"
         files.remove(stage)
-        files.copy(folder / live, stage, cancel)
-        _like(folder / live, stage)
-        files.flush(stage)
-        os.pwrite(marker, msgspec.json.encode(Marked(live, beside, kept)), 0)
-        os.fsync(marker)
-        files.flush(folder)
-        _finish(folder, Marked(live, beside, kept))
+
+        def keep(version: int) -> None:
+            _like(folder / live, stage)
+            files.flush(stage)
+            os.pwrite(marker, msgspec.json.encode(Marked(live, beside, kept, version)), 0)
+            os.fsync(marker)
+            files.flush(folder)
+
+        _overwrite(folder / live, folder / beside, stage, keep, cancel)
+        _finish(folder, beside, stage, kept)
+
+
+def _name(folder: Path, live: str, beside: str) -> None:
+    """Give what was loaded a name that no database has. Raises LoadFailed where a file of another kind has it, which
+    may be a broken database, and nobody else's copy of it."""
+    path = folder / live
+    if path.exists() and path.stat().st_size:
+        raise errors.LoadFailed(f"{path} is there, and is no database.", hint=f"Move it away: mv {path} {path}.broken")
+    for end in files.BESIDE:  # of a file that is gone: SQLite would apply it to this one
+        (folder / f"{live}{end}").unlink(missing_ok=True)
+    (folder / beside).rename(path)
+    files.flush(folder)
 
 
 def settle(folder: Path) -> None:
@@ -67,28 +86,94 @@ def settle(folder: Path) -> None:
                 found = msgspec.json.decode(os.pread(marker, 1 << 16, 0), type=Marked)
             except msgspec.DecodeError:
                 continue  # it had not begun; what it copied goes with its name
-            _finish(folder, found)
+            stage = folder / f"{STAGE}{found.kept}"
+            if not stage.exists():
+                _finish(folder, found.beside, stage, found.kept)
+            elif not (folder / found.live).exists():
+                stage.rename(folder / found.kept)  # somebody has removed it meanwhile: this may be all there is of it
+            elif _version(folder / found.live) == found.version:
+                files.remove(stage)
+            else:
+                _finish(folder, found.beside, stage, found.kept)
     for path in folder.glob(f"{STAGE}*"):
         if not any(folder.glob(f"{MARKER}*")):
             files.remove(path)
 
 
-def _finish(folder: Path, found: Marked) -> None:
-    beside, stage = folder / found.beside, folder / f"{STAGE}{found.kept}"
-    if beside.exists():
-        _overwrite(folder / found.live, beside)
+def _finish(folder: Path, beside: str, stage: Path, kept: str) -> None:
+    """After the live file has its new content."""
     if stage.exists():
-        stage.rename(folder / found.kept)
+        stage.rename(folder / kept)
     files.flush(folder)
-    files.remove(beside)
+    files.remove(folder / beside)
     files.flush(folder)
 
 
-def _overwrite(live: Path, beside: Path) -> None:
-    """The content of a database into another one, in one transaction."""
-    with files.opened(beside) as reader, files.opened(live, "rw") as writer:
-        writer.execute("PRAGMA synchronous = FULL")
-        reader.backup(writer, pages=-1)
+def _version(path: Path) -> int:
+    """Of the schema, after what a crash left half written was taken back."""
+    with files.opened(path, "rw") as connection:
+        return int(connection.execute("PRAGMA schema_version").fetchone()[0])
+
+
+def _overwrite(live: Path, beside: Path, stage: Path, keep: Callable[[int], None], cancel: Cancel) -> None:
+    """The content of a database into another one, in one transaction; what that held before goes into `stage`. `keep`
+    is called when that is there and nothing is written yet, with the version of the schema."""
+    # Any descriptor of a file that is closed gives up all locks that its process has on it (fcntl(2)): this one is
+    # opened before there is one, and closed after.
+    raw = os.open(live, os.O_RDONLY)
+    begun, refused = False, 0
+    try:
+        with files.opened(beside, "rw") as reader, files.opened(live, "rw") as writer:
+            pages = _two_pages(reader, beside)
+            writer.execute("PRAGMA synchronous = FULL")
+            logged = files.logged(writer)
+
+            def step(status: int, left: int, total: int) -> None:
+                nonlocal begun, refused
+                del left, total
+                cancel.check()
+                if status & 0xFF in files.LOCKED:
+                    refused += 1
+                    if refused * files.BUSY >= files.PATIENCE:
+                        raise errors.DatabaseUnavailable(
+                            f"{live} is locked by another program.", hint=f"Who has it open? lsof {live}"
+                        )
+                elif not begun:
+                    begun = True
+                    keep(_copied_logged(live, stage, cancel) if logged else _copied(raw, stage, cancel))
+
+            # The first step takes the lock that keeps others from writing, and must not be the last.
+            reader.backup(writer, pages=min(pages - 1, STEP), progress=step)
+    finally:
+        os.close(raw)
+
+
+def _copied(raw: int, stage: Path, cancel: Cancel) -> int:
+    """Copy a file whose lock we have, so that nobody may even read it through SQLite, and on which nothing was written
+    yet; the version of its schema, which stands at byte 40."""
+    files.raw_copy(raw, stage, cancel)
+    return int.from_bytes(os.pread(raw, 4, 40))
+
+
+def _copied_logged(live: Path, stage: Path, cancel: Cancel) -> int:
+    """The same of one with a write-ahead log: what is committed may be read there."""
+    files.copy(live, stage, cancel)
+    with files.opened(live) as connection:
+        return int(connection.execute("PRAGMA schema_version").fetchone()[0])
+
+
+def _two_pages(connection: sqlite3.Connection, path: Path) -> int:
+    """How many pages a database has, of which there are two at least afterwards."""
+
+    def count() -> int:
+        return int(connection.execute("PRAGMA page_count").fetchone()[0])
+
+    if count() < 2:
+        connection.execute("CREATE TABLE rw_page (a)")
+        connection.execute("DROP TABLE rw_page")
+    if (found := count()) < 2:
+        raise errors.LoadFailed(f"{path} holds nothing that could take the place of what is live.")
+    return found
 
 
 def _refuse_unlike(live: Path, beside: Path) -> None:

@@ -28,6 +28,7 @@ REFUSALS = 500
 PATIENCE = 120.0
 """Seconds that the first lock of a copy may take."""
 SOME = 1000
+PIECE = 1 << 20
 LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
@@ -115,7 +116,7 @@ def copy(source: Path, to: Path, cancel: Cancel) -> None:
 
 def _copied(reader: sqlite3.Connection, writer: sqlite3.Connection, cancel: Cancel) -> None:
     steps = _Steps(cancel)
-    if _logged(reader):
+    if logged(reader):
         _hold(reader, cancel)
         reader.backup(writer, pages=PAGES, progress=steps.at_one_go, sleep=0)
         return
@@ -124,6 +125,16 @@ def _copied(reader: sqlite3.Connection, writer: sqlite3.Connection, cancel: Canc
     except _TooManyWriters:
         _hold(reader, cancel)
         reader.backup(writer, pages=PAGES, progress=steps.at_one_go, sleep=0)
+
+
+def raw_copy(source: int, to: Path, cancel: Cancel) -> None:
+    """Copy the bytes of an open file that nobody may write meanwhile."""
+    at = 0
+    with open(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        while piece := os.pread(source, PIECE, at):
+            cancel.check()
+            file.write(piece)
+            at += len(piece)
 
 
 class _TooManyWriters(Exception):
@@ -177,7 +188,8 @@ def _patiently(work: Callable[[], object], cancel: Cancel) -> None:
             cancel.check()
 
 
-def _logged(connection: sqlite3.Connection) -> bool:
+def logged(connection: sqlite3.Connection) -> bool:
+    """Whether it has a write-ahead log."""
     return str(connection.execute("PRAGMA journal_mode").fetchone()[0]).lower() == "wal"
 
 

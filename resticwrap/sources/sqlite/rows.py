@@ -58,7 +58,8 @@ def put_back(
         raise errors.LoadFailed(f"{plain(table)} has no column {strange[0]}.")
     marks = ", ".join("?" * len(header))
     names = ", ".join(quoted(name) for name in header)
-    sql = f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})"
+    # ABORT, or a table that says ON CONFLICT REPLACE would lose the row that is there.
+    sql = f"INSERT OR ABORT INTO {quoted(table)} ({names}) VALUES ({marks})"
     shown = [name for name in key if name in header] or header[:1]
     there = f"SELECT 1 FROM {quoted(table)} WHERE {' AND '.join(f'{quoted(name)} IS ?' for name in header)}"
     rows, same, conflicts = 0, 0, []
@@ -82,7 +83,8 @@ def put_back(
         kept = not conflicts or skip_conflicts
         connection.execute("COMMIT" if kept and not dry_run else "ROLLBACK")
     except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError) as error:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a trigger may have taken it back already
+            connection.execute("ROLLBACK")
         why = f"Row {rows} does not fit into {plain(table)}, which is as it was: {error}."
         raise errors.LoadFailed(why) from error
     except BaseException:
