@@ -106,11 +106,13 @@ def overlap(place: Path, others: Mapping[str, Path]) -> str:
 
 class Server(NamedTuple):
     """Where a database belongs: its name (None: all of a server), and the server, without a secret. `snapshot`: what
-    came back of it, by name, for a command that is run twice must not take what it saved itself for the newest."""
+    came back of it, by name, for a command that is run twice must not take what it saved itself for the newest.
+    `folder`: where it is a file, the one that it lies in; there is no server then."""
 
     name: str | None
     place: str
     snapshot: str
+    folder: Path | None = None
 
 
 def next_steps(
@@ -128,9 +130,11 @@ def next_steps(
     secrets go among what else is in their folder, which another domain or the application brings. A database is loaded
     once its server is up, which only a person can say."""
     loads = [
-        f". {shlex.quote(str(environment))} && rw db restore {name} --snapshot {server.snapshot[:16]} "
+        f". {shlex.quote(str(environment))} && "
+        f"{f'mkdir -p {shlex.quote(str(server.folder))} && ' if server.folder else ''}"
+        f"rw db restore {name} --snapshot {server.snapshot[:16]} "
         f"{'--replace' if server.name is None else f'--into {shlex.quote(server.name)}'}"
-        f"   # once {server.place} is up"
+        f"{'' if server.folder else f'   # once {server.place} is up'}"
         for name, server in databases.items()
     ]
     moves = [

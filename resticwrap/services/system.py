@@ -24,7 +24,7 @@ from resticwrap.model.job import Job, Manifest
 from resticwrap.model.kit import Kit, SystemDomain, SystemReport
 from resticwrap.model.policy import roots_of
 from resticwrap.model.snapshot import Snapshot, TierName
-from resticwrap.model.sources import DATABASES
+from resticwrap.model.sources import DATABASES, SqliteSource
 from resticwrap.model.swap import BESIDE_PREFIX
 from resticwrap.planning import dbproof, owners
 from resticwrap.planning import system as planning
@@ -496,7 +496,12 @@ class _System:
         policies = {one.domain: settings.domains[one.domain] for one in domains}
         snapshots = {one.domain: one.snapshot for one in domains}
         databases = {
-            name: planning.Server(policy.source.name, policy.source.place, snapshots[name])
+            name: planning.Server(
+                policy.source.name,
+                policy.source.place,
+                snapshots[name],
+                policy.source.path.parent if isinstance(policy.source, SqliteSource) else None,
+            )
             for name, policy in policies.items()
             if isinstance(policy.source, DATABASES)
         }

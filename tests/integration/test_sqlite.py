@@ -1,6 +1,7 @@
 """SQLite: copied while others write, and given back to who has it open."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -102,6 +103,18 @@ def test_round_trip(labbed: Lab, path: Path) -> None:
     assert labbed.json("backup")["job"]["domains"][0]["outcome"] == "ok"
     assert list((labbed.state / "staging").iterdir()) == []
     assert everything(path) != before
+
+
+def test_without_its_folder(labbed: Lab, path: Path) -> None:
+    """On an empty machine there is none: it is named, and once it is made the file comes back."""
+    before = everything(path)
+    labbed.rw("backup")
+    shutil.rmtree(path.parent)
+    refused = labbed.json("db", "restore", "app", "--into", path.name, code=1)["error"]
+    assert refused["kind"] == "DatabaseUnavailable" and refused["hint"] == f"mkdir -p {path.parent}"
+    path.parent.mkdir()
+    labbed.json("db", "restore", "app", "--into", path.name)
+    assert everything(path) == before
 
 
 def test_by_hand(labbed: Lab, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The `Server` port where there is no server: the databases are the files of one folder."""
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +30,10 @@ class SqliteServer:
 
     def databases(self) -> Sequence[str]:
         """As the port says. An exchange that was cut off is brought to its end first: both names or neither."""
+        if not self._folder.is_dir():
+            raise errors.DatabaseUnavailable(
+                f"The folder {self._folder} is not there.", hint=f"mkdir -p {shlex.quote(str(self._folder))}"
+            )
         exchange.settle(self._folder)
         return sorted(
             path.name for path in self._folder.iterdir() if not path.name.startswith(".rw-") and _is_one(path)

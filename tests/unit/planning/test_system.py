@@ -19,12 +19,14 @@ def test_databases_are_loaded_once_their_server_is_up() -> None:
     place = Path("/srv/new")
     servers = {"app_db": Server("my app", "postgresql://db/my app", "0a" * 32)}
     servers["all_of_it"] = Server(None, "postgres in db/*", "0b" * 32)
+    servers["desk"] = Server("desk.db", "/srv/my desk/desk.db", "0c" * 32, Path("/srv/my desk"))
     steps = next_steps(place, place / "env", {}, place / "policies", place / "password", None, servers)
-    own, all_of_it = (step.removeprefix(". /srv/new/env && ") for step in steps if "rw db restore" in step)
+    own, all_of_it, file = (step.removeprefix(". /srv/new/env && ") for step in steps if "rw db restore" in step)
     assert (
         own == "rw db restore app_db --snapshot 0a0a0a0a0a0a0a0a --into 'my app'   # once postgresql://db/my app is up"
     )
     assert all_of_it == "rw db restore all_of_it --snapshot 0b0b0b0b0b0b0b0b --replace   # once postgres in db/* is up"
+    assert file == "mkdir -p '/srv/my desk' && rw db restore desk --snapshot 0c0c0c0c0c0c0c0c --into desk.db"
 
 
 def test_secrets_go_among_the_other_files_of_their_folder() -> None:
