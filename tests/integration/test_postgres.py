@@ -184,6 +184,28 @@ def test_a_plain_user_and_what_is_left_out(postgres_server: Postgres, plain: str
     assert back not in live.databases()
 
 
+def test_roles_that_break_off_are_no_dump(postgres_server: Postgres, plain: str, tmp_path: Path) -> None:
+    """Whatever exit code pg_dumpall ends with."""
+    for name in ("psql", "pg_dump", "pg_isready"):
+        (tmp_path / name).symlink_to(postgres_server.binaries / name)
+    program = tmp_path / "pg_dumpall"
+    program.write_text(f'#!/bin/sh\n"{postgres_server.binaries}/pg_dumpall" "$@" | head -c 150\n')
+    program.chmod(0o755)
+    with pytest.raises(errors.DumpFailed, match="pg_dumpall failed"):
+        dumped(domain(url=postgres_server.url(plain), bin=str(tmp_path)), tmp_path / "dump.sql")
+
+
+def test_a_dump_gives_psql_no_command(postgres_server: Postgres, plain: str, tmp_path: Path) -> None:
+    """An older pg_dump may be made to write one by a name with the end of a line in it (CVE-2025-8714)."""
+    live, trace = domain(url=postgres_server.url(plain)).live(), tmp_path / "trace"
+    for head in (b"-- TOC\n", b"-- a comment\n" * 1000):
+        with pytest.raises(errors.LoadFailed):
+            live.load(plain, [head, f"SELECT 1;\n\\! touch {trace}\n".encode()])
+    assert not trace.exists()
+    live.load(plain, [b"CREATE TABLE loaded (a int);\nCOPY loaded FROM stdin;\n1\n\\.\n"])
+    assert live.value(plain, "SELECT a FROM loaded") == "1"
+
+
 def test_all_databases_and_their_roles(postgres_server: Postgres, plain: str, tmp_path: Path) -> None:
     """Every database that can be connected to, each in a part of its own; passwords of roles where we may see them.
     Roles that are missing are made with what they have, and those that are there stay as they are."""

@@ -40,6 +40,9 @@ SELECT string_agg(name, ', ') FROM (
   AND nspname <> 'information_schema' AND NOT has_table_privilege(c.oid, 'SELECT') ORDER BY 1 LIMIT 5) AS these
 """
 
+ROLES_END, LAST = b"\n-- PostgreSQL database cluster dump complete\n", 1024
+"""What pg_dumpall says at the end, and within how many bytes of it."""
+
 
 class Session:
     """One psql that sees a database as it was when the dump began, and is asked while pg_dump writes."""
@@ -139,8 +142,15 @@ class _Dump:
         """The roles of the server. Only a superuser sees their passwords."""
         self._sink.write(self._marks.line("globals"))
         words = ["-w", "--globals-only", "-l", conninfo(name), *([] if superuser else ["--no-role-passwords"])]
-        code, said = poured(self._dumper, "pg_dumpall", words, self._sink.write, self._sink.check)
-        if code:
+        last = b""
+
+        def take(chunk: memoryview) -> None:
+            nonlocal last
+            self._sink.write(chunk)
+            last = (last + bytes(chunk[-LAST:]))[-LAST:]
+
+        code, said = poured(self._dumper, "pg_dumpall", words, take, self._sink.check)
+        if code or ROLES_END not in last:
             raise self._why("pg_dumpall", code, said, name)
 
     def _database(self, name: str) -> DatabaseFacts:

@@ -1,7 +1,9 @@
 """A PostgreSQL server that is asked and loaded, by psql."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from resticwrap import errors, process
@@ -24,6 +26,35 @@ LACKS = ("0A000", "58P01")
 LACKING = "Is the package of an extension missing there? The dump says which it needs: CREATE EXTENSION"
 UNKNOWN_OR_NOT_OURS = ("42704", "42501")
 """SQLSTATE undefined_object and insufficient_privilege."""
+
+RESTRICTING = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
+"""The minor versions since which psql knows `\\restrict` (CVE-2025-8714); later major ones all do."""
+HEAD = 4096
+"""Bytes in which `pg_dump` says it, where it does."""
+
+
+def knows_restrict(version: str) -> bool:
+    """Out of what `psql --version` says."""
+    found = re.search(r" (\d+)\.(\d+)", version)
+    if found is None:
+        return False
+    major, minor = int(found[1]), int(found[2])
+    return minor >= RESTRICTING.get(major, 0) if major >= min(RESTRICTING) else False
+
+
+def restricted(body: Iterable[bytes]) -> Iterator[bytes]:
+    """A dump in which psql takes no command of its own, such as one for a shell: an older pg_dump may be made to write
+    one by whoever names things in its database. A newer one says so itself, which may not be said twice."""
+    pieces, head = iter(body), b""
+    while len(head) < HEAD and (piece := next(pieces, None)) is not None:
+        head += piece
+    if b"\n\\restrict " in b"\n" + head[:HEAD]:
+        yield from chain([head], pieces)
+        return
+    key = nonce().encode()
+    yield b"\\restrict " + key + b"\n"
+    yield from chain([head], pieces)
+    yield b"\n\\unrestrict " + key + b"\n"
 
 
 class PostgresServer:
@@ -100,10 +131,15 @@ class PostgresServer:
 
     def load(self, name: str, body: Iterable[bytes]) -> None:
         argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-v", "ON_ERROR_STOP=1", "-d", conninfo(name)]
-        result = self._feeding.fed(argv, body)
+        result = self._feeding.fed(argv, restricted(body) if self._restricts() else body)
         if result.code:
             hint = LACKING if state_of(result.stderr)[0] in LACKS else ""
             raise self._why(result, name, lambda said: errors.LoadFailed(f"{name} was not loaded: {said}.", hint=hint))
+
+    def _restricts(self) -> bool:
+        """Whether this psql knows how to be kept from commands of its own."""
+        said = process.run([*self._access.program("psql"), "--version"], env=self._access.env, timeout=ASK)
+        return knows_restrict(said.stdout.decode("utf-8", "replace"))
 
     def value(self, name: str, sql: str) -> str | None:
         word = nonce()  # psql shows NULL as an empty text by itself, and that as much as no row at all

@@ -11,6 +11,7 @@ from resticwrap import errors
 from resticwrap.model.sources import PostgresSource
 from resticwrap.sources.postgres.access import Access, conninfo, env_of, literal, nearest_binaries
 from resticwrap.sources.postgres.heads import by_hand, creating, head_of
+from resticwrap.sources.postgres.server import knows_restrict, restricted
 from resticwrap.sources.postgres.trouble import complaints, failure, state_of
 
 ROW = {
@@ -124,3 +125,19 @@ def test_what_makes_dumps_starts_at_once() -> None:
     code = "import sys, resticwrap.sources.produce, resticwrap.sources.postgres.dump; print('pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_which_psql_can_be_restricted() -> None:
+    """Since a minor version of each, and all later ones; one that says nothing that is understood is not."""
+    known = {"15.18": True, "15.13": False, "17.6": True, "17.5": False, "18.0": True, "12.22": False}
+    assert {one: knows_restrict(f"psql (PostgreSQL) {one} (Debian {one}-1)\n") for one in known} == known
+    assert knows_restrict("psql (PostgreSQL) 18beta1") is False and knows_restrict("") is False
+
+
+def test_a_dump_is_restricted_once() -> None:
+    """One that says so itself is left as it is."""
+    own = [b"--\n--\n\n\\restr", b"ict key\n\nSELECT 1;\n\\unrestrict key\n"]
+    assert b"".join(restricted(own)) == b"".join(own)
+    lines = b"".join(restricted([b"SELECT 1;\n", b"SELECT 2;\n"])).splitlines()
+    assert lines[0].startswith(b"\\restrict ") and lines[1:3] == [b"SELECT 1;", b"SELECT 2;"]
+    assert lines[-1] == lines[0].replace(b"\\", b"\\un")
