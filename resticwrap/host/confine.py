@@ -8,7 +8,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,42 @@ OF_OTHERS = frozenset(
     {"docker", "docker-compose", "podman", "nerdctl", "systemctl", "systemd-run", "sudo", "su", "at", "ssh"}
 )
 """What has others do the work, who are not confined."""
+
+
+@dataclass(frozen=True)
+class Confined:
+    """The words of a command, and what it reads on its standard input."""
+
+    argv: tuple[str, ...]
+    told: bytes = field(repr=False)
+
+    @contextlib.contextmanager
+    def stdin(self) -> Iterator[int]:
+        """A descriptor of that, for the block."""
+        fd = os.memfd_create("resticwrap", os.MFD_CLOEXEC)
+        try:
+            os.write(fd, self.told)
+            os.lseek(fd, 0, os.SEEK_SET)
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def confined(argv: Sequence[str], place: Path, env: Mapping[str, str], *, before: Sequence[str] = ()) -> Confined:
+    """How a command is started that may write below `place` and nowhere else; `before` comes before its confinement,
+    such as what makes it somebody else. It keeps its process id."""
+    told = {
+        "argv": list(argv),
+        "cwd": "/",
+        "env": dict(env),
+        "confine": str(place),
+        "log": "",
+        "status": "",
+        "pid": "",
+        "detach": False,
+        "lifeline": -1,
+    }
+    return Confined((*before, sys.executable, "-I", "-S", SCRIPT), json.dumps(told).encode())
 
 
 class HostCommands:

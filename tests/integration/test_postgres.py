@@ -18,6 +18,7 @@ from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import PostgresSource
 from resticwrap.planning.dumps import LARGE_OBJECTS, facts_of, relation_of, sections
 from resticwrap.sources.postgres.domain import PostgresDomain
+from resticwrap.sources.postgres.scratch import can_confine
 from resticwrap.sources.postgres.server import PostgresServer
 from tests.servers.awkward import fill
 from tests.servers.postgres import Postgres
@@ -260,6 +261,22 @@ def test_a_scratch_server_takes_tablespaces_and_any_superuser(tmp_path: Path) ->
         domain(url="postgresql://nowhere/x").scratch(tmp_path, "99.1"),
     ):
         pass
+
+
+def test_what_a_dump_runs_stays_in_the_scratch_place(tmp_path: Path) -> None:
+    """A check of a table is run by the load, as superuser, who may start programs: they write nowhere but there, and
+    reach nobody who would do it for them. Where the kernel has no means for that, nothing keeps them."""
+    place, outside = tmp_path / "place", tmp_path / "outside"
+    place.mkdir()
+    program = f"touch {outside}; touch {place}/inside; ls -A /run > {place}/run"
+    body = f"""CREATE FUNCTION f(int) RETURNS bool LANGUAGE plpgsql AS
+    $f$ BEGIN EXECUTE $$COPY (SELECT 1) TO PROGRAM 'cat >&2; ({program}) || true'$$; RETURN true; END $f$;
+    CREATE TABLE t (i int CHECK (f(i)));
+    COPY t FROM stdin;\n1\n\\.\n"""
+    with domain(url="postgresql:///x", scratch={"by": "local"}).scratch(place, "13") as server:
+        server.load("postgres", [body.encode()])
+        assert (place / "inside").exists() and outside.exists() is not can_confine()
+        assert not can_confine() or (place / "run").read_text() == ""
 
 
 def test_a_dump_under_load_is_one_moment(postgres_server: Postgres, tmp_path: Path) -> None:

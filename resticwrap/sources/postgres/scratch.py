@@ -5,13 +5,15 @@ import pwd
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from resticwrap import errors, process
 from resticwrap.cancel import Cancel
+from resticwrap.host.confine import confined
+from resticwrap.host.launch import TRUNCATES, landlock_version
 from resticwrap.sources.postgres.access import PLACES, SHORT, Access, major
 from resticwrap.sources.postgres.server import PostgresServer
 
@@ -51,6 +53,49 @@ def not_root() -> tuple[tuple[str, ...], int | None]:
     raise errors.LoadFailed("There is no user that PostgreSQL could run as.", hint="useradd --system postgres")
 
 
+def _parts(before: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What of these words comes before a confinement, and what within: who is somebody else in a namespace of users
+    must be it before, and who becomes another user may make no namespace after."""
+    return (UNSHARED, before[len(UNSHARED) :]) if before[: len(UNSHARED)] == UNSHARED else ((), before)
+
+
+@cache
+def can_confine() -> bool:
+    """Whether a server may be kept from all but its folder here: it takes Landlock, and namespaces of mounts."""
+    if landlock_version() < TRUNCATES:
+        return False
+    outer, inner = _parts(not_root()[0])
+    env = {"PATH": os.defpath}
+    with tempfile.TemporaryDirectory(prefix="rw-pg-") as folder, suppress(errors.Failure):
+        probe = confined([*inner, "true"], Path(folder), env, before=outer)
+        with probe.stdin() as stdin:
+            return process.run(probe.argv, env=env, timeout=SHORT, stdin=stdin).code == 0
+    return False
+
+
+@contextmanager
+def _serving(
+    argv: Sequence[str],
+    before: tuple[str, ...],
+    env: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    *,
+    confinable: bool,
+) -> Iterator[Callable[[], bool]]:
+    """A server that may write into its folder alone, where that can be had: what a dump makes runs in it as superuser,
+    who may start programs (`COPY … TO PROGRAM`), and each of its checks is run over every row."""
+    if not (confinable and can_confine()) or folder.is_relative_to("/run"):
+        with process.serve([*before, *argv], env=env, log=log) as alive:
+            yield alive
+        return
+    outer, inner = _parts(before)
+    # Shared memory in its folder: /dev/shm is everybody's.
+    server = confined([*inner, *argv, "-c", "dynamic_shared_memory_type=mmap"], folder, env, before=outer)
+    with server.stdin() as stdin, process.serve(server.argv, env=env, log=log, stdin=stdin) as alive:
+        yield alive
+
+
 def own(*places: Path) -> None:
     """Give folders, with all in them, to whom a server runs as."""
     owner = not_root()[1]
@@ -84,7 +129,8 @@ def scratch_server(folder: Path, version: str, given: Path | None, cancel: Cance
         settings = {"listen_addresses": "", "unix_socket_directories": str(sockets), **THROWN_AWAY}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         log = folder / "postgres.log"
-        with process.serve([*before, str(binaries / "postgres"), "-D", str(data), *words], env=env, log=log) as alive:
+        argv = [str(binaries / "postgres"), "-D", str(data), *words]
+        with _serving(argv, before, env, folder, log, confinable=sockets.parent == folder) as alive:
             access = Access(
                 {**env, "PGHOST": str(sockets), "PGUSER": SUPERUSER, "PGAPPNAME": "resticwrap"}, (), str(binaries), True
             )
