@@ -298,7 +298,6 @@ Source = Annotated[
         custom_error_message="must be files, secrets, postgres, mysql or sqlite",
     ),
 ]
-DatabaseSource = PostgresSource | MysqlSource | SqliteSource
 DATABASES = (PostgresSource, MysqlSource, SqliteSource)
 
 
