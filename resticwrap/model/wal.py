@@ -43,11 +43,12 @@ class KeptBase(Value, frozen=True):
 
 class ArchiveState(Value, frozen=True):
     """What the state directory knows of a domain in one target: its bases, oldest first, and the newest snapshot of the
-    log with the base that it stands on."""
+    log with the base that it stands on, and the instant that it reaches."""
 
     bases: tuple[KeptBase, ...] = ()
     last: str = ""
     last_base: str = ""
+    until: Time | None = None
 
 
 class Origin(Value, frozen=True):

@@ -11,7 +11,7 @@ from datetime import timedelta
 import msgspec
 
 from resticwrap.model.base import Time, to_json
-from resticwrap.model.wal import BaseFacts, KeptBase, LogFacts, Origin, ServerState
+from resticwrap.model.wal import ArchiveState, BaseFacts, KeptBase, LogFacts, Origin, ServerState
 
 BLOCK = 512
 FACTS = "rw.json"
@@ -111,6 +111,16 @@ def kept(bases: Sequence[KeptBase], held: Collection[str], proven: Collection[st
     there = [one for one in bases if one.snapshot in held]
     last = max((at for at, one in enumerate(there) if one.snapshot in proven), default=0)
     return there[last:]
+
+
+def joined(bases: Sequence[KeptBase], state: ArchiveState) -> set[str]:
+    """The bases that can be gone on from without a gap: the oldest, and those that had ended before the newest snapshot
+    of its log. Between the end of that log and a later base there would be moments that nothing has."""
+    if not bases:
+        return set()
+    first, *others = bases
+    until = state.until if state.last_base == first.snapshot else None
+    return {first.snapshot, *(one.snapshot for one in others if until is not None and one.facts.ended <= until)}
 
 
 def broken(origin: Origin | None, server: ServerState, slot: str) -> str:

@@ -135,6 +135,20 @@ def test_the_log_goes_on_from_the_old_base_until_a_new_one_is_proven(scene: Scen
     assert scene.rows("--at", scene.last[2].isoformat()) == [1, 2]  # from what the old one left
 
 
+def test_a_base_that_is_proven_before_the_log_has_come_to_it(scene: Scene) -> None:
+    """The log goes on from the older one once more: else no moment between its end and the new base came back."""
+    scene.write(1)
+    old = scene.backup("--type", "full")["snapshot"]
+    scene.write(2, 3)
+    new = scene.backup("--type", "full")["snapshot"]
+    with scene.lab.house() as built:
+        built.catalog.mark_proven("main", [new], datetime.now(UTC))
+    for base in (old, new):
+        scene.backup()
+        assert base_of(scene.lab) == base
+    assert scene.rows("--at", scene.last[2].isoformat()) == [1, 2]
+
+
 def test_a_lost_slot_begins_a_new_base(scene: Scene) -> None:
     """Said and healed by the next job; what was there before still comes back."""
     scene.write(1)

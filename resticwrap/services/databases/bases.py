@@ -47,9 +47,11 @@ def _parent(archive: Archive, planned: PlannedDomain) -> str | None:
 
 def _keep(context: Context, archive: Archive) -> None:
     """Let go of what of the log a newer, proven base makes needless, and of bases that the repository has no more."""
-    bases = archive.state().bases
-    held = {one.snapshot for one in bases if context.hot.holds(one.snapshot)}
-    archive.keep({one.snapshot for one in planning.kept(bases, held, _proven(context))})
+    state = archive.state()
+    held = {one.snapshot for one in state.bases if context.hot.holds(one.snapshot)}
+    joined = planning.joined([one for one in state.bases if one.snapshot in held], state)
+    proven = joined.intersection(_proven(context))
+    archive.keep({one.snapshot for one in planning.kept(state.bases, held, proven)})
 
 
 def _proven(context: Context) -> Collection[str]:

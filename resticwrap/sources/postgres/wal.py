@@ -176,7 +176,9 @@ class WalDomain(PostgresDomain):
         def stored(snapshot: str) -> None:
             with self._locks.hold(self._changing, wait=WAIT):
                 state = self._files.state()
-                self._files.put_state(msgspec.structs.replace(state, last=snapshot, last_base=base.snapshot))
+                self._files.put_state(
+                    msgspec.structs.replace(state, last=snapshot, last_base=base.snapshot, until=until)
+                )
 
         cwd, name = self._files.place
         yield Material(cwd=os.fsencode(cwd), name=name.encode(), stored=stored, base=base.snapshot)

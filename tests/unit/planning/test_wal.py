@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resticwrap.model.wal import BaseFacts, KeptBase, LogFacts, Origin, ServerState
+from resticwrap.model.wal import ArchiveState, BaseFacts, KeptBase, LogFacts, Origin, ServerState
 from resticwrap.planning import wal
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -73,6 +73,18 @@ def test_which_bases_are_gone_on_from() -> None:
 
     assert (kept("abc", ""), kept("abc", "a"), kept("abc", "ab"), kept("ac", "b")) == ("abc", "abc", "bc", "ac")
     assert (kept("bc", ""), kept("", "abc")) == ("bc", "")
+
+
+def test_no_gap_between_an_old_log_and_a_new_base() -> None:
+    """Proven or not, a base is gone on from only once the older one's log has come to it."""
+    bases = [base("a"), base("b", NOW + timedelta(hours=2))]
+
+    def joined(last_base: str, until: datetime | None) -> set[str]:
+        return wal.joined(bases, ArchiveState(last="w", last_base=last_base, until=until))
+
+    assert joined("a", NOW + timedelta(hours=1)) == joined("a", None) == joined("b", NOW + timedelta(days=1)) == {"a"}
+    assert joined("a", NOW + timedelta(hours=2)) == {"a", "b"}
+    assert wal.joined([], ArchiveState()) == set()
 
 
 def test_why_a_base_is_made() -> None:
