@@ -52,35 +52,39 @@ def scene(make_lab: MakeLab, cluster: Postgres) -> Iterator[Scene]:
     cluster.drop(name)
 
 
-def die_at_steps(scene: Scene, kind: str, every: int) -> None:
-    """Kill a job at each of these steps, and let the next one of the usual kind heal what that left."""
+def die_at_steps(scene: Scene, **every: int) -> None:
+    """Kill jobs of these kinds at each so many steps, and let the next one of the usual kind heal what that left."""
+    row = 2
+    moments = [row]
     with stage(scene.lab) as theatre:
-        arguments = ["backup", *(["--type", "full"] if kind == "full" else [])]
-        row = 3
-        scene.write(row, switch=True)
-        _, steps = theatre.rw(*arguments)
-        assert steps is not None
-        for at in range(1, steps + 1, every):
+        for kind, stride in every.items():
+            arguments = ["backup", *(["--type", "full"] if kind == "full" else [])]
             row += 1
-            scene.write(row, switch=row % 3 == 0)
-            run, ended = theatre.rw(*arguments, at=at, victim=("both", "rw")[at % 2])
-            assert run.code == KILLED or ended is not None
-            theatre.well("backup")
-            assert not running(scene.lab)
+            scene.write(row, switch=True)
+            _, steps = theatre.rw(*arguments)
+            assert steps is not None
+            for at in range(1, steps + 1, stride):
+                row += 1
+                scene.write(row, switch=row % 3 == 0)
+                run, ended = theatre.rw(*arguments, at=at, victim=("both", "rw")[at % 2])
+                assert run.code == KILLED or ended is not None
+                theatre.well("backup")
+                assert not running(scene.lab)
+            moments.append(row - 1)
     assert scene.rows() == list(range(1, row + 1))
-    assert scene.rows("--at", scene.last[row - 1].isoformat()) == list(range(1, row))
-    assert scene.rows("--at", scene.last[2].isoformat()) == [1, 2]
+    for moment in moments:
+        assert scene.rows("--at", scene.last[moment].isoformat()) == list(range(1, moment + 1))
 
 
-@pytest.mark.parametrize(("kind", "every"), [("incremental", 13), ("full", 19)])
-def test_killed_at_a_step(scene: Scene, kind: str, every: int) -> None:
-    die_at_steps(scene, kind, every)
+def test_killed_at_a_step(scene: Scene) -> None:
+    """Both kinds in one log, every moment of which comes back."""
+    die_at_steps(scene, incremental=13, full=19)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", ["incremental", "full"])
 def test_killed_at_each_step(scene: Scene, kind: str) -> None:
-    die_at_steps(scene, kind, 1)
+    die_at_steps(scene, **{kind: 1})
 
 
 def test_the_server_is_gone_and_comes_back(scene: Scene) -> None:

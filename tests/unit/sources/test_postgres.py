@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from resticwrap import errors
+from resticwrap.cancel import Cancel
 from resticwrap.model.sources import PostgresSource
 from resticwrap.sources.postgres.access import Access, conninfo, env_of, literal, nearest_binaries
+from resticwrap.sources.postgres.domain import PostgresDomain
 from resticwrap.sources.postgres.heads import by_hand, creating, head_of
 from resticwrap.sources.postgres.server import knows_restrict, restricted
 from resticwrap.sources.postgres.trouble import complaints, failure, state_of
@@ -141,3 +143,24 @@ def test_a_dump_is_restricted_once() -> None:
     lines = b"".join(restricted([b"SELECT 1;\n", b"SELECT 2;\n"])).splitlines()
     assert lines[0].startswith(b"\\restrict ") and lines[1:3] == [b"SELECT 1;", b"SELECT 2;"]
     assert lines[-1] == lines[0].replace(b"\\", b"\\un")
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({"scratch": {"bin": "/nowhere", "image": "postgres:15"}}, "a container of postgres:15"),
+        ({"scratch": {"by": "container", "image": "postgres:15"}}, "a container of postgres:15"),
+        ({"scratch": {"bin": "/nowhere"}}, None),
+        ({"scratch": {"by": "container"}}, None),
+        ({"scratch": {"bin": "/nowhere"}, "mode": "wal"}, None),
+    ],
+)
+def test_what_drills_load_it_by(more: dict[str, Any], found: str | None) -> None:
+    """An image where no programs are there, or where the policy wants it; where neither is, what to do about it."""
+    engine = PostgresDomain("app_db", source(url="postgresql://h/d", **more), Cancel())
+    if found is not None:
+        assert engine.scratch_by("15.2") == found
+        return
+    with pytest.raises(errors.ClientMissing) as caught:
+        engine.scratch_by("15.2")
+    assert caught.value.hint
