@@ -1,11 +1,20 @@
 """What somebody writes into a descriptor, read piece by piece by somebody else."""
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
 
 PIECE = 1 << 20
-"""The most bytes that are read at once; a pipe itself holds less unless it is told to."""
+"""Bytes: the most that is read at once, and that Linux lets anybody's pipe hold."""
+
+
+def widen(fd: int) -> None:
+    """Let a pipe hold so much: who writes and who reads then wake each other less often. What is no pipe stays as it
+    is, and so does one where the system grants no more."""
+    with suppress(OSError):
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIECE)
 
 
 def read(write: Callable[[int], object]) -> Generator[bytes, None, None]:
@@ -13,6 +22,7 @@ def read(write: Callable[[int], object]) -> Generator[bytes, None, None]:
     after it. Raises what it raises, at the latest after its last piece. Where nobody wants the rest, its writes fail.
     """
     reading, writing = os.pipe()
+    widen(writing)
     trouble: list[BaseException] = []
 
     def work() -> None:

@@ -6,7 +6,6 @@ through us), and its output is always drained: restic dies of SIGPIPE and leaves
 
 import contextlib
 import ctypes
-import fcntl
 import logging
 import os
 import selectors
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from resticwrap import errors
+from resticwrap import errors, pipes
 from resticwrap.cancel import Cancel
 from resticwrap.clock import Clock, SystemClock
 
@@ -32,8 +31,6 @@ GRACE_SECONDS = 20.0
 """How long a child may take to clean up after SIGINT before it gets SIGKILL."""
 TICK_SECONDS = 0.2
 LEISURE_SECONDS = 0.02
-LARGE_PIPE = 1 << 20
-"""Bytes; what Linux allows anybody."""
 log = logging.getLogger(__name__)
 
 
@@ -240,9 +237,8 @@ def pour(
         ) from error
     assert child.stdout is not None and child.stderr is not None
     said = _Lines(None, tail=True)
-    buffer = memoryview(bytearray(LARGE_PIPE))
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, LARGE_PIPE)
+    buffer = memoryview(bytearray(pipes.PIECE))
+    pipes.widen(child.stdout.fileno())
     try:
         if on_start is not None:
             on_start(child.pid)
@@ -258,7 +254,7 @@ def pour(
                         if count := os.readv(child.stdout.fileno(), [buffer]):
                             on_chunk(buffer[:count])
                             continue
-                    elif data := child.stderr.read(LARGE_PIPE):
+                    elif data := child.stderr.read(pipes.PIECE):
                         said.feed(data)
                         continue
                     selector.unregister(key.fileobj)
@@ -306,7 +302,7 @@ class Conversation:
         except subprocess.TimeoutExpired:
             self._child.kill()
             code = self._child.wait()
-        self._said.seek(max(os.fstat(self._said.fileno()).st_size - LARGE_PIPE, 0))
+        self._said.seek(max(os.fstat(self._said.fileno()).st_size - pipes.PIECE, 0))
         return code, self._said.read().decode("utf-8", "replace")
 
 
@@ -442,8 +438,7 @@ def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines, leisurely:
     """Drain both pipes until they and the child have ended; yields at least five times a second."""
     assert child.stderr is not None
     if leisurely and child.stdout is not None:
-        with contextlib.suppress(OSError):  # a smaller pipe only makes the child wait
-            fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, LARGE_PIPE)
+        pipes.widen(child.stdout.fileno())
     with selectors.DefaultSelector() as selector:
         if child.stdout is not None:
             selector.register(child.stdout, selectors.EVENT_READ, out)
@@ -452,7 +447,7 @@ def _pump(child: "subprocess.Popen[bytes]", out: _Lines, err: _Lines, leisurely:
         while selector.get_map():
             ready = selector.select(TICK_SECONDS)
             for key, _ in ready:
-                data = os.read(key.fd, LARGE_PIPE)
+                data = os.read(key.fd, pipes.PIECE)
                 if data:
                     key.data.feed(data)
                 else:

@@ -38,6 +38,7 @@ class Feeding:
         """Run a client that reads `body`. What goes wrong while that is made stops the client before it has seen the
         end, and is raised. `stdout` is closed as soon as the client has it, so that it ends with the client."""
         reading, writing = os.pipe()
+        pipes.widen(writing)
         ours = [stdout] if stdout is not None else []
         trouble: list[BaseException] = []
         stop = Cancel()

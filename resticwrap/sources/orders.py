@@ -1,14 +1,13 @@
 """What the program that makes dumps is told, and what it says: over descriptors, since an order holds secrets."""
 
-import fcntl
 import os
 import secrets
 import select
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from resticwrap import errors, process
+from resticwrap import errors, pipes
 from resticwrap.model.base import from_json, to_json
 from resticwrap.model.databases import DumpOrder, DumpSaid
 
@@ -54,8 +53,7 @@ class Sink:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        with suppress(OSError):  # a smaller pipe, or none, only makes more steps
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, process.LARGE_PIPE)
+        pipes.widen(fd)
 
     def check(self) -> None:
         """Raises BrokenPipeError where restic has gone, which else shows when there is something to write."""

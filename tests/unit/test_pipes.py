@@ -1,6 +1,8 @@
 """What a thread writes is read whole, and what goes wrong in it is raised here."""
 
+import fcntl
 import os
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +40,15 @@ def test_who_wants_no_more_ends_the_writer() -> None:
     assert next(stream)
     stream.close()
     assert met == [BrokenPipeError] and len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_pipe_is_made_wide_and_a_file_is_left_alone(tmp_path: Path) -> None:
+    """A whole piece goes in before anybody reads; whoever writes into a file by chance meets no error."""
+    reading, writing = os.pipe()
+    pipes.widen(writing)
+    assert fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ) >= pipes.PIECE
+    assert os.write(writing, bytes(pipes.PIECE)) == pipes.PIECE
+    for fd in (reading, writing):
+        os.close(fd)
+    with (tmp_path / "file").open("wb") as file:
+        pipes.widen(file.fileno())

@@ -23,6 +23,13 @@ MAINTENANCE = "postgres"
 """The database that is there to be connected to for what concerns no other."""
 LACKS = ("0A000", "58P01")
 """SQLSTATE feature_not_supported and undefined_file: what a server says that lacks an extension."""
+QUICKLY = b"""\
+SET synchronous_commit = off;
+SELECT set_config(name, '256MB', false) FROM pg_settings WHERE name = 'maintenance_work_mem' AND setting::int < 262144;
+"""
+"""How a database is loaded that has no name yet which anybody uses: no statement of it waits for the disk. The commit
+that gives it its name does, and for all that was written before; what a crash cuts off earlier is dropped and loaded
+anew. Indexes are sorted in memory."""
 LACKING = "Is the package of an extension missing there? The dump says which it needs: CREATE EXTENSION"
 UNKNOWN_OR_NOT_OURS = ("42704", "42501")
 """SQLSTATE undefined_object and insufficient_privilege."""
@@ -131,7 +138,8 @@ class PostgresServer:
 
     def load(self, name: str, body: Iterable[bytes]) -> None:
         argv = [*self._access.program("psql"), "-XqAtw", *VERBOSE, "-v", "ON_ERROR_STOP=1", "-d", conninfo(name)]
-        result = self._feeding.fed(argv, restricted(body) if self._restricts() else body)
+        body = restricted(body) if self._restricts() else body
+        result = self._feeding.fed(argv, chain([QUICKLY], body))
         if result.code:
             hint = LACKING if state_of(result.stderr)[0] in LACKS else ""
             raise self._why(result, name, lambda said: errors.LoadFailed(f"{name} was not loaded: {said}.", hint=hint))
