@@ -54,8 +54,8 @@ class RowTable(Value, frozen=True):
 
 class ExtractReport(Value, frozen=True):
     """Rows of a table as they are in a snapshot. `read` are the bytes of the dump that were loaded for it. `out` is the
-    file they are in: `-` is standard output, None that they were only counted. `planned`: a dry run, in which nothing
-    was loaded, and `rows` and `size` are None."""
+    file they are in: `-` is standard output, None that they were only counted; `command` puts the rows of it back.
+    `planned`: a dry run, in which nothing was loaded, and `rows` and `size` are None."""
 
     job: Job
     domain: str
@@ -67,6 +67,7 @@ class ExtractReport(Value, frozen=True):
     rows: int | None
     size: int | None
     out: str | None
+    command: str = ""
     planned: bool = False
     notes: tuple[str, ...] = ()
 

@@ -95,3 +95,8 @@ class Counter:
             self._inside = not self._inside
         self._inside = not self._inside  # there is one part more than there are quotes
         self.size += len(piece)
+
+
+def keyless(table: str) -> str:
+    """What a person should know of a table without a key."""
+    return f"No key of {table} could be looked at: put back twice, the rows are there twice."

@@ -1,6 +1,5 @@
 """Rows of databases: what was found in a snapshot, and what was put back."""
 
-import shlex
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
@@ -28,9 +27,8 @@ def extract(console: "Console", report: ExtractReport, *, zone: tzinfo | None = 
         if report.rows is not None and report.size is not None:
             where = f", {fmt.size(report.size)}, in {report.out}" if report.out not in (None, "-") else ""
             page.say((fmt.plural(report.rows, "row"), STRONG), where, indent=2)
-        if report.rows and report.out not in (None, "-"):
-            command = shlex.join(["rw", "db", "put-back", report.domain, report.table, "--from", str(report.out)])
-            page.say(f"{command}  puts them back.", indent=2)
+        if report.command:
+            page.say(f"{report.command}  puts them back.", indent=2)
         for note in report.notes:
             page.say(note)
 
@@ -48,12 +46,21 @@ def put_back(console: "Console", report: PutBackReport, *, zone: tzinfo | None =
         done = f"{free:,} would be inserted" if report.planned else f"{result.inserted:,} inserted"
         page.say((fmt.plural(result.rows, "row"), STRONG), f" in {report.file}: {done}", indent=2)
         if result.same:
-            page.say(f"{result.same:,} are there already, unchanged", indent=2)
+            page.say(f"{result.same:,} {_are(result.same)} there already, unchanged", indent=2)
         if result.conflict_count:
-            title = f"{result.conflict_count:,} have keys that other rows have now"
+            has = (
+                "has a key that another row has now"
+                if result.conflict_count == 1
+                else "have keys that other rows have now"
+            )
+            title = f"{result.conflict_count:,} {has}"
             more = result.conflict_count - len(result.conflicts)
             page.listing(
                 [(title, BAD if report.job.error or report.planned else POOR)], result.conflicts, indent=2, more=more
             )
         for note in report.notes:
             page.say(note)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

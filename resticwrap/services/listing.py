@@ -117,7 +117,12 @@ def history(records: Records, domains: Sequence[str], *, days: int, limit: int |
     catalog = records.known()
     rows = tuple(catalog.history(records.target_name, domains=domains, since=since, limit=limit))
     check_domains(records.settings, domains, {row.domain for row in rows})
-    databases = [name for name, one in records.settings.domains.items() if isinstance(one.source, DATABASES)]
+    # A log is another thing each time, so that it tells nothing of rows.
+    databases = [
+        name
+        for name, one in records.settings.domains.items()
+        if isinstance(one.source, DATABASES) and getattr(one.source, "mode", "dump") == "dump"
+    ]
     return HistoryReport(
         target=records.target_name,
         rows=rows,

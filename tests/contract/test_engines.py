@@ -120,11 +120,19 @@ def test_conflicts(bench: Bench) -> None:
     bench.execute(bench.name, "INSERT INTO cards (id, name) VALUES (30, 'NULL')")
     refused = server.put_back(bench.name, bench.table("cards"), [csv], skip_conflicts=False, dry_run=False)
     assert (refused.inserted, refused.same, refused.conflict_count) == (0, 2, 1)
-    assert len(refused.conflicts) == 1
+    assert len(refused.conflicts) == 1 and "name" in refused.conflicts[0] and "NULL" in refused.conflicts[0]
     assert len(names(bench, bench.name)) == 3
     skipped = server.put_back(bench.name, bench.table("cards"), [csv], skip_conflicts=True, dry_run=False)
     assert (skipped.inserted, skipped.same, skipped.conflict_count) == (2, 2, 1)
     assert len(names(bench, bench.name)) == 5
+
+
+def test_a_table_without_a_key(bench: Bench) -> None:
+    """Nobody can tell its rows apart, which is said."""
+    bench.execute(bench.name, "CREATE TABLE loose (a INT)")
+    done = bench.server.put_back(bench.name, bench.table("loose"), [b"a\n1\n"], skip_conflicts=False, dry_run=False)
+    assert done.inserted == 1 and "there twice" in done.notes[-1]
+    bench.execute(bench.name, "DROP TABLE loose")
 
 
 @pytest.mark.parametrize(

@@ -364,7 +364,7 @@ ELSEWHERE: dict[str, Any] = {
     },
     "db extract": {
         "job": JOB, "domain": str, "snapshot": str, "time": str, "database": str, "table": str, "read": int,
-        "rows": int, "size": int, "out": str, "planned": bool, "notes": list,
+        "rows": int, "size": int, "out": str, "command": str, "planned": bool, "notes": list,
     },
     "db put-back": PUT_BACK,
     "db put-back --dry-run": PUT_BACK,

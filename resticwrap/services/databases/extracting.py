@@ -20,7 +20,7 @@ from resticwrap.services import interrupted
 from resticwrap.services.choosing import Choice, Wish, choose, notes_of
 from resticwrap.services.context import Context
 from resticwrap.services.database_ports import Engine, Server
-from resticwrap.services.databases import reading
+from resticwrap.services.databases import puttingback, reading
 from resticwrap.services.databases.restoring import engine_of
 from resticwrap.services.leftovers import SCRATCH, ended
 
@@ -174,11 +174,16 @@ class _Run:
         notes = notes_of([self._choice])
         if not planned and not rows:
             notes += ("No row fits. An earlier snapshot may have it: rw snapshots lists them, --at takes one.",)
+        command = ""
+        if rows and not planned and out.file is not None:
+            # Of a domain with all databases of its server somebody has to say which.
+            several = database if self._engine.name is None else None
+            command = puttingback.command(puttingback.Rows(self._choice.domain, table, out.file, several))
         return ExtractReport(
             job=job, domain=self._choice.domain, snapshot=self._choice.snapshot.original,
             time=self._choice.snapshot.time, database=database, table=table, read=self._read,
             rows=None if planned else rows, size=None if planned else self._counter.size, out=out.shown,
-            planned=planned, notes=notes,
+            command=command, planned=planned, notes=notes,
         )  # fmt: skip
 
 

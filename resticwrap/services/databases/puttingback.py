@@ -64,14 +64,19 @@ def put_back(context: Context, rows: Rows, *, skip_conflicts: bool = False, dry_
     return _report(job, rows, server.place, database, table, result)
 
 
+def command(rows: Rows) -> str:
+    """What puts them back, as somebody types it."""
+    words = ["rw", "db", "put-back", rows.domain, rows.table, "--from", str(rows.file)]
+    return shlex.join([*words, "--database", rows.database] if rows.database else words)
+
+
 def conflict(rows: Rows, result: PutBack) -> errors.RowsConflict | None:
     """What is wrong where keys are taken."""
     if not result.conflict_count:
         return None
-    words = ["rw", "db", "put-back", rows.domain, rows.table, "--from", str(rows.file)]
     return errors.RowsConflict(
         f"Nothing was put back: of {result.rows:,} rows {result.conflict_count:,} have keys that other rows have now.",
-        hint=f"Look at them; to put back only the others: {shlex.join(words)} --skip-conflicts",
+        hint=f"Look at them; to put back only the others: {command(rows)} --skip-conflicts",
     )
 
 

@@ -110,7 +110,7 @@ class Table:
         )
         key = next((key for key in self.keys if {*key} <= {*header}), ())
         taken, same = self._taken(header), self._same(key, header)
-        shown, order = _key_shown(key), ", ".join(f"s.{quoted(column)}" for column in key or header[:1])
+        shown, order = self._key_taken(header), ", ".join(f"s.{quoted(column)}" for column in key or header[:1])
         yield (
             "START TRANSACTION;\n"
             f"SELECT 'conflict', {shown} FROM {stage} s WHERE ({taken}) AND NOT ({same})"
@@ -134,12 +134,17 @@ class Table:
     def _taken(self, header: Sequence[str]) -> str:
         """Whether the table has a key of the staged row `s`; of keys that the rows say nothing of, it has none."""
         keys = [key for key in self.keys if set(key) <= set(header)]
-        return " OR ".join(
-            f"EXISTS (SELECT 1 FROM {quoted(self.name)} l WHERE "
-            + " AND ".join(f"l.{quoted(name)} = s.{quoted(name)}" for name in key)
-            + ")"
-            for key in keys
-        ) or "FALSE"  # fmt: skip
+        return " OR ".join(map(self._has, keys)) or "FALSE"
+
+    def _key_taken(self, header: Sequence[str]) -> str:
+        """The SQL that names the first key of the staged row `s` that another row has."""
+        keys = [key for key in self.keys if set(key) <= set(header)]
+        cases = [f"WHEN {self._has(key)} THEN {_key_shown(key)}" for key in keys]
+        return f"CASE {' '.join(cases)} END" if cases else "''"
+
+    def _has(self, key: Sequence[str]) -> str:
+        on = " AND ".join(f"l.{quoted(name)} = s.{quoted(name)}" for name in key)
+        return f"EXISTS (SELECT 1 FROM {quoted(self.name)} l WHERE {on})"
 
     def told(self, answer: bytes, rows: int) -> PutBack:
         """What came of it."""
@@ -151,6 +156,7 @@ class Table:
             conflicts=tuple(line[1] for line in lines if line[0] == "conflict"),
             conflict_count=int(done[2]),
             same=int(done[3]),
+            notes=() if self.keys else (csvrows.keyless(plain(self.name)),),
         )
 
 

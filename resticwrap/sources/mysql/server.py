@@ -18,6 +18,8 @@ from resticwrap.sources.mysql.dump import created, dump_command
 from resticwrap.sources.mysql.exchange import Exchanging, definitions_command
 from resticwrap.sources.mysql.rows import Counted, Table
 
+POINTED = "Where a row points to one of another table, put that back first: rw db put-back"
+
 
 class MysqlServer:
     """One server: the live one, or one that is thrown away."""
@@ -137,7 +139,9 @@ class MysqlServer:
             raise failure(
                 result.stderr,
                 self._place,
-                lambda said: errors.LoadFailed(f"The rows do not fit into {table}, which is as it was: {said}."),
+                lambda said: errors.LoadFailed(
+                    f"The rows do not fit into {table}, which is as it was: {said}.", hint=POINTED
+                ),
             )
         return found.told(result.stdout, counted.rows)
 

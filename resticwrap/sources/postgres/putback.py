@@ -277,7 +277,7 @@ def _notes(about: RowTable, script: _Script, said: _Said) -> Iterator[str]:
     if script.missing:
         yield f"Not in the file, so they take their defaults: {', '.join(script.missing)}."
     if not script.keys:
-        yield f"No key of {about.name} could be looked at: put back twice, the rows are there twice."
+        yield csvrows.keyless(about.name)
     if about.triggers and said.inserted:
         yield f"Triggers ran as for any other row: {', '.join(about.triggers)}."
     expected = said.rows - said.same - said.conflict_count

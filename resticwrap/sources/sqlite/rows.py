@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from resticwrap import errors
 from resticwrap.model.databases import PutBack
-from resticwrap.planning import rowcsv
+from resticwrap.planning import csvrows, rowcsv
 from resticwrap.sources.sqlite.files import plain, quoted, unquoted
 
 WHOLE, BYTES = re.compile(r"[+-]?\d{1,19}\Z"), re.compile(r"x'((?:[0-9a-fA-F]{2})*)'\Z")
@@ -61,6 +61,7 @@ def put_back(
     # ABORT, or a table that says ON CONFLICT REPLACE would lose the row that is there.
     sql = f"INSERT OR ABORT INTO {quoted(table)} ({names}) VALUES ({marks})"
     shown = [name for name in key if name in header] or header[:1]
+    keys = [one for one in _keys(connection, table, key) if {*one} <= {*header}]
     there = f"SELECT 1 FROM {quoted(table)} WHERE {' AND '.join(f'{quoted(name)} IS ?' for name in header)}"
     rows, same, conflicts = 0, 0, []
     connection.execute("PRAGMA foreign_keys = ON")
@@ -78,8 +79,9 @@ def put_back(
                 if connection.execute(there, values).fetchone():
                     same += 1
                     continue
+                taken = next((one for one in keys if _there(connection, table, one, header, values)), shown)
                 texts = dict(zip(header, record, strict=True))
-                conflicts.append(", ".join(f"{plain(name)}={texts[name].text or 'NULL'}" for name in shown))
+                conflicts.append(", ".join(f"{plain(name)}={texts[name].text or 'NULL'}" for name in taken))
         kept = not conflicts or skip_conflicts
         connection.execute("COMMIT" if kept and not dry_run else "ROLLBACK")
     except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError) as error:
@@ -97,7 +99,30 @@ def put_back(
         conflicts=tuple(conflicts[:NAMED]),
         conflict_count=len(conflicts),
         same=same,
+        notes=() if keys else (csvrows.keyless(plain(table)),),
     )
+
+
+def _keys(connection: sqlite3.Connection, table: str, key: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The columns of each unique key, the primary one first; of indexes over part of the rows or over expressions
+    none."""
+    if key:
+        yield key
+    for (index,) in connection.execute(
+        "SELECT name FROM pragma_index_list(?) WHERE \"unique\" AND NOT partial AND origin <> 'pk'", (table,)
+    ).fetchall():
+        names = [name for (name,) in connection.execute("SELECT name FROM pragma_index_info(?)", (index,))]
+        if None not in names:
+            yield names
+
+
+def _there(
+    connection: sqlite3.Connection, table: str, key: Sequence[str], header: Sequence[str], values: Sequence[object]
+) -> bool:
+    row = dict(zip(header, values, strict=True))
+    on = " AND ".join(f"{quoted(name)} = ?" for name in key)
+    sql = f"SELECT 1 FROM {quoted(table)} WHERE {on}"
+    return connection.execute(sql, [row[name] for name in key]).fetchone() is not None
 
 
 def _named(name: str) -> str:

@@ -14,6 +14,7 @@ def extracted(*, planned: bool = False) -> ExtractReport:
     return ExtractReport(
         job=job("restore"), domain="app_db", snapshot=hexes(2), time=NOW, database="school", table=TABLE, read=12 << 30,
         rows=None if planned else 1_234_567, size=None if planned else 9 << 30, out=f"deleted {NASTY}.csv",
+        command="" if planned else f"rw db put-back app_db '{TABLE}' --from 'deleted {NASTY}.csv' --database school",
         planned=planned, notes=("Only hot was looked into.",),
     )  # fmt: skip
 
