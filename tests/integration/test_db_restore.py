@@ -91,6 +91,10 @@ def test_replace_undo_accept(site: Site) -> None:
     # What was written since the restore is in no snapshot.
     refused = site.rw("accept", job, code=1)
     assert refused["error"]["kind"] == "RestoreRefused" and "--force" in refused["error"]["hint"]
+    # Nor is it known of one that nobody may look into.
+    site.run(f"""ALTER DATABASE "{back["kept"][0]["kept"]}" ALLOW_CONNECTIONS false""")
+    assert site.rw("accept", job, code=1)["error"]["kind"] == "RestoreRefused"
+    assert back["kept"][0]["kept"] in site.names()
     fits(ELSEWHERE["db accept"], site.rw("accept", job, "--force"), "db accept")
     assert site.names() == {site.prod, site.test}
     assert site.rw("undo", job, code=1)["error"]["kind"] == "RestoreRefused"

@@ -95,7 +95,12 @@ class Swapper:
         there = server.databases()
         for piece in record.pieces:
             name = decide.aside(record.journal, piece)
-            if not name or name not in there or force:
+            if not name or force:
+                continue
+            if name not in there:
+                # Nobody may connect to it, perhaps since somebody wanted it kept; or it is gone.
+                if server.identity(name):
+                    raise decide.unsaved(record.journal, name, "cannot be looked into")
                 continue
             if what := self._work.unsaved(record.journal, piece, name, server):
                 raise decide.unsaved(record.journal, name, what)

@@ -37,9 +37,12 @@ QUIET = {
     "log_destination": "stderr",
     "autovacuum": "off",
     "jit": "off",
+    "max_logical_replication_workers": "0",
+    "cron.launch_active_jobs": "off",
 }
 """Nobody reaches it, it archives nothing, and nothing of the live server's own settings holds: they may name libraries
-and files that are not here."""
+and files that are not here. Nor does it do anything of what the live one does by itself: a copy of a subscription would
+take from its publisher what the live one has not got yet."""
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from resticwrap.sources.postgres.domain import PostgresDomain
 from resticwrap.sources.postgres.heads import by_hand, creating, head_of
 from resticwrap.sources.postgres.server import knows_restrict, restricted
 from resticwrap.sources.postgres.trouble import complaints, failure, state_of
+from resticwrap.sources.postgres.walrecovery import QUIET
 
 ROW = {
     "datname": 'a{}"b', "datcollate": "C.UTF-8", "datctype": "C.UTF-8", "datconnlimit": 5, "datistemplate": False,
@@ -164,3 +165,9 @@ def test_what_drills_load_it_by(more: dict[str, Any], found: str | None) -> None
     with pytest.raises(errors.ClientMissing) as caught:
         engine.scratch_by("15.2")
     assert caught.value.hint
+
+
+def test_a_recovered_copy_does_nothing_by_itself() -> None:
+    """Its subscriptions would take from their publishers what the live server has not got yet; jobs would run twice."""
+    assert (QUIET["max_logical_replication_workers"], QUIET["cron.launch_active_jobs"]) == ("0", "off")
+    assert (QUIET["listen_addresses"], QUIET["archive_mode"], QUIET["autovacuum"]) == ("", "off", "off")
