@@ -31,8 +31,9 @@ SIZE = 1 << 24
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Postgres]:
-    """One that is stopped and started again by tests that bring it up themselves."""
-    with start_postgres(SETTINGS) as server:
+    """One that is stopped and started again by tests that bring it up themselves, with a log in small files: what is
+    usual is what other tests have."""
+    with start_postgres(SETTINGS, segment=1) as server:
         yield server
 
 
@@ -78,7 +79,7 @@ def die_at_steps(scene: Scene, **every: int) -> None:
 
 def test_killed_at_a_step(scene: Scene) -> None:
     """Both kinds in one log, every moment of which comes back."""
-    die_at_steps(scene, incremental=13, full=19)
+    die_at_steps(scene, incremental=17, full=29)
 
 
 @pytest.mark.soak

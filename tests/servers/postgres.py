@@ -51,6 +51,8 @@ class Postgres:
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
     settings: Mapping[str, str] = field(default_factory=dict)
     """Besides those of all of them here, or in their place."""
+    segment: int = 16
+    """MiB of each file of its log."""
     _child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -78,6 +80,7 @@ class Postgres:
                 os.chown(path, owner.pw_uid, owner.pw_gid)
         command = [
             *(str(self.binaries / "initdb"), "-D", str(self.folder / "data"), "-U", self.user, "--no-sync"),
+            f"--wal-segsize={self.segment}",
             *("-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en"),
             *("-A", "scram-sha-256", "--pwfile", str(secret)),
         ]
@@ -191,7 +194,7 @@ def _as_owner() -> dict[str, Any]:
 
 
 @contextmanager
-def start_postgres(settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Postgres]:
+def start_postgres(settings: Mapping[str, str] = MappingProxyType({}), segment: int = 16) -> Iterator[Postgres]:
     """A cluster in a folder of its own, up for the length of the block, and removed after it.
 
     Raises ServerFailed when it does not come up, or is not installed.
@@ -201,7 +204,7 @@ def start_postgres(settings: Mapping[str, str] = MappingProxyType({})) -> Iterat
         raise ServerFailed(f"no PostgreSQL below {PLACES}: apt-get install postgresql")
     # Not below pytest's folder, which is its user's alone.
     folder = Path(tempfile.mkdtemp(prefix="rw-postgres-"))
-    server = Postgres(folder, binaries, free_ports(1)[0], settings=settings)
+    server = Postgres(folder, binaries, free_ports(1)[0], settings=settings, segment=segment)
     try:
         server.make()
         yield server
