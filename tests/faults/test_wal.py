@@ -1,5 +1,6 @@
 """A log that is kept over all that breaks: SIGKILL at every step, a server that stops, files that are renamed."""
 
+import errno
 import os
 import shutil
 import threading
@@ -166,6 +167,23 @@ def test_a_gap_is_not_staged(tmp_path: Path) -> None:
     with pytest.raises(errors.DumpFailed, match="is missing"):
         files.stage(facts("0/5000100"))
     assert not (tmp_path / "main" / "app_db.wal" / "base.json").exists()
+
+
+def test_no_room_to_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said as that, and the next job stages it whole."""
+    files = LogFiles(tmp_path, "main", "app_db")
+    for name in names(2, 3, partial=4):
+        (files.received / name).write_bytes(b"")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(walfiles, "_copied", full)
+        with pytest.raises(errors.DiskFull):
+            files.stage(facts("0/4000100"))
+    files.stage(facts("0/4000100"))
+    assert set(os.listdir(tmp_path / "main" / "app_db.wal")) == {*names(2, 3, partial=4), "base.json"}
 
 
 @pytest.mark.parametrize("killed", [False, True])

@@ -8,12 +8,13 @@ to the next, since a new link would make restic read a file again.
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from resticwrap import errors
+from resticwrap.host.journals import write_failed
 from resticwrap.model.base import from_json, to_json
 from resticwrap.model.wal import ArchiveState, KeptBase, LogFacts, Origin
 from resticwrap.planning import wal as planning
@@ -45,39 +46,41 @@ class LogFiles:
 
     def put_state(self, state: ArchiveState) -> None:
         _made(self._own)
-        _write(self._own / STATE, to_json(state))
+        with _writing(self._own):
+            _write(self._own / STATE, to_json(state))
 
     def origin(self) -> Origin | None:
         return _read(Origin, self._folder / ORIGIN)
 
     def begin(self, system: str, timeline: int) -> Origin:
         """Throw away what was received, for the log begins anew. What was made a snapshot of stays in its snapshot."""
-        with suppress(FileNotFoundError):
-            (self._folder / ORIGIN).unlink()
-        shutil.rmtree(self._folder / RECEIVED, ignore_errors=True)
         origin = Origin(id=secrets.token_hex(8), system=system, timeline=timeline)
         _made(self._folder)
-        _write(self._folder / ORIGIN, to_json(origin))
+        with _writing(self._folder):
+            (self._folder / ORIGIN).unlink(missing_ok=True)
+            shutil.rmtree(self._folder / RECEIVED, ignore_errors=True)
+            _write(self._folder / ORIGIN, to_json(origin))
         return origin
 
     def stage(self, facts: LogFacts) -> None:
-        """Make ready all that belongs beside a base. Raises DumpFailed where a part of the log is missing."""
+        """Make ready all that belongs beside a base. Raises DumpFailed where a part of the log is missing, DiskFull."""
         place = _made(self._own / self._name)
-        self._clear_of(place, facts)
-        for attempt in range(TRIES):
-            try:
-                self._sync(place, facts)
-                break
-            except FileNotFoundError:
-                # A file that was being written got its final name, or the log was trimmed.
-                if attempt == TRIES - 1:
-                    raise
-        if gap := planning.missing(os.listdir(place), facts.base, facts.reached):
-            raise errors.DumpFailed(
-                f"Segment {gap} of the log is missing, so what follows it could not be replayed.",
-                hint="rw backup --type full   (a new base backup begins after the gap)",
-            )
-        _write(place / planning.BASE_JSON, to_json(facts))
+        with _writing(place):
+            self._clear_of(place, facts)
+            for attempt in range(TRIES):
+                try:
+                    self._sync(place, facts)
+                    break
+                except FileNotFoundError:
+                    # A file that was being written got its final name, or the log was trimmed.
+                    if attempt == TRIES - 1:
+                        raise
+            if gap := planning.missing(os.listdir(place), facts.base, facts.reached):
+                raise errors.DumpFailed(
+                    f"Segment {gap} of the log is missing, so what follows it could not be replayed.",
+                    hint="rw backup --type full   (a new base backup begins after the gap)",
+                )
+            _write(place / planning.BASE_JSON, to_json(facts))
 
     def _clear_of(self, place: Path, facts: LogFacts) -> None:
         """Whether what is staged is of the same server, its segments do not say: their names only count."""
@@ -142,6 +145,14 @@ class LogFiles:
 
     def bases(self) -> Sequence[KeptBase]:
         return self.state().bases
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise write_failed(folder, error) from error
 
 
 def _linked(source: Path, to: Path) -> None:
