@@ -196,6 +196,21 @@ def test_roles_that_break_off_are_no_dump(postgres_server: Postgres, plain: str,
         dumped(domain(url=postgres_server.url(plain), bin=str(tmp_path)), tmp_path / "dump.sql")
 
 
+def test_a_dump_that_lost_rows_on_its_way_is_none(postgres_server: Postgres, plain: str, tmp_path: Path) -> None:
+    """The server's own count of the same moment is believed, not what came, however well that ends."""
+    for name in ("psql", "pg_dumpall", "pg_isready"):
+        (tmp_path / name).symlink_to(postgres_server.binaries / name)
+    program = tmp_path / "pg_dump"
+    program.write_text(f'#!/bin/sh\n"{postgres_server.binaries}/pg_dump" "$@" | grep -v "^2$"\n')
+    program.chmod(0o755)
+    with postgres_server.admin(plain) as connection:
+        connection.execute("CREATE TABLE whole (a int)")
+        connection.execute("INSERT INTO whole SELECT generate_series(1, 3)")
+        connection.execute("ALTER TABLE whole OWNER TO rw")
+    with pytest.raises(errors.DumpFailed, match=r"whole in .* 2 rows came, and the server counts 3"):
+        dumped(domain(url=postgres_server.url(plain), bin=str(tmp_path)), tmp_path / "dump.sql")
+
+
 def test_a_dump_gives_psql_no_command(postgres_server: Postgres, plain: str, tmp_path: Path) -> None:
     """An older pg_dump may be made to write one by a name with the end of a line in it (CVE-2025-8714)."""
     live, trace = domain(url=postgres_server.url(plain)).live(), tmp_path / "trace"
