@@ -188,7 +188,14 @@ def lose_the_end(folder: Path) -> None:
         (folder / name).unlink()
 
 
-@pytest.mark.parametrize("lose", [lose_all, lose_a_segment, lose_the_end])
+@pytest.mark.parametrize(
+    "lose",
+    [
+        pytest.param(lose_all, marks=pytest.mark.soak),
+        lose_a_segment,
+        pytest.param(lose_the_end, marks=pytest.mark.soak),
+    ],
+)
 def test_a_log_with_a_hole_begins_a_new_base(scene: Scene, lose: Callable[[Path], None]) -> None:
     """By itself, at the next job: a log with a gap would not replay, and nobody is asked to do anything about it."""
     scene.write(1)
