@@ -6,7 +6,14 @@ from resticwrap.cli.edge import run_lines
 from resticwrap.cli.options import Common, common, epilog
 
 
-@click.command(epilog=epilog("rw db receive app_db", "1 2 11 130", code_11="another one receives it already"))
+@click.command(
+    epilog=epilog(
+        "rw db receive app_db",
+        "0 1 2 11 130",
+        code_0="never: it goes on until it is stopped",
+        code_11="another one receives it already",
+    )
+)
 @common
 @click.argument("domain_name", metavar="DOMAIN")
 def receive(common: Common, domain_name: str) -> None:

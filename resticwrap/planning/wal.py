@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import msgspec
 
-from resticwrap.model.base import Time, to_json
+from resticwrap.model.base import Time, from_json, to_json
 from resticwrap.model.wal import ArchiveState, BaseFacts, KeptBase, LogFacts, Origin, ServerState
 
 BLOCK = 512
@@ -233,12 +233,12 @@ def facts_of(tail: bytes) -> BaseFacts | None:
     with tarfile.open(fileobj=io.BytesIO(tail[start:])) as archive:
         file = archive.extractfile(archive.getmember(FACTS))
         assert file is not None
-        return msgspec.json.decode(file.read(), type=BaseFacts)
+        return from_json(BaseFacts, file.read())
 
 
 def ranges(manifest: bytes) -> tuple[int, str, str]:
     """Timeline, start and end of the log that a base needs, out of its manifest. Raises ValueError."""
-    found = msgspec.json.decode(manifest, type=_Manifest)
+    found = from_json(_Manifest, manifest)
     if len(found.ranges) != 1:
         raise ValueError("the base backup spans timelines")
     one = found.ranges[0]

@@ -191,7 +191,7 @@ def test_it_lies_over_a_stack_of_ones_own(stack: Stack, tmp_path: Path) -> None:
     writes = "echo rows > /var/tmp/table && exec sleep 1000"
     theirs["services"]["platform"] |= {"image": engine.IMAGE, "entrypoint": ["sh", "-c", writes]}
     theirs["services"]["platform"]["volumes"] = ["uploads:/var/tmp"]  # its user may write there
-    (policy,) = [yaml.safe_load(block.body) for block in docs.blocks(DOCUMENT) if block.kind == "yaml"]
+    policy, *_ = [yaml.safe_load(block.body) for block in docs.blocks(DOCUMENT) if block.kind == "yaml"]
     domains = stack.policy("domains")
     stack.write_policy("domains", {**domains, "domains": domains["domains"] | policy["domains"]})
     (tmp_path / "school.yml").write_text(yaml.safe_dump(theirs))

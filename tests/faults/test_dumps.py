@@ -172,12 +172,12 @@ def test_refusals_and_secrets(make_lab: MakeLab, postgres_server: Postgres) -> N
     assert wrong not in said.out + said.err
     lab.domains["app_db"]["source"]["url"] = postgres_server.url(name, user=postgres_server.user, password="")
     lab.write_policies()
-    seen: dict[int, bytes] = {}
+    seen: set[bytes] = set()
     ended = threading.Event()
 
     def look() -> None:
         while not ended.is_set():
-            seen.update(commands())
+            seen.update(commands().values())
             time.sleep(0.005)
 
     watcher = threading.Thread(target=look)
@@ -187,9 +187,9 @@ def test_refusals_and_secrets(make_lab: MakeLab, postgres_server: Postgres) -> N
     finally:
         ended.set()
         watcher.join()
-    ours = [line for line in seen.values() if name.encode() in line]
+    ours = [line for line in seen if name.encode() in line]
     assert any(b"pg_dump\0" in line for line in ours) and any(b"psql\0" in line for line in ours)
-    assert not [line for line in seen.values() if postgres_server.password.encode() in line]
+    assert not [line for line in seen if postgres_server.password.encode() in line]
     assert postgres_server.password not in said.out + said.err
     stories = b"".join(path.read_bytes() for path in (lab.state / "logs").rglob("*") if path.is_file())
     assert b"app_db" in stories and postgres_server.password.encode() not in stories and wrong.encode() not in stories

@@ -22,6 +22,7 @@ import msgspec
 
 from resticwrap import errors
 from resticwrap.cancel import Cancel
+from resticwrap.model.base import from_json, to_json
 from resticwrap.sources.sqlite import files
 
 MARKER, STAGE = ".rw-exchange-", ".rw-kept-"
@@ -56,7 +57,7 @@ def exchange(folder: Path, live: str, beside: str, kept: str, cancel: Cancel) ->
         def keep(version: int) -> None:
             _like(folder / live, stage)
             files.flush(stage)
-            os.pwrite(marker, msgspec.json.encode(Marked(live, beside, kept, version)), 0)
+            os.pwrite(marker, to_json(Marked(live, beside, kept, version)), 0)
             os.fsync(marker)
             files.flush(folder)
 
@@ -83,8 +84,8 @@ def settle(folder: Path) -> None:
             if marker is None:
                 continue
             try:
-                found = msgspec.json.decode(os.pread(marker, 1 << 16, 0), type=Marked)
-            except msgspec.DecodeError:
+                found = from_json(Marked, os.pread(marker, 1 << 16, 0))
+            except ValueError:
                 continue  # it had not begun; what it copied goes with its name
             stage = folder / f"{STAGE}{found.kept}"
             if not stage.exists():
