@@ -6,6 +6,11 @@ Python's own module cannot tell these two apart before 3.12. Nothing here decode
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+
+class Quoted(bytes):
+    """A value that stood in quotes, for whom quotes tell a text from a number."""
+
+
 Fields = list[bytes | None]
 FIELD = re.compile(rb'(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n]*))(,|\r\n|\n|\r)')
 SPECIAL = re.compile(rb'[",\r\n]')
@@ -15,11 +20,16 @@ BOM = b"\xef\xbb\xbf"
 
 def line(fields: Sequence[bytes | None]) -> bytes:
     """One row with its line end."""
-    return b",".join(b"" if one is None else _quoted(one) for one in fields) + b"\n"
+    return b",".join(b"" if one is None else _as_needed(one) for one in fields) + b"\n"
 
 
-def _quoted(value: bytes) -> bytes:
-    return b'"' + value.replace(b'"', b'""') + b'"' if not value or SPECIAL.search(value) else value
+def quoted(value: bytes) -> bytes:
+    """A value in quotes, whether it needs them or not."""
+    return b'"' + value.replace(b'"', b'""') + b'"'
+
+
+def _as_needed(value: bytes) -> bytes:
+    return quoted(value) if not value or SPECIAL.search(value) else value
 
 
 def records(pieces: Iterable[bytes]) -> Iterator[Fields]:
@@ -57,7 +67,7 @@ def _all(pieces: Iterable[bytes]) -> Iterator[Fields]:
                 data += b"\n"
             continue
         at = found.end()
-        fields.append(found[1].replace(b'""', b'"') if found[1] is not None else found[2] or None)
+        fields.append(Quoted(found[1].replace(b'""', b'"')) if found[1] is not None else found[2] or None)
         if found[3] != b",":
             yield fields
             fields, number = [], number + 1

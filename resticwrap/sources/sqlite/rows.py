@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from resticwrap import errors
 from resticwrap.model.databases import PutBack
-from resticwrap.planning import csvrows, rowcsv
+from resticwrap.planning import csvrows
 from resticwrap.sources.sqlite.files import plain, quoted, unquoted
 
 WHOLE, BYTES = re.compile(r"[+-]?\d{1,19}\Z"), re.compile(r"x'((?:[0-9a-fA-F]{2})*)'\Z")
@@ -27,13 +27,13 @@ def select(connection: sqlite3.Connection, table: str, where: str | None, order:
     """The lines of the CSV. Raises LoadFailed where `where` is not understood."""
     table = unquoted(table)
     columns = columns_of(connection, table)
-    yield (",".join(_named(name) for name in columns) + "\n").encode("utf-8", "surrogateescape")
+    yield b",".join(_named(name) for name in columns) + b"\n"
     sql = f"SELECT {', '.join(quoted(name) for name in columns)} FROM {quoted(table)}"
     sql += (f" WHERE ({where}\n)" if where else "") + f" ORDER BY {order}"
     connection.text_factory = str
     try:
         for row in connection.execute(sql):
-            yield (",".join(_shown(cell) for cell in row) + "\n").encode()
+            yield b",".join(_shown(cell) for cell in row) + b"\n"
     except sqlite3.OperationalError as error:
         raise errors.LoadFailed(f"{plain(table)} cannot be read: {error}.") from error
 
@@ -50,8 +50,8 @@ def put_back(
     """As the port says, in one transaction."""
     table = unquoted(table)
     known = columns_of(connection, table)
-    records = rowcsv.read(csv)
-    header = [cell.text for cell in next(records, ())]
+    records = csvrows.records(csv)
+    header = [(cell or b"").decode() for cell in next(records, ())]
     if not header:
         raise ValueError("it is empty: its first line names the columns")
     if strange := [name for name in header if name not in known]:
@@ -63,13 +63,13 @@ def put_back(
     shown = [name for name in key if name in header] or header[:1]
     keys = [one for one in _keys(connection, table, key) if {*one} <= {*header}]
     there = f"SELECT 1 FROM {quoted(table)} WHERE {' AND '.join(f'{quoted(name)} IS ?' for name in header)}"
-    rows, same, conflicts = 0, 0, []
+    rows, same = 0, 0
+    conflicts: list[str] = []
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for rows, record in enumerate(records, 1):
-            if len(record) != len(header):
-                raise ValueError(f"row {rows} has {len(record)} fields, and the heading has {len(header)}")
+        for record in records:
+            rows += 1
             values = [_value(cell) for cell in record]
             try:
                 connection.execute(sql, values)
@@ -81,7 +81,7 @@ def put_back(
                     continue
                 taken = next((one for one in keys if _there(connection, table, one, header, values)), shown)
                 texts = dict(zip(header, record, strict=True))
-                conflicts.append(", ".join(f"{plain(name)}={texts[name].text or 'NULL'}" for name in taken))
+                conflicts.append(", ".join(f"{plain(name)}={(texts[name] or b'NULL').decode()}" for name in taken))
         kept = not conflicts or skip_conflicts
         connection.execute("COMMIT" if kept and not dry_run else "ROLLBACK")
     except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError) as error:
@@ -125,28 +125,30 @@ def _there(
     return connection.execute(sql, [row[name] for name in key]).fetchone() is not None
 
 
-def _named(name: str) -> str:
-    return name if name.replace("_", "a").isalnum() else rowcsv.quoted(name)
+def _named(name: str) -> bytes:
+    raw = name.encode("utf-8", "surrogateescape")
+    return raw if name.replace("_", "a").isalnum() else csvrows.quoted(raw)
 
 
-def _shown(cell: Cell) -> str:
+def _shown(cell: Cell) -> bytes:
     if cell is None:
-        return ""
+        return b""
     if isinstance(cell, str):
-        return rowcsv.quoted(cell)
-    return f"x'{cell.hex()}'" if isinstance(cell, bytes) else repr(cell)
+        return csvrows.quoted(cell.encode())
+    return (f"x'{cell.hex()}'" if isinstance(cell, bytes) else repr(cell)).encode()
 
 
-def _value(cell: rowcsv.Field) -> Cell:
-    if cell.quoted:
-        return cell.text
-    if cell.null:
+def _value(cell: bytes | None) -> Cell:
+    if cell is None:
         return None
-    if match := BYTES.match(cell.text):
+    text = cell.decode()
+    if isinstance(cell, csvrows.Quoted):
+        return text
+    if match := BYTES.match(text):
         return bytes.fromhex(match[1])
-    if WHOLE.match(cell.text):
-        return int(cell.text)
+    if WHOLE.match(text):
+        return int(text)
     try:
-        return float(cell.text)
+        return float(text)
     except ValueError:
-        return cell.text
+        return text

@@ -66,6 +66,23 @@ def _plain(value: bytes) -> bytes:
     return out
 
 
+def test_what_stood_in_quotes() -> None:
+    """It can be told from what stood there bare, as other programs write it: in quotes only where they are needed."""
+    out = io.StringIO()
+    csv.writer(out).writerows([["a", "b,c"], ['say "x"', "two\nlines"]])
+    found = list(csvrows.records([out.getvalue().rstrip("\r\n").encode(), b""]))
+    assert found == [[b"a", b"b,c"], [b'say "x"', b"two\nlines"]]
+    assert [[isinstance(one, csvrows.Quoted) for one in row] for row in found] == [[False, True], [True, True]]
+    assert list(csvrows.records([csvrows.quoted(b"") + b"\n"])) == [[b""]]
+
+
+@pytest.mark.parametrize("text", [b'"a\n', b'a"b"\n', b'"a"b\n', b'a,"b\n\n'])
+def test_quotes_that_do_not_close(text: bytes) -> None:
+    """They are told with their row."""
+    with pytest.raises(ValueError, match="row 1"):
+        list(csvrows.records([text]))
+
+
 def test_what_people_save() -> None:
     """A mark in front, empty lines, no end."""
     data = b'\xef\xbb\xbfid,name\r\n1,\r\n\r\n2,""'
