@@ -5,12 +5,11 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DumpOrder, Engine
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import MysqlSource
 from resticwrap.planning import dumps_mysql
-from resticwrap.ports import BackupResult, Look, Material
+from resticwrap.ports import Material
 from resticwrap.sources import dumped
 from resticwrap.sources.mysql.access import Access, access_of
 from resticwrap.sources.mysql.asking import Asking, literal
@@ -18,11 +17,8 @@ from resticwrap.sources.mysql.scratch import scratch_server, server_program
 from resticwrap.sources.mysql.server import MysqlServer
 
 
-class MysqlDomain:
+class MysqlDomain(dumped.DumpedDomain[MysqlSource]):
     """One domain's database: how it is captured (the `Source` port), and its servers (the `Engine` port)."""
-
-    def __init__(self, domain: str, source: MysqlSource, cancel: Cancel) -> None:
-        self._domain, self._source, self._cancel = domain, source, cancel
 
     @cached_property
     def _access(self) -> Access:
@@ -32,10 +28,6 @@ class MysqlDomain:
     @property
     def engine(self) -> Engine:
         return "mysql"
-
-    @property
-    def name(self) -> str | None:
-        return self._source.name
 
     def only(self, body: Iterable[bytes], tables: Collection[str]) -> Iterator[bytes]:
         return dumps_mysql.only(body, tables)
@@ -52,20 +44,13 @@ class MysqlDomain:
         with scratch_server(folder, self._source.scratch.bin, clients, self._cancel) as server:
             yield server
 
-    def look(self) -> Look:
-        return dumped.look(self._domain)
-
-    def empty(self, path: bytes) -> bool:  # noqa: ARG002
-        return False
-
-    def measure(self) -> BackupResult:
+    def _size(self) -> int:
         where = f" WHERE table_schema = {literal(self._source.name)}" if self._source.name else ""
-        size = int(
+        return int(
             Asking(self._access, self._source.place, self._cancel).one(
                 f"SELECT COALESCE(SUM(data_length), 0) FROM information_schema.tables{where}"
             )
         )
-        return BackupResult(complete=True, snapshot=None, files=1, size=size, would_read=(1, size))
 
     def material(self, job: str, type: SnapshotType) -> AbstractContextManager[Material]:  # noqa: ARG002
         order = DumpOrder(

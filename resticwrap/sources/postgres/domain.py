@@ -6,12 +6,11 @@ from functools import cached_property
 from pathlib import Path
 
 from resticwrap import errors
-from resticwrap.cancel import Cancel
 from resticwrap.model.databases import DumpOrder, Engine
 from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import PostgresSource
 from resticwrap.planning import dumptables
-from resticwrap.ports import BackupResult, Look, Material
+from resticwrap.ports import Material
 from resticwrap.sources import dumped
 from resticwrap.sources.postgres.access import Access, access_of, container_of
 from resticwrap.sources.postgres.contained import contained_server, docker_env, image_of
@@ -20,11 +19,8 @@ from resticwrap.sources.postgres.server import MAINTENANCE, PostgresServer
 from resticwrap.sources.postgres.walrecovery import same_version
 
 
-class PostgresDomain:
+class PostgresDomain(dumped.DumpedDomain[PostgresSource]):
     """One domain's database: how it is captured (the `Source` port), and its servers (the `Engine` port)."""
-
-    def __init__(self, domain: str, source: PostgresSource, cancel: Cancel) -> None:
-        self._domain, self._source, self._cancel = domain, source, cancel
 
     @cached_property
     def _access(self) -> Access:
@@ -33,10 +29,6 @@ class PostgresDomain:
     @property
     def engine(self) -> Engine:
         return "postgres"
-
-    @property
-    def name(self) -> str | None:
-        return self._source.name
 
     def only(self, body: Iterable[bytes], tables: Collection[str]) -> Iterator[bytes]:
         return dumptables.postgres_only(body, tables)
@@ -75,17 +67,10 @@ class PostgresDomain:
             raise errors.ClientMissing("No image is named for a scratch server.", hint="scratch.image in domains.yaml")
         return image_of(container_of(container, docker_env()), docker_env())
 
-    def look(self) -> Look:
-        return dumped.look(self._domain)
-
-    def empty(self, path: bytes) -> bool:  # noqa: ARG002
-        return False
-
-    def measure(self) -> BackupResult:
+    def _size(self) -> int:
         which = "datname = current_database()" if self._source.name else "datallowconn AND NOT datistemplate"
         sql = f"SELECT sum(pg_database_size(oid)) FROM pg_database WHERE {which}"
-        size = int(self.live().value(self._source.name or MAINTENANCE, sql) or 0)
-        return BackupResult(complete=True, snapshot=None, files=1, size=size, would_read=(1, size))
+        return int(self.live().value(self._source.name or MAINTENANCE, sql) or 0)
 
     def material(self, job: str, type: SnapshotType) -> AbstractContextManager[Material]:  # noqa: ARG002
         order = DumpOrder(

@@ -18,7 +18,7 @@ from resticwrap.model.snapshot import SnapshotType
 from resticwrap.model.sources import PostgresSource
 from resticwrap.model.wal import ArchiveState, BaseFacts, BaseOrder, KeptBase, LogFacts, Origin, ServerState
 from resticwrap.planning import wal as planning
-from resticwrap.ports import BackupResult, Material
+from resticwrap.ports import Material
 from resticwrap.services.wal_ports import Recovered
 from resticwrap.sources.orders import named, told
 from resticwrap.sources.postgres import walrecovery
@@ -91,9 +91,8 @@ class WalDomain(PostgresDomain):
     def slot(self) -> str:
         return self._source.wal.slot
 
-    def measure(self) -> BackupResult:
-        size = int(self.live().value(self._database, "SELECT sum(pg_database_size(oid)) FROM pg_database") or 0)
-        return BackupResult(complete=True, snapshot=None, files=1, size=size, would_read=(1, size))
+    def _size(self) -> int:
+        return int(self.live().value(self._database, "SELECT sum(pg_database_size(oid)) FROM pg_database") or 0)
 
     @contextmanager
     def material(self, job: str, type: SnapshotType) -> Iterator[Material]:  # noqa: ARG002
